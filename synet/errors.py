@@ -1,0 +1,44 @@
+"""The errors that SyNet tells its user, each one line: what is wrong, where, and what to do.
+
+::
+
+    SynetError                 a user's mistake             exit status 2
+    |-- ChipError              the chip cannot run it
+    |-- DataError              a data yaml, label or image
+    |-- CheckpointError        a .pt that cannot or may not be read
+    |-- PatchError             a fork that lacks what a patch needs
+    |-- ExportError            a torch function with no Keras twin
+    `-- VerificationError      our own check failed         exit status 1
+"""
+
+
+class SynetError(Exception):
+    """A mistake that the user can mend; the command line prints its text and no traceback."""
+
+    exit_status = 2
+
+
+class ChipError(SynetError):
+    """The chip cannot run the model, or does not exist."""
+
+
+class DataError(SynetError):
+    """A data yaml, an image or a label file is missing or malformed."""
+
+
+class CheckpointError(SynetError):
+    """A checkpoint is not one, is damaged, or holds what may not be loaded."""
+
+
+class PatchError(SynetError):
+    """A fork lacks a name that the patch needs, or a patch is already in place."""
+
+
+class ExportError(SynetError):
+    """A torch function has no Keras twin, or is used in a way that cannot be exported."""
+
+
+class VerificationError(SynetError):
+    """An exported file does not do what the float model did."""
+
+    exit_status = 1
