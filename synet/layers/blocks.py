@@ -1,0 +1,81 @@
+"""Composite layers of the zoo: constructors take ``(c1, c2, *args)`` as YOLO's do."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from synet.layers.conv import Conv
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel, project: the cheap convolution of MobileNetV2.
+
+    (N, c1, H, W) to (N, c2, ceil(H/stride), ceil(W/stride)). The input is added to the
+    output where both have one shape. Source: Sandler et al. 2018, arXiv:1801.04381.
+
+    Parameters
+    ----------
+    c1, c2
+        Channels of input and output.
+    stride
+        Of the depthwise convolution.
+    expand
+        Hidden channels over `c1`; the hidden tensors are the memory peak of the block.
+    k
+        Kernel size of the depthwise convolution.
+    """
+
+    def __init__(self, c1: int, c2: int, stride: int = 1, expand: float = 4, k: int = 3) -> None:
+        super().__init__()
+        hidden = round(c1 * expand)
+        self.add = stride == 1 and c1 == c2
+        self.expand = Conv(c1, hidden) if hidden != c1 else nn.Identity()
+        self.depthwise = Conv(hidden, hidden, k, stride, g=hidden)
+        self.project = Conv(hidden, c2, act=False)
+
+    @classmethod
+    def repeated(cls, c1: int, c2: int, stride: int = 1, *rest: float) -> InvertedResidual:
+        """The second and later of a stack: only the first one strides."""
+        return cls(c1, c2, 1, *rest)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.add else y
+
+
+class Head(nn.Module):
+    """The last look before a detection layer: depthwise k x k, then 1x1, both with ReLU6.
+
+    (N, c1, H, W) to (N, c2, H, W), at a ninth of the cost of a full 3x3 convolution.
+    """
+
+    def __init__(self, c1: int, c2: int, k: int = 3) -> None:
+        super().__init__()
+        self.depthwise = Conv(c1, c1, k, g=c1)
+        self.pointwise = Conv(c1, c2)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self.pointwise(self.depthwise(x))
+
+
+class Stem(nn.Module):
+    """Two strided convolutions, the first one narrow: (N, c1, H, W) to (N, c2, H/4, W/4).
+
+    At half resolution every channel costs a quarter of the input image, so the largest
+    tensors of a network are those of its first layer.
+
+    Parameters
+    ----------
+    c1, c2
+        Channels of input and output.
+    hidden
+        Channels at half resolution.
+    """
+
+    def __init__(self, c1: int, c2: int, hidden: int = 4) -> None:
+        super().__init__()
+        self.first = Conv(c1, hidden, 3, 2)
+        self.second = Conv(hidden, c2, 3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self.second(self.first(x))

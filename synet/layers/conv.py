@@ -1,0 +1,192 @@
+"""Convolutions that give the same numbers in torch and in TFLite.
+
+All take (N, C, H, W) and pad as TensorFlow's 'same' does, so that the output is
+``ceil(size / stride)`` at every kernel size, stride and image size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from synet.errors import ChipError
+from synet.layers.same import conv2d_same, conv_transpose2d_same, fused_conv2d_same
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+class Conv2d(nn.Conv2d):
+    """Convolution with 'same' padding.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Channels of input and output.
+    kernel_size, stride, dilation
+        One number, or (vertical, horizontal).
+    bias, groups
+        As in ``torch.nn.Conv2d``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 1,
+        stride: int | tuple[int, int] = 1,
+        bias: bool = True,
+        groups: int = 1,
+        dilation: int | tuple[int, int] = 1,
+    ) -> None:
+        # The attribute is for those who read it (fusing, reparametrising): forward does not.
+        padding = tuple(
+            d * (k - 1) // 2 for k, d in zip(_pair(kernel_size), _pair(dilation), strict=True)
+        )
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        )
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return conv2d_same(input, weight, bias, self.stride, self.dilation, self.groups)
+
+
+class DepthwiseConv2d(Conv2d):
+    """One filter a channel, 'same' padding: (N, C, H, W) to (N, C, ceil(H/s), ceil(W/s))."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int | tuple[int, int] = 3,
+        stride: int | tuple[int, int] = 1,
+        bias: bool = True,
+        dilation: int | tuple[int, int] = 1,
+    ) -> None:
+        super().__init__(channels, channels, kernel_size, stride, bias, channels, dilation)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """Transposed convolution with 'same' padding: (N, C, H, W) to (N, K, H*stride, W*stride)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 2,
+        stride: int | tuple[int, int] = 2,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
+        return conv_transpose2d_same(input, self.weight, self.bias, self.stride)
+
+
+class Spec:
+    """A zoo layer that rides into a fork's ``parse_model`` as an argument of its ``Conv``.
+
+    The fork's own code then works out input channels, width multiple and the channels of
+    later layers; `Conv` builds the real layer from what it is handed.
+
+    Parameters
+    ----------
+    layer
+        Class with a constructor ``layer(c1, c2, *args)``.
+    args
+        What stands behind the channels in the model yaml.
+    repeats
+        How often the layer is stacked; only the first changes channels and resolution.
+    """
+
+    def __init__(self, layer: type[nn.Module], args: tuple = (), repeats: int = 1) -> None:
+        self.layer, self.args, self.repeats = layer, tuple(args), repeats
+
+    def build(self, c1: int, c2: int) -> nn.Module:
+        """The layer, or a ``nn.Sequential`` of `repeats` of them."""
+        first = self.layer(c1, c2, *self.args)
+        if self.repeats == 1:
+            return first
+        rest = self.layer.repeated if hasattr(self.layer, "repeated") else self.layer
+        return nn.Sequential(first, *(rest(c2, c2, *self.args) for _ in range(self.repeats - 1)))
+
+    def __repr__(self) -> str:  # YOLO prints the arguments of every layer
+        times = f" x{self.repeats}" if self.repeats > 1 else ""
+        return f"{self.layer.__name__}{self.args}{times}"
+
+
+class Conv(nn.Module):
+    """Convolution, batch norm, ReLU6: what takes the place of every YOLO's ``Conv``.
+
+    Parameters
+    ----------
+    c1, c2
+        Channels of input and output.
+    k, s
+        Kernel size and stride, one number or (vertical, horizontal).
+    p
+        Padding as the fork asks for it; only what 'same' does anyway is possible.
+    g
+        Groups.
+    *rest
+        Dilation and activation in the fork's order: forks up to YOLOv5 v6.2 pass the
+        activation seventh, later ones the dilation.
+    d
+        Dilation.
+    act
+        False: none. Anything else, a SiLU or LeakyReLU included, becomes ReLU6, the
+        activation that every chip has.
+
+    Raises
+    ------
+    ChipError
+        Padding that is not 'same'.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> nn.Module:  # noqa: D102
+        spec = next((arg for arg in args if isinstance(arg, Spec)), None)
+        # What is not a Conv is not initialised again: type.__call__ returns it as it is.
+        return super().__new__(cls) if spec is None else spec.build(args[0], args[1])
+
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        k: int | tuple[int, int] = 1,
+        s: int | tuple[int, int] = 1,
+        p: int | tuple[int, int] | None = None,
+        g: int = 1,
+        *rest: Any,
+        d: int = 1,
+        act: Any = True,
+    ) -> None:
+        super().__init__()
+        for value in rest:
+            if isinstance(value, int) and not isinstance(value, bool):
+                d = value
+            else:
+                act = value
+        k, s = _pair(k), _pair(s)
+        if p is not None and not _is_same(_pair(p), k, d):
+            raise ChipError(
+                f"Conv(c1={c1}, c2={c2}, k={k}, p={p}): only 'same' padding runs on every chip; "
+                f"leave the padding out, or use {tuple(d * (n - 1) // 2 for n in k)}"
+            )
+        self.conv = Conv2d(c1, c2, k, s, bias=False, groups=g, dilation=d)
+        self.bn = nn.BatchNorm2d(c2)
+        self.act = nn.Identity() if act is False or act is None else nn.ReLU6(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self.act(self.bn(self.conv(x)))
+
+    def forward_fuse(self, x: Tensor) -> Tensor:
+        """After the fork has folded ``bn`` into ``conv``."""
+        return self.act(fused_conv2d_same(self.conv, x))
+
+    fuseforward = forward_fuse  # its name up to YOLOv5 v5.0 and in YOLOv7
+
+
+def _is_same(p: tuple[int, int], k: tuple[int, int], d: int) -> bool:
+    spans = [d * (n - 1) for n in k]
+    return all(n in (span // 2, (span + 1) // 2) for n, span in zip(p, spans, strict=True))

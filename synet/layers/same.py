@@ -1,0 +1,76 @@
+"""TensorFlow's 'same' padding in torch: identical numbers, and free where torch pads by itself.
+
+'same' gives ``ceil(size / stride)`` outputs and pads just enough for them, the odd pixel
+*after* the image. That depends on the image size, which torch's own ``padding`` does not.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+
+def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
+    """Pixels that 'same' adds before and after one axis of an image.
+
+    Source: TensorFlow's documentation of ``tf.nn`` ("Notes on padding").
+    """
+    span = dilation * (kernel - 1) + 1
+    total = max((-(-size // stride) - 1) * stride + span - size, 0)
+    return total // 2, total - total // 2
+
+
+def conv2d_same(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """``F.conv2d`` with 'same' padding: (N, C, H, W) to (N, K, ceil(H/stride), ceil(W/stride)).
+
+    ``F.pad`` copies the image, so it is used only where the two sides differ.
+    """
+    top, bottom = same_padding(x.shape[2], weight.shape[2], stride[0], dilation[0])
+    left, right = same_padding(x.shape[3], weight.shape[3], stride[1], dilation[1])
+    if top == bottom and left == right:
+        return F.conv2d(x, weight, bias, stride, (top, left), dilation, groups)
+    return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, stride, 0, dilation, groups)
+
+
+def conv_transpose2d_same(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: tuple[int, int] = (2, 2)
+) -> Tensor:
+    """``F.conv_transpose2d`` with 'same' padding: (N, C, H, W) to (N, K, H*stride, W*stride).
+
+    A function of its own in the export table: torch has to cut one pixel off where the
+    kernel exceeds the stride by an odd number, and the chip should never see that slice.
+    """
+    if has_torch_function_unary(x):
+        return handle_torch_function(conv_transpose2d_same, (x,), x, weight, bias, stride)
+    excess = [max(k - s, 0) for k, s in zip(weight.shape[2:], stride, strict=True)]
+    missing = [max(s - k, 0) for k, s in zip(weight.shape[2:], stride, strict=True)]
+    y = F.conv_transpose2d(x, weight, bias, stride, [e // 2 for e in excess], missing)
+    return y[:, :, : x.shape[2] * stride[0], : x.shape[3] * stride[1]]
+
+
+def max_pool2d_same(x: Tensor, kernel: int, stride: int = 1) -> Tensor:
+    """Max pooling with 'same' padding: (N, C, H, W) to (N, C, ceil(H/stride), ceil(W/stride))."""
+    top, bottom = same_padding(x.shape[2], kernel, stride)
+    left, right = same_padding(x.shape[3], kernel, stride)
+    if top == bottom and left == right:
+        return F.max_pool2d(x, kernel, stride, (top, left))
+    # Repeating the border cannot change a maximum, and unlike -inf it survives int8.
+    return F.max_pool2d(F.pad(x, (left, right, top, bottom), mode="replicate"), kernel, stride)
+
+
+def fused_conv2d_same(conv: torch.nn.Conv2d, x: Tensor) -> Tensor:
+    """Apply `conv` with 'same' padding, whatever padding it was built with.
+
+    YOLO's ``fuse()`` folds batch norm into a plain ``nn.Conv2d`` that copies the padding
+    *attribute*; for a strided convolution no value of it is right at every image size.
+    """
+    return conv2d_same(x, conv.weight, conv.bias, conv.stride, conv.dilation, conv.groups)
