@@ -1,0 +1,174 @@
+"""A Keras tensor that answers torch's functions.
+
+`KerasProxy` shows a torch shape over a Keras tensor whose axes may be stored in another
+order: ``axes[i]`` is the Keras axis of torch dimension ``i``. Images are stored NHWC, as
+TFLite wants them, and shown NCHW; a ``permute`` only changes `axes`, so that the usual head code
+(``view``, ``permute``, ``reshape``) costs the chip nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from synet.errors import ExportError
+from synet.export.context import where
+
+NCHW = (0, 3, 1, 2)
+
+
+class KerasProxy:
+    """Stands for a torch tensor while a module runs on Keras tensors.
+
+    Parameters
+    ----------
+    tensor
+        Keras tensor with a static shape.
+    axes
+        Keras axis of each torch dimension. Default: the same order.
+    pad
+        Zeros still to be added around H and W (top, bottom, left, right) of an image. They wait
+        for the convolution that follows, where they often are just 'same' padding.
+    """
+
+    is_nested = False
+    is_cuda = False
+    is_sparse = False
+    is_quantized = False
+    requires_grad = False
+    dtype = torch.float32
+    device = torch.device("cpu")
+    layout = torch.strided
+
+    def __init__(
+        self,
+        tensor: Any,
+        axes: Sequence[int] | None = None,
+        pad: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ) -> None:
+        self.tensor = tensor
+        self.axes = tuple(range(len(tensor.shape))) if axes is None else tuple(axes)
+        self.pad = pad
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        from synet.export.table import lower
+
+        return lower(func, args, kwargs or {})
+
+    @property
+    def shape(self) -> torch.Size:
+        """Torch's shape, waiting padding included."""
+        sizes = [self.tensor.shape[axis] for axis in self.axes]
+        if any(self.pad):
+            sizes[2] += self.pad[0] + self.pad[1]
+            sizes[3] += self.pad[2] + self.pad[3]
+        return torch.Size(sizes)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.axes)
+
+    @property
+    def data(self) -> KerasProxy:
+        """Itself: there is no gradient to leave behind."""
+        return self
+
+    @property
+    def is_image(self) -> bool:
+        """Is this (N, C, H, W) stored as NHWC?"""
+        return self.axes == NCHW
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self.ndim
+
+    def size(self, dim: int | None = None) -> torch.Size | int:
+        """The shape, or one size of it."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """Number of values."""
+        return self.shape.numel()
+
+    def axis(self, dim: int) -> int:
+        """Keras axis of a torch dimension, which may be negative."""
+        return self.axes[dim]
+
+    def become(self, other: KerasProxy) -> KerasProxy:
+        """Take over what an in-place function has computed."""
+        self.tensor, self.axes, self.pad = other.tensor, other.axes, other.pad
+        return self
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        raise ExportError(f"{where()}: a branch on a tensor's value cannot be exported")
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(torch.Tensor, name, None)
+        if not callable(function):
+            raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
+        return lambda *args, **kwargs: self.__torch_function__(
+            function, (type(self),), (self, *args), kwargs
+        )
+
+    def __repr__(self) -> str:
+        return f"KerasProxy(shape={tuple(self.shape)}, axes={self.axes})"
+
+
+def _operator(name: str) -> Any:
+    function = getattr(torch.Tensor, name)
+
+    def method(self: KerasProxy, *args: Any) -> Any:
+        return self.__torch_function__(function, (KerasProxy,), (self, *args), {})
+
+    method.__name__ = name
+    return method
+
+
+for _name in (
+    *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__"),
+    *("__rtruediv__", "__pow__", "__neg__", "__matmul__", "__getitem__", "__setitem__"),
+):
+    setattr(KerasProxy, _name, _operator(_name))
+
+
+def wrap(value: Any, imgsz: tuple[int, int] | None) -> Any:
+    """Replace Keras tensors in nested arguments by proxies."""
+    import keras
+
+    if isinstance(value, (list, tuple)):
+        return type(value)(wrap(item, imgsz) for item in value)
+    if not isinstance(value, keras.KerasTensor):
+        return value
+    shape = value.shape
+    if None in shape:
+        raise ExportError(
+            f"the Keras input has shape {shape}: give every size, e.g. "
+            f"keras.Input((240, 320, 1), batch_size=1)"
+        )
+    if len(shape) == 4 and imgsz is not None and tuple(shape[1:3]) != imgsz:
+        hint = " (imgsz is height, width)" if tuple(shape[2:0:-1]) == imgsz else ""
+        raise ExportError(f"the Keras input is {shape[1]}x{shape[2]}, imgsz is {imgsz}{hint}")
+    return KerasProxy(value, NCHW if len(shape) == 4 else None)
+
+
+def unwrap(value: Any) -> Any:
+    """Replace proxies in nested outputs by Keras tensors, images channels last."""
+    from synet.export.table import in_order, settle
+
+    if isinstance(value, KerasProxy):
+        value = settle(value)
+        return in_order(value, (0, 2, 3, 1) if value.ndim == 4 else range(value.ndim))
+    if isinstance(value, dict):
+        return {key: unwrap(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(unwrap(item) for item in value)
+    return value

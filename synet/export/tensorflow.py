@@ -1,0 +1,100 @@
+"""TensorFlow, imported in the one order that works, and its converter, kept quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from synet.errors import ExportError, SynetError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def import_keras() -> Any:
+    """Keras on TensorFlow.
+
+    Raises
+    ------
+    SynetError
+        They are not installed, or Keras runs on another backend.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if importlib.util.find_spec("tensorflow") is None or not importlib.util.find_spec("keras"):
+        raise SynetError("exporting needs tensorflow and keras: pip install 'synet[export]'")
+    if "triton" not in sys.modules and importlib.util.find_spec("triton"):
+        import triton  # noqa: F401 - its LLVM must be loaded before tensorflow's
+    with quiet():
+        import keras
+        import tensorflow  # noqa: F401
+    if keras.backend.backend() != "tensorflow":
+        raise SynetError(
+            f"keras runs on {keras.backend.backend()}; exporting needs KERAS_BACKEND=tensorflow"
+        )
+    return keras
+
+
+def convert(keras_model: keras.Model, images: Callable[[], Iterable[np.ndarray]]) -> bytes:
+    """An int8 TFLite file, input and outputs included.
+
+    Parameters
+    ----------
+    keras_model
+        One NHWC image in.
+    images
+        Called for the calibration images: float32 (H, W, C), 0-1.
+
+    Raises
+    ------
+    ExportError
+        The converter cannot convert the model; its last words are quoted.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in images())
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    try:
+        with quiet():
+            return converter.convert()
+    except SynetError:
+        raise
+    except Exception as error:  # the converter has no base class of its own
+        last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise ExportError(f"TFLite conversion failed: {last[0].strip()}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what C++ code prints to standard output and error into a file nobody reads.
+
+    The converter prints hundreds of lines past Python's own streams. A progress bar
+    drawn meanwhile needs `user_stream`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as sink, contextlib.ExitStack() as stack:
+        for number in (1, 2):
+            saved = os.dup(number)
+            stack.callback(os.close, saved)
+            stack.callback(os.dup2, saved, number)
+            os.dup2(sink.fileno(), number)
+        yield
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def user_stream() -> Iterator[TextIO]:
+    """Standard error as it is now, whatever `quiet` does to it later."""
+    with os.fdopen(os.dup(2), "w") as stream:
+        yield stream
