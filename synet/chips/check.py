@@ -1,0 +1,171 @@
+"""A model's graph against a chip's record: every reason why it would not run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synet.chips.record import Chip, OpRule
+
+if TYPE_CHECKING:
+    from synet.graph import Graph, Operator
+
+_INDEX_DTYPES = ("int32", "int64")  # constants that say where to slice or how to reshape
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One reason why a chip cannot run a model: which layer, what is wrong, what mends it."""
+
+    where: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}; {self.fix}"
+
+
+def violations(graph: Graph, chip: Chip) -> list[Violation]:
+    """What keeps `chip` from running `graph`, in execution order, memory last; empty if it fits."""
+    found = list(_image(graph, chip))
+    for operator in graph.operators:
+        problems = _operator(graph, operator, chip)
+        found += [Violation(operator.layer, problem, fix) for problem, fix in problems]
+    return found + list(_memory(graph, chip))
+
+
+def kib(count: int) -> str:
+    """A number of bytes in KiB."""
+    return f"{count / 1024:.1f} KiB"
+
+
+def _image(graph: Graph, chip: Chip) -> Iterator[Violation]:
+    for number in graph.inputs:
+        tensor = graph.tensors[number]
+        channels = tensor.shape[-1] if len(tensor.shape) == 4 else None
+        if channels not in (None, chip.image_channels):
+            yield Violation(
+                "input",
+                f"the image has {channels} channels, {chip.name} gives {chip.image_channels}",
+                f"export it for an image of {chip.image_channels}",
+            )
+
+
+def _memory(graph: Graph, chip: Chip) -> Iterator[Violation]:
+    if graph.weight_bytes > chip.weights_max_bytes:
+        yield Violation(
+            "weights",
+            f"{kib(graph.weight_bytes)}, {chip.name} has {kib(chip.weights_max_bytes)}",
+            "use fewer layers, or fewer channels in the widest of them",
+        )
+    peak, at = graph.peak_activation()
+    if peak > chip.activations_max_bytes:
+        yield Violation(
+            graph.operators[at].layer,
+            f"{kib(peak)} of activations alive at once, {chip.name} has "
+            f"{kib(chip.activations_max_bytes)}",
+            "use fewer channels here, a stride earlier, or a smaller image",
+        )
+
+
+def _operator(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[str, str]]:
+    """The problems of one operation, each with its fix."""
+    name, options = operator.name, operator.options
+    if name not in chip.ops:
+        advice = chip.alternatives.get(name, f"build it from {', '.join(chip.ops)}")
+        yield f"{name} does not run on {chip.name}", advice
+        return
+    rule = chip.ops[name]
+    yield from _limits(operator, rule)
+    yield from _dtypes(graph, operator, chip)
+    if rule.scales is not None:
+        yield from _scales(graph, operator, rule.scales)
+    if options.get("padding") not in (None, *chip.padding) and _pads(graph, operator):
+        yield f"{name} with padding {options['padding']}", f"use padding {_choice(chip.padding)}"
+    if options.get("activation", "NONE").lower() not in ("none", chip.activation):
+        yield f"{name} with {options['activation']} fused into it", f"use {chip.activation}"
+    if _is_silu(graph, operator):
+        yield "the activation is SiLU (x times its logistic)", f"use {chip.activation}"
+
+
+def _limits(operator: Operator, rule: OpRule) -> Iterator[tuple[str, str]]:
+    name, options = operator.name, operator.options
+    kernel = options.get("kernel", (1, 1))
+    limit = rule.kernel_max
+    if limit is not None and max(kernel) > limit:
+        yield (
+            f"{name} with kernel {kernel[0]}x{kernel[1]}, the limit is {limit}x{limit}",
+            _smaller_kernel(operator, limit),
+        )
+    for key, allowed in (("stride", rule.strides), ("dilation", rule.dilations)):
+        value = options.get(key, (1, 1))
+        if allowed is not None and not set(value) <= set(allowed):
+            yield (
+                f"{name} with {key} {value[0]}x{value[1]}",
+                f"use a {key} of {_choice(allowed)}",
+            )
+
+
+def _smaller_kernel(operator: Operator, limit: int) -> str:
+    kernel, stride = operator.options["kernel"], operator.options["stride"]
+    # Maxima of maxima: a stride-1 pool of size k is (k - 1) / (limit - 1) pools of the limit.
+    count, rest = divmod(max(kernel) - 1, max(limit - 1, 1))
+    if operator.name == "MAX_POOL_2D" and stride == (1, 1) and kernel[0] == kernel[1] and not rest:
+        return f"stack {count} pools of {limit}x{limit} and stride 1, which is the same"
+    return f"use a kernel of at most {limit}x{limit}"
+
+
+def _dtypes(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[str, str]]:
+    for number in (*operator.inputs, *operator.outputs):
+        tensor = graph.tensors[number]
+        role = {operator.weights: "weights", operator.bias: "biases"}.get(number, "activations")
+        is_shape = role == "activations" and tensor.is_constant and tensor.dtype in _INDEX_DTYPES
+        allowed = chip.dtypes[role]
+        if tensor.dtype not in allowed and not is_shape:
+            yield (
+                f"{operator.name} with {role} of {tensor.dtype}, not {_choice(allowed)}",
+                "quantize the model with `synet quantize`",
+            )
+            return
+
+
+def _scales(
+    graph: Graph, operator: Operator, allowed: tuple[int, ...]
+) -> Iterator[tuple[str, str]]:
+    before = graph.tensors[operator.inputs[0]].shape[1:3]
+    after = graph.tensors[operator.outputs[0]].shape[1:3]
+    if not any(after == tuple(size * scale for size in before) for scale in allowed):
+        yield (
+            f"{operator.name} from {before[0]}x{before[1]} to {after[0]}x{after[1]}",
+            f"resize by a factor of {_choice(allowed)}, several times for more",
+        )
+
+
+def _pads(graph: Graph, operator: Operator) -> bool:
+    """Whether 'same' and 'valid' differ here; a 1x1 kernel, for one, reads no border."""
+    if operator.name == "TRANSPOSE_CONV":
+        return True
+    options = operator.options
+    for axis in (0, 1):
+        size = graph.tensors[operator.inputs[0]].shape[1 + axis]
+        reach = (options["kernel"][axis] - 1) * options.get("dilation", (1, 1))[axis] + 1
+        stride = options["stride"][axis]
+        if (math.ceil(size / stride) - 1) * stride + reach > size:
+            return True
+    return False
+
+
+def _is_silu(graph: Graph, operator: Operator) -> bool:
+    if operator.name != "MUL":
+        return False
+    return any(
+        other.name == "LOGISTIC" and {*other.inputs, *other.outputs} == {*operator.inputs}
+        for other in graph.operators
+    )
+
+
+def _choice(values: tuple[object, ...]) -> str:
+    *most, last = map(str, values)
+    return f"{', '.join(most)} or {last}" if most else last

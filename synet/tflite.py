@@ -1,0 +1,239 @@
+"""A TFLite file: its bytes, the metadata that travels inside, and the runtime that executes it.
+
+Metadata is a zip archive with one `metadata.json`, appended to the flatbuffer:
+readers of the flatbuffer stop before it, and every zip tool opens the file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synet.errors import SynetError
+
+METADATA_FILE = "metadata.json"
+
+
+def read_content(source: str | Path | bytes) -> tuple[str, bytes]:
+    """The name to call a TFLite model by in messages, and its bytes.
+
+    Raises
+    ------
+    SynetError
+        The file cannot be read, or is not a TFLite file.
+    """
+    if isinstance(source, bytes):
+        name, content = "the TFLite model", source
+    else:
+        name = str(source)
+        try:
+            content = Path(source).read_bytes()
+        except OSError as error:
+            raise SynetError(f"cannot read {name}: {error.strerror or error}") from None
+    if content[4:8] != b"TFL3":
+        raise SynetError(f"{name} is not a TFLite file; give one that `synet quantize` made")
+    return name, content
+
+
+def read_metadata(source: str | Path | bytes) -> dict[str, Any]:
+    """What :func:`embed_metadata` put into a TFLite model; empty where nothing is embedded.
+
+    Raises
+    ------
+    SynetError
+        Not a TFLite file, or its `metadata.json` is damaged.
+    """
+    return _metadata(*read_content(source))
+
+
+def embed_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """A TFLite model with `metadata` inside, in place of any that it had.
+
+    The same arguments give the same bytes: no time of day is stored. Other
+    files in the model's archive, such as label lists, are kept.
+
+    Parameters
+    ----------
+    content
+        The TFLite model.
+    metadata
+        What JSON can hold; its keys are read back as strings.
+    """
+    flatbuffer, files = _split(content)
+    files[METADATA_FILE] = json.dumps(metadata, indent=1).encode()
+    stream = io.BytesIO(flatbuffer)
+    with zipfile.ZipFile(stream, "a") as archive:
+        # Some readers take whatever file comes first.
+        for name in sorted(files, key=lambda name: name != METADATA_FILE):
+            archive.writestr(zipfile.ZipInfo(name), files[name])
+    return stream.getvalue()
+
+
+def _metadata(name: str, content: bytes) -> dict[str, Any]:
+    try:
+        _, files = _split(content)
+        metadata = json.loads(files.get(METADATA_FILE, b"{}"))
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise SynetError(f"{name}: the embedded {METADATA_FILE} is damaged ({error})") from None
+    if not isinstance(metadata, dict):
+        raise SynetError(f"{name}: the embedded {METADATA_FILE} is not a JSON object")
+    return metadata
+
+
+def _split(content: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """The flatbuffer, and the files in the archive behind it."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile:
+        return content, {}
+    with archive:
+        end = min((entry.header_offset for entry in archive.infolist()), default=len(content))
+        return content[:end], {name: archive.read(name) for name in archive.namelist()}
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a model: ``real = (stored - zero_point) * scale``.
+
+    A tensor that is not quantized has scale 0 and keeps its values.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    scale: float
+    zero_point: int
+    index: int
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Real values as the tensor stores them, rounded and clipped to its range."""
+        if not self.scale:
+            return values.astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        levels = np.rint(values / np.float32(self.scale)) + self.zero_point
+        return np.clip(levels, limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, stored: np.ndarray) -> np.ndarray:
+        """Stored values as float32 real ones."""
+        if not self.scale:
+            return stored.astype(np.float32)
+        return (stored.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+
+class TfliteModel:
+    """A TFLite model with one NHWC image as its input, ready to run.
+
+    Parameters
+    ----------
+    source
+        A path, or the file's content.
+
+    Attributes
+    ----------
+    image_shape : tuple of int
+        Height and width of the input, in pixels.
+    channels : int
+        Channels of the input: 1 is grayscale.
+    input : Port
+        The image.
+    outputs : tuple of Port
+        By the names of the model's signature, which are the names that its
+        author gave; a model without a signature shows its tensors' names.
+    metadata : dict
+        See :func:`read_metadata`.
+
+    Raises
+    ------
+    SynetError
+        Not a TFLite file, an operation the runtime lacks, or an input that is
+        not a single image.
+    """
+
+    def __init__(self, source: str | Path | bytes):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.name, self._content = read_content(source)
+        self.metadata = _metadata(self.name, self._content)
+        try:
+            self._interpreter = Interpreter(
+                model_content=self._content, num_threads=min(4, os.cpu_count() or 1)
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise SynetError(f"{self.name} does not run in LiteRT: {reason}") from None
+        inputs = [_port(detail) for detail in self._interpreter.get_input_details()]
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
+            found = ", ".join(str(port.shape) for port in inputs)
+            raise SynetError(
+                f"{self.name} takes {found or 'no input'}; only models of one image, "
+                "(1, height, width, channels), can be run"
+            )
+        self.input = inputs[0]
+        self.outputs = self._named_outputs()
+        self.image_shape: tuple[int, int] = self.input.shape[1:3]
+        self.channels: int = self.input.shape[3]
+        self._levels = self.input.quantize(np.arange(256, dtype=np.float32) / 255)
+
+    def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """The model's outputs for one image, dequantized to float32, by name.
+
+        Parameters
+        ----------
+        image
+            (height, width, channels), or with a leading 1: uint8 of 0 to 255,
+            or real values as the model was trained on (0 to 1), or int8 already
+            quantized for the input.
+        """
+        stored = self.run_quantized(image)
+        return {port.name: port.dequantize(stored[port.name]) for port in self.outputs}
+
+    def run_quantized(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """As :meth:`run`, with the outputs as the file stores them (int8, as a rule)."""
+        shape = self.input.shape
+        if image.shape not in (shape, shape[1:]):
+            raise SynetError(f"{self.name} takes an image of {shape[1:]}, given {image.shape}")
+        self._interpreter.set_tensor(self.input.index, self._stored(image).reshape(shape))
+        self._interpreter.invoke()
+        return {port.name: self._interpreter.get_tensor(port.index) for port in self.outputs}
+
+    def _stored(self, image: np.ndarray) -> np.ndarray:
+        if image.dtype == np.uint8:
+            return self._levels[image]
+        if image.dtype == self.input.dtype:
+            return image
+        if np.issubdtype(image.dtype, np.floating):
+            return self.input.quantize(image)
+        raise SynetError(
+            f"{self.name} takes images of uint8, float or {self.input.dtype}, given {image.dtype}"
+        )
+
+    def _named_outputs(self) -> tuple[Port, ...]:
+        details = {detail["index"]: detail for detail in self._interpreter.get_output_details()}
+        signatures = self._interpreter.get_signature_list()
+        if signatures:
+            runner = self._interpreter.get_signature_runner(next(iter(signatures)))
+            names = {d["index"]: name for name, d in runner.get_output_details().items()}
+            if names.keys() == details.keys():
+                return tuple(_port(details[index], name) for index, name in names.items())
+        return tuple(_port(detail) for detail in details.values())
+
+
+def _port(detail: dict[str, Any], name: str | None = None) -> Port:
+    scale, zero_point = detail["quantization"]
+    return Port(
+        name=name or detail["name"],
+        shape=tuple(int(size) for size in detail["shape"]),
+        dtype=np.dtype(detail["dtype"]),
+        scale=float(scale),
+        zero_point=int(zero_point),
+        index=int(detail["index"]),
+    )
