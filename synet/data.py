@@ -1,0 +1,296 @@
+"""Datasets in YOLO format: the data yaml, and the images and labels that it leads to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from synet.errors import DataError
+from synet.files import write_atomic
+from synet.images import (
+    Placement,
+    is_image,
+    letterbox,
+    read_image,
+    to_channels,
+    write_image,
+)
+
+__all__ = [
+    "Dataset",
+    "Placement",
+    "label_path",
+    "letterbox",
+    "load_dataset",
+    "read_image",
+    "read_labels",
+    "resolved_definition",
+    "resolved_yaml",
+    "to_channels",
+    "write_image",
+]
+
+SPLITS = ("train", "val", "test")
+LABEL_FORM = "a line is 'class x y width height' or 'class x1 y1 x2 y2 x3 y3 ...', in 0-1"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a data yaml says.
+
+    Attributes
+    ----------
+    yaml
+        The data yaml itself.
+    names
+        Class names, by class id.
+    sources
+        For each split that the yaml fills in, the folders and ``.txt`` lists it names, absolute.
+        They are looked into by `images`, so a split that nobody asks for may be absent.
+    """
+
+    yaml: Path
+    names: tuple[str, ...]
+    sources: Mapping[str, tuple[Path, ...]]
+
+    def images(self, split: str) -> tuple[Path, ...]:
+        """The image files of a split, each once, sorted by path.
+
+        Raises
+        ------
+        DataError
+            The yaml has no such split, a folder or list of it is missing, or it holds no image.
+        """
+        if split not in self.sources:
+            there = ", ".join(self.sources) or "none at all"
+            raise DataError(f"{self.yaml}: no split '{split}'; it has {there}")
+        files: set[Path] = set()
+        for source in self.sources[split]:
+            if not source.exists():
+                raise DataError(f"{self.yaml}: {split}: {source} does not exist")
+            files.update(_image_files(source))
+        if not files:
+            places = ", ".join(map(str, self.sources[split]))
+            raise DataError(f"{self.yaml}: {split}: no images in {places}")
+        return tuple(sorted(files))
+
+    def calibration_split(self) -> str:
+        """The split to calibrate int8 with: ``test`` where it is there and not empty, else ``val``.
+
+        Raises
+        ------
+        DataError
+            Neither has images.
+        """
+        test = [source for source in self.sources.get("test", ()) if source.exists()]
+        if any(True for source in test for _ in _image_files(source)):
+            return "test"
+        self.images("val")
+        return "val"
+
+
+def load_dataset(path: str | Path) -> Dataset:
+    """Read a data yaml in any of the forms that YOLO accepts.
+
+    A split is a folder (searched to any depth), a ``.txt`` list, or a list of these. What is
+    relative is looked for under ``path``, which, if relative itself, starts from the yaml's folder
+    or, when nothing is there, from the working directory.
+
+    Raises
+    ------
+    DataError
+        The file is missing or no yaml, or ``names``, ``nc`` or a split is malformed.
+    """
+    path = Path(path)
+    content = _read_yaml(path)
+    names = _class_names(path, content)
+    root = content.get("path") or ""
+    if not isinstance(root, str):
+        raise DataError(f"{path}: path: expected a folder, found {root!r}")
+    root = os.path.expanduser(root)
+    roots = [path.parent / root, Path(root)]
+    sources = {}
+    for split in SPLITS:
+        entries = content.get(split) or []
+        entries = [entries] if isinstance(entries, str) else entries
+        if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
+            raise DataError(f"{path}: {split}: expected a path or a list of paths, found {entries}")
+        if entries:
+            sources[split] = tuple(_locate(entry, roots) for entry in entries)
+    return Dataset(path, names, sources)
+
+
+def resolved_definition(path: str | Path) -> dict[str, Any]:
+    """The content of a data yaml, meaning the same wherever, and by whichever fork, it is read.
+
+    ``train``, ``val`` and ``test`` become absolute, ``path`` goes, ``nc`` and a list of ``names``
+    (the one form that every fork reads) are filled in; all other keys are kept.
+
+    Raises
+    ------
+    DataError
+        As `load_dataset`.
+    """
+    dataset = load_dataset(path)
+    content = {key: value for key, value in _read_yaml(dataset.yaml).items() if key != "path"}
+    for split, sources in dataset.sources.items():
+        places = [str(source) for source in sources]
+        content[split] = places[0] if len(places) == 1 else places
+    return content | {"nc": len(dataset.names), "names": list(dataset.names)}
+
+
+def resolved_yaml(path: str | Path, out: str | Path) -> Path:
+    """Write what `resolved_definition` gives, for forks that read the file themselves.
+
+    Raises
+    ------
+    DataError
+        As `load_dataset`.
+    SynetError
+        `out` cannot be written.
+    """
+    content = resolved_definition(path)
+    return write_atomic(out, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def label_path(image_path: str | Path) -> Path:
+    """Where the labels of an image lie: its last folder ``images`` read as ``labels``, ``.txt``."""
+    path = Path(image_path).with_suffix(".txt")
+    parts = list(path.parts)
+    for index in reversed(range(len(parts) - 1)):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    return Path(*parts)
+
+
+def read_labels(image_path: str | Path, classes: int) -> np.ndarray:
+    """Read the boxes of an image; where it has no label file it is background.
+
+    A polygon becomes the box around it, and a repeated line counts once, as in YOLO.
+
+    Parameters
+    ----------
+    image_path
+        The image, not its label file.
+    classes
+        How many classes there are; ids run from 0.
+
+    Returns
+    -------
+    float32 ``(N, 5)``: class, then centre x, centre y, width, height as fractions of the image.
+
+    Raises
+    ------
+    DataError
+        A line is malformed (the message has file and line number) or the file cannot be read.
+    """
+    path = label_path(image_path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        lines = []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the labels: {_reason(error)}") from None
+    rows = {}  # keys in order: a set that remembers
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            rows[_parse_label(line, classes)] = None
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: {error}; {LABEL_FORM}") from None
+    return np.array(list(rows), np.float32).reshape(-1, 5)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the data yaml: {_reason(error)}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise DataError(f"{where}: not a yaml file: {problem}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: not a data yaml: expected keys such as train, val and names")
+    return content
+
+
+def _class_names(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
+    names = content.get("names")
+    if names is None:
+        raise DataError(f"{path}: no 'names'; add the class names, e.g. names: [cat, dog]")
+    if isinstance(names, dict):
+        if any(type(key) is not int for key in names) or sorted(names) != list(range(len(names))):
+            keys = ", ".join(map(str, names))
+            raise DataError(f"{path}: names: ids must count up from 0 without gaps, found {keys}")
+        names = [names[key] for key in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{path}: names: expected a list or a map from id to name, found {names!r}")
+    if content.get("nc", len(names)) != len(names):
+        raise DataError(f"{path}: nc is {content['nc']}, but names has {len(names)} entries")
+    return tuple(str(name) for name in names)
+
+
+def _locate(entry: str, roots: Iterable[Path]) -> Path:
+    # Roboflow writes ../train/images for a folder that lies beside its data.yaml
+    spellings = [entry, entry[3:]] if entry.startswith("../") else [entry]
+    # abspath, not resolve: behind a link named images the labels could not be found
+    places = [Path(os.path.abspath(root / each)) for each in spellings for root in roots]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def _image_files(source: Path) -> Iterable[Path]:
+    if source.is_dir():
+        for folder, _, files in os.walk(source, followlinks=True):
+            yield from (Path(folder, file) for file in files if is_image(file))
+    elif source.suffix == ".txt":
+        yield from _listed_images(source)
+    else:
+        raise DataError(f"{source}: a split is a folder or a .txt list of images, not this file")
+
+
+def _listed_images(path: Path) -> Iterable[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the list: {_reason(error)}") from None
+    for line in filter(is_image, map(str.strip, lines)):
+        beside = path.parent / line
+        elsewhere = not beside.exists() and Path(line).exists()
+        yield Path(os.path.abspath(line if elsewhere else beside))
+
+
+def _parse_label(line: str, classes: int) -> tuple[float, ...]:
+    try:
+        class_id, *places = map(float, line.split())
+    except ValueError:
+        raise ValueError(f"'{line.strip()}' is not made of numbers") from None
+    polygon = len(places) >= 6 and len(places) % 2 == 0
+    if len(places) != 4 and not polygon:
+        raise ValueError(f"{len(places) + 1} numbers")
+    if class_id not in range(classes):
+        raise ValueError(f"class {class_id:g} is not one of 0 to {classes - 1}")
+    # as float32, so that the 1.0000000001 that some tools write is 1
+    outside = [place for place in places if not 0 <= np.float32(place) <= 1]
+    if outside:
+        raise ValueError(f"{outside[0]:g} is outside 0-1")
+    if polygon:
+        left, right = min(places[::2]), max(places[::2])
+        top, bottom = min(places[1::2]), max(places[1::2])
+        places = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
+    return (class_id, *places)
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text"
+    return error.strerror or str(error)

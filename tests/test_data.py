@@ -1,0 +1,284 @@
+"""Data yamls in every form that YOLO accepts, the labels beside the images, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from synet.data import (
+    label_path,
+    load_dataset,
+    read_labels,
+    resolved_yaml,
+)
+from synet.errors import DataError
+
+
+def make_image(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", np.zeros((4, 6, 3), np.uint8))[1].tobytes())
+    return path
+
+
+def write_yaml(file: Path, /, **content) -> Path:
+    file.write_text(yaml.safe_dump({"names": ["a", "b"], **content}))
+    return file
+
+
+def label(folder: Path, text: str | bytes) -> Path:
+    """An image whose label file has this text."""
+    image = make_image(folder / "images" / "a.png")
+    (folder / "labels").mkdir(exist_ok=True)
+    content = text if isinstance(text, bytes) else text.encode()
+    (folder / "labels" / "a.txt").write_bytes(content)
+    return image
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Four images in nested folders, and what a folder also holds in real life."""
+    for name in ("val/b.png", "val/deep/a.JPG", "extra/c.png", "train/d.png"):
+        make_image(tmp_path / "images" / name)
+    for clutter in ("val/._b.png", "val/.DS_Store", "val/notes.txt", "val/labels.cache"):
+        (tmp_path / "images" / clutter).write_bytes(b"clutter")
+    return tmp_path
+
+
+def names_of(dataset, split: str) -> list[str]:
+    return [image.name for image in dataset.images(split)]
+
+
+@pytest.mark.parametrize("path", ["absolute", ".", None])
+def test_folder_is_searched_to_any_depth_in_sorted_order(tree, path):
+    keys = {} if path is None else {"path": str(tree) if path == "absolute" else path}
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val="images/val", **keys))
+    assert names_of(dataset, "val") == ["b.png", "a.JPG"]
+    assert all(image.is_absolute() for image in dataset.images("val"))
+
+
+def test_list_of_folders_holds_each_image_once(tree):
+    folders = ["images/val", "images/extra", "images/val/deep"]
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val=folders))
+    assert names_of(dataset, "val") == ["c.png", "b.png", "a.JPG"]
+
+
+def test_text_list_with_relative_absolute_and_blank_lines(tree):
+    lines = ["./images/val/b.png", "", str(tree / "images/train/d.png"), "images/extra/c.png "]
+    (tree / "lists").mkdir()
+    (tree / "val.txt").write_bytes("\r\n".join(lines).encode())
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val="val.txt"))
+    assert names_of(dataset, "val") == ["c.png", "d.png", "b.png"]
+    assert all(image.is_file() for image in dataset.images("val"))
+
+
+def test_text_list_may_be_relative_to_the_working_directory(tree, monkeypatch):
+    (tree / "lists").mkdir()
+    (tree / "lists" / "val.txt").write_text("images/val/b.png\n")
+    monkeypatch.chdir(tree)
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val="lists/val.txt"))
+    assert dataset.images("val") == (tree / "images/val/b.png",)
+
+
+def test_path_relative_to_the_working_directory(tree, tmp_path_factory, monkeypatch):
+    elsewhere = write_yaml(
+        tmp_path_factory.mktemp("yamls") / "data.yaml", path=tree.name, val="images/val"
+    )
+    monkeypatch.chdir(tree.parent)
+    assert names_of(load_dataset(elsewhere), "val") == ["b.png", "a.JPG"]
+
+
+def test_roboflow_writes_one_folder_too_high(tree):
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val="../images/extra"))
+    assert names_of(dataset, "val") == ["c.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_linked_folders_are_followed_and_keep_their_name(tree):
+    (tree / "store").mkdir()
+    (tree / "images" / "extra").rename(tree / "store" / "images_of_may")
+    (tree / "images" / "extra").symlink_to(tree / "store" / "images_of_may")
+    image = load_dataset(write_yaml(tree / "data.yaml", val="images/extra")).images("val")[0]
+    assert label_path(image) == tree / "labels/extra/c.txt"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["names: [a, 3]", "names: {1: 3, 0: a}", "nc: 2\r\nnames:\r\n  0: a\r\n  1: 3\r\n"],
+)
+def test_names_as_list_or_map(tmp_path, text):
+    path = tmp_path / "data.yaml"
+    path.write_bytes(text.encode())
+    assert load_dataset(path).names == ("a", "3")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("names: [a\nval: x", "data.yaml:2: not a yaml file"),
+        ("[a, b]", "expected keys such as train, val and names"),
+        ("", "expected keys"),
+        ("val: images", "no 'names'; add the class names"),
+        ("names: {0: a, 2: c}", "found 0, 2"),
+        ("names: {'0': a}", "names: ids must count up from 0"),
+        ("names: []", "names: expected a list"),
+        ("names: cat", "names: expected a list or a map from id to name, found 'cat'"),
+        ("names: [a]\nnc: 2", "nc is 2, but names has 1"),
+        ("names: [a]\nval: 3", "val: expected a path"),
+        ("names: [a]\nval: [{x: y}]", "val: expected a path"),
+        ("names: [a]\npath: 3", "path: expected a folder"),
+        ("names: [\xe9]".encode("latin-1"), "not UTF-8 text"),
+    ],
+)
+def test_malformed_yaml_is_one_clear_line(tmp_path, text, told):
+    path = tmp_path / "data.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError) as caught:
+        load_dataset(path)
+    assert told in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_yaml(tmp_path):
+    with pytest.raises(DataError, match="no.yaml: cannot read the data yaml: No such file"):
+        load_dataset(tmp_path / "no.yaml")
+
+
+def test_a_missing_split_is_an_error_only_when_asked_for(tree):
+    (tree / "empty").mkdir()
+    (tree / "empty.txt").write_text("\n")
+    (tree / "a.zip").write_bytes(b"")
+    dataset = load_dataset(
+        write_yaml(tree / "data.yaml", train="images/train", val="gone", test="empty")
+    )
+    assert names_of(dataset, "train") == ["d.png"]
+    with pytest.raises(DataError, match="val: .*gone does not exist"):
+        dataset.images("val")
+    with pytest.raises(DataError, match="test: no images in .*empty"):
+        dataset.images("test")
+    with pytest.raises(DataError, match="no split 'valid'; it has train, val, test"):
+        dataset.images("valid")
+    other = load_dataset(write_yaml(tree / "other.yaml", val="empty.txt", test="a.zip"))
+    with pytest.raises(DataError, match="val: no images"):
+        other.images("val")
+    with pytest.raises(DataError, match="a.zip: a split is a folder or a .txt list"):
+        other.images("test")
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [("images/extra", "test"), ("empty", "val"), ("gone", "val"), (None, "val"), ("", "val")],
+)
+def test_calibration_takes_test_where_it_has_images(tree, test, expected):
+    (tree / "empty").mkdir()
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val="images/val", test=test))
+    assert dataset.calibration_split() == expected
+
+
+def test_calibration_without_images(tree):
+    with pytest.raises(DataError, match="no split 'val'; it has train"):
+        load_dataset(write_yaml(tree / "data.yaml", train="images/train")).calibration_split()
+
+
+def test_resolved_yaml_means_the_same_from_anywhere(tree, tmp_path_factory):
+    source = write_yaml(
+        tree / "data.yaml",
+        path=".",
+        val="images/val",
+        test=["images/extra", "images/train"],
+        names={0: "a", 1: "b"},
+        kpt_shape=[17, 3],
+    )
+    copy = resolved_yaml(source, tmp_path_factory.mktemp("copy") / "new" / "copy.yaml")
+    content = yaml.safe_load(copy.read_text())
+    assert content == {
+        "val": str(tree / "images/val"),
+        "test": [str(tree / "images/extra"), str(tree / "images/train")],
+        "names": ["a", "b"],
+        "nc": 2,
+        "kpt_shape": [17, 3],
+    }
+    for split in ("val", "test"):
+        assert load_dataset(copy).images(split) == load_dataset(source).images(split)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("images/a.jpg", "labels/a.txt"),
+        ("/d/images/val/a.b.jpg", "/d/labels/val/a.b.txt"),
+        ("/images/d/images/a.jpg", "/images/d/labels/a.txt"),  # the last folder of that name
+        ("/d/photos/a.jpg", "/d/photos/a.txt"),
+        ("/d/images.jpg", "/d/images.txt"),
+    ],
+)
+def test_label_path(image, expected):
+    assert label_path(image) == Path(expected)
+
+
+def test_labels_boxes_polygons_and_repeats(tmp_path):
+    text = (
+        "\ufeff0 0.5 0.5 0.2 0.4\r\n\r\n1.0 0 0 1 1\r\n0 0.5 0.5 0.2 0.4\r\n"
+        "1 0.1 0.2 0.5 0.2 0.3 0.6\r\n0 0.5 0.5 1.0000000001 1\r\n"
+    )
+    labels = read_labels(label(tmp_path, text), classes=2)
+    assert labels.dtype == np.float32
+    expected = [
+        [0, 0.5, 0.5, 0.2, 0.4],
+        [1, 0, 0, 1, 1],
+        [1, 0.3, 0.4, 0.4, 0.4],
+        [0, 0.5, 0.5, 1, 1],
+    ]
+    np.testing.assert_allclose(labels, expected, atol=1e-6)
+
+
+def test_background(tmp_path):
+    assert read_labels(label(tmp_path, "\n"), 2).shape == (0, 5)
+    assert read_labels(make_image(tmp_path / "other" / "images" / "b.png"), 2).shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0 a b c d", "'0 a b c d' is not made of numbers"),
+        ("0", "1 numbers"),
+        ("0 0.5 0.5 0.1", "4 numbers"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "6 numbers"),
+        ("0 0.1 0.2 0.5 0.2 0.3 0.6 0.7", "8 numbers"),
+        ("2 0.5 0.5 0.1 0.1", "class 2 is not one of 0 to 1"),
+        ("-1 0.5 0.5 0.1 0.1", "class -1 is not one of 0 to 1"),
+        ("0.5 0.5 0.5 0.1 0.1", "class 0.5 is not one of 0 to 1"),
+        ("nan 0.5 0.5 0.1 0.1", "class nan"),
+        ("0 0.5 -0.5 0.1 0.1", "-0.5 is outside 0-1"),
+        ("0 320 240 100 50", "320 is outside 0-1"),
+        ("0 0.5 0.5 nan 0.1", "nan is outside 0-1"),
+    ],
+)
+def test_broken_label_line_is_told_by_file_and_line(tmp_path, line, told):
+    image = label(tmp_path, f"0 0.5 0.5 0.1 0.1\n\n{line}\n")
+    with pytest.raises(DataError) as caught:
+        read_labels(image, classes=2)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'labels' / 'a.txt'}:3: ")
+    assert told in message
+    assert "'class x y width height'" in message
+
+
+def test_label_file_that_is_no_text(tmp_path):
+    with pytest.raises(DataError, match="a.txt: cannot read the labels: not UTF-8 text"):
+        read_labels(label(tmp_path, b"\xff\xfe\x00"), 2)
+
+
+def test_blood_cells(shared):
+    dataset = load_dataset(shared / "data" / "bccd" / "bccd.yaml")
+    assert dataset.names == ("RBC", "WBC", "Platelets")
+    counts = {split: len(dataset.images(split)) for split in dataset.sources}
+    assert counts == {"train": 205, "val": 87, "test": 72}
+    assert dataset.calibration_split() == "test"
+    labels = [read_labels(image, len(dataset.names)) for image in dataset.images("val")]
+    assert all(len(each) for each in labels)

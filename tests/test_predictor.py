@@ -1,0 +1,175 @@
+"""Torch and TFLite detectors behind one interface."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synet.data import load_dataset, read_image
+from synet.errors import SynetError
+from synet.evaluate import ground_truth
+from synet.images import letterbox
+from synet.predictor import TflitePredictor, TorchPredictor, detect, load_predictor
+
+torch = pytest.importorskip("torch")
+
+
+class Rows(torch.nn.Module):
+    """Answers every image with the same rows, and remembers the image."""
+
+    def __init__(self, rows, names=("a", "b"), ch=3) -> None:
+        super().__init__()
+        self.rows = torch.nn.Parameter(torch.tensor(rows, dtype=torch.float32)[None])
+        self.names = names
+        self.yaml = {"ch": ch}
+
+    def forward(self, image):
+        self.seen = image
+        return self.rows, ["feature maps"]
+
+
+def test_torch_rows_become_corners_and_scores():
+    network = Rows([[50, 40, 20, 10, 0.5, 0.25, 1.0], [8, 8, 16, 16, 1.0, 0.0, 0.5]])
+    network.train()
+    predictor = TorchPredictor(network, (48, 64))
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    boxes, scores = predictor(image)
+    np.testing.assert_allclose(boxes, [[40, 35, 60, 45], [0, 0, 16, 16]])
+    np.testing.assert_allclose(scores, [[0.125, 0.5], [0, 0.5]])
+    assert boxes.dtype == scores.dtype == np.float32
+    assert not network.training
+    np.testing.assert_allclose(network.seen[0].numpy(), image.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), {1: "b", 0: "a"}, {"1": "b", "0": "a"}])
+def test_names_as_list_or_map(names):
+    assert TorchPredictor(Rows([[0] * 7], names), (8, 8)).names == ("a", "b")
+
+
+def test_names_keep_the_order_of_their_numbers():
+    names = {str(number): f"class {number}" for number in reversed(range(12))}
+    found = TorchPredictor(Rows([[0] * 17], names), (8, 8)).names
+    assert found == tuple(f"class {number}" for number in range(12))
+
+
+@pytest.mark.parametrize("ch", [1, 3])
+def test_a_network_is_given_its_own_number_of_channels(ch):
+    network = Rows([[16, 12, 8, 6, 1, 1, 0]], ch=ch)
+    predictor = TorchPredictor(network, (24, 32))
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., 0] = 200
+    found = detect(predictor, image, 0.5, 0.5)
+    assert network.seen.shape == (1, ch, 24, 32)
+    assert float(network.seen[0, 0, 0, 0]) == pytest.approx((200 if ch == 3 else 60) / 255)
+    np.testing.assert_allclose(found.boxes, [[24, 18, 40, 30]])  # in the pixels of the image
+
+
+def test_another_kind_of_network():
+    with pytest.raises(
+        SynetError, match=r"seg.pt: not a YOLOv5 detector of 2 classes: .*\(1, 1, 9"
+    ):
+        TorchPredictor(Rows([[0] * 9]), (8, 8), name="seg.pt")(np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model", "data.yaml"])
+def test_other_files(tmp_path, name):
+    with pytest.raises(SynetError, match="expected a .pt checkpoint or a .tflite file"):
+        load_predictor(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["no.pt", "no.tflite"])
+def test_missing_files(tmp_path, name):
+    with pytest.raises(SynetError, match=f"{name}: no such file"):
+        load_predictor(tmp_path / name)
+
+
+@pytest.fixture(params=["person_detection_480x640", "person_pose_detection_256x480"])
+def vendor_model(request, shared):
+    path = shared / "models" / f"{request.param}.tflite"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    return path
+
+
+def test_vendor_models_find_the_people(vendor_model, shared):
+    """Their outputs have no names, and the pose model has keypoints besides."""
+    predictor = load_predictor(vendor_model)
+    height, width = predictor.image_shape
+    assert f"{height}x{width}" in vendor_model.stem
+    assert (predictor.channels, predictor.names) == (3, ("0",))
+    assert load_predictor(vendor_model, (width, height)).image_shape == (height, width)
+
+    dataset = load_dataset(shared / "data" / "coco128" / "coco128.yaml")
+    (path,) = [image for image in dataset.images("val") if image.stem == "000000000885"]
+    image = read_image(path)
+    (truth,) = ground_truth(dataset, [path])
+    people = truth.boxes[truth.classes == 0]
+    best = detect(predictor, image, 0.5, 0.5).boxes[0]
+    assert np.abs(people - best).max(axis=1).min() < 20  # pixels of a 640 pixel wide image
+
+    boxes, scores = predictor(letterbox(image, predictor.image_shape)[0])
+    assert boxes.shape[0] == scores.shape[0] > 500
+    assert (boxes[:, :2] <= boxes[:, 2:]).all()
+    assert 0 <= scores.min() <= scores.max() <= 1
+
+
+class FewOutputs:
+    """A TFLite model's face, with outputs as given."""
+
+    name, image_shape, channels = "odd.tflite", (8, 8), 3
+
+    def __init__(self, outputs: dict[str, np.ndarray], metadata: dict | None = None) -> None:
+        from types import SimpleNamespace
+
+        self.values = outputs
+        self.outputs = [SimpleNamespace(name=k, shape=v.shape) for k, v in outputs.items()]
+        self.metadata = metadata or {}
+
+    def run(self, image):
+        return self.values
+
+
+LOW, HIGH = np.full((1, 4, 2), 1, np.float32), np.full((1, 4, 2), 5, np.float32)
+SCORES = np.linspace(0, 1, 8, dtype=np.float32).reshape(1, 4, 2)
+IMAGE = np.zeros((8, 8, 3), np.uint8)
+
+
+def test_named_outputs_in_any_order():
+    """With two classes shape alone could not tell the scores from the corners."""
+    model = FewOutputs(
+        {"scores": SCORES, "x2y2": HIGH, "x1y1": LOW}, {"names": {"0": "a", "1": "b"}}
+    )
+    predictor = TflitePredictor(model)
+    boxes, scores = predictor(IMAGE)
+    assert (boxes == [1, 1, 5, 5]).all()
+    np.testing.assert_array_equal(scores, SCORES[0])
+    assert predictor.names == ("a", "b")
+
+
+@pytest.mark.parametrize("order", [(LOW, HIGH), (HIGH, LOW)])
+def test_unnamed_corners_in_any_order(order):
+    outputs = {"output_0": order[0], "output_1": SCORES[..., :1], "output_2": order[1]}
+    boxes, scores = TflitePredictor(FewOutputs(outputs))(IMAGE)
+    assert (boxes == [1, 1, 5, 5]).all()
+    assert scores.shape == (4, 1)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"output_0": np.zeros((1, 1000))},
+        {"output_0": LOW, "output_1": HIGH},
+        {"output_0": LOW, "output_1": HIGH, "output_2": SCORES},  # which one is the scores?
+        {"output_0": LOW, "output_1": HIGH, "output_2": np.zeros((1, 9, 1))},
+        {"x1y1": LOW, "x2y2": HIGH, "scores": np.zeros((1, 9, 2))},
+    ],
+)
+def test_outputs_of_something_else(outputs):
+    with pytest.raises(SynetError, match=r"odd.tflite: not a detector with .*; found \w+ \(1, "):
+        TflitePredictor(FewOutputs(outputs))
+
+
+def test_names_that_do_not_fit_the_scores():
+    outputs = {"x1y1": LOW, "x2y2": HIGH, "scores": SCORES}
+    with pytest.raises(SynetError, match="scores 2 classes, but its metadata names 3"):
+        TflitePredictor(FewOutputs(outputs, {"names": ["a", "b", "c"]}))
