@@ -1,0 +1,406 @@
+"""Swapping names in a fork of a YOLO, and putting the very same objects back.
+
+A YOLO family is *declared*: which classes of the module that holds ``parse_model`` give
+way to which of ours (`Swap`), and which functions are wrapped (`Wrap`). This module
+finds the forks in the process that fit a declaration, applies it to every module of
+such a fork, and writes down what it displaced, so that undoing needs no second list.
+
+A fork is recognised by what its modules *have*, wherever they lie and whatever they are
+called: an import hook looks at every module that has just executed, and
+modules that were imported earlier are looked at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import inspect
+import site
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import wrapt
+
+from synet.errors import PatchError
+
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One displaced name, for people: ``models.common.Conv`` gave way to ``synet...Conv``."""
+
+    where: str
+    kind: str
+    old: str
+    new: str
+
+
+class Applied:
+    """What has been displaced so far, and the way back: undo is what apply wrote down."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+        self.changes: list[Change] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._undo)
+
+    def bind(self, owner: Any, name: str, new: Any, kind: str = "set") -> None:
+        """Set attribute `name` of a module or class, remembering what stood there."""
+        old = vars(owner).get(name, ABSENT)  # vars(): never copy an inherited method down
+        setattr(owner, name, new)
+        self._undo.append(
+            (lambda: delattr(owner, name)) if old is ABSENT else (lambda: setattr(owner, name, old))
+        )
+        self.changes.append(
+            Change(f"{_title(owner)}.{name}", kind, _title(_inner(old)), _title(_inner(new)))
+        )
+
+    def bind_item(self, mapping: MutableMapping, key: Any, new: Any) -> None:
+        """Set an item of a mapping (``os.environ``, ``sys.modules``), remembering the old one."""
+        old = mapping.get(key, ABSENT)
+        mapping[key] = new
+        self._undo.append(
+            (lambda: mapping.pop(key, None))
+            if old is ABSENT
+            else (lambda: mapping.__setitem__(key, old))
+        )
+
+    def rebase(self, cls: type, old: type, new: type) -> None:
+        """Make `cls`, a subclass of `old`, a subclass of `new` instead."""
+        bases = cls.__bases__
+        cls.__bases__ = tuple(new if base is old else base for base in bases)
+        self._undo.append(lambda: setattr(cls, "__bases__", bases))
+        self.changes.append(Change(_title(cls), "rebase", _title(old), _title(new)))
+
+    def on_undo(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when everything applied after this point has been undone."""
+        self._undo.append(callback)
+
+    def undo(self) -> None:
+        """Unwind, newest first. Twice is harmless: the stack is empty."""
+        while self._undo:
+            self._undo.pop()()
+        self.changes.clear()
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A class of the builder's module that gives way to one of ours.
+
+    `new` is ``"module:Class"``: a string, so that a declaration can be read without
+    torch, and importable, because YOLO pickles whole models by class name.
+    """
+
+    name: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Wrap:
+    """A function of the fork, by name, and the wrapt wrapper it gets.
+
+    `factory` takes the `Fork` and returns ``wrapper(wrapped, instance, args, kwargs)``.
+    """
+
+    name: str
+    factory: Callable[[Fork], Callable]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one line of YOLOs is patched.
+
+    Parameters
+    ----------
+    name
+        For messages: ``"yolov5"``.
+    signature
+        The first parameters of its ``parse_model``.
+    swaps
+        Classes that the module of ``parse_model`` must have.
+    parse_model, model_init
+        Wrappers for ``parse_model`` and for the constructor of each class that calls it.
+    functions
+        Wrapped wherever in the fork a function of that name is defined; may be missing.
+    """
+
+    name: str
+    signature: tuple[str, ...]
+    swaps: tuple[Swap, ...]
+    parse_model: Callable[[Fork], Callable]
+    model_init: Callable[[Fork], Callable]
+    functions: tuple[Wrap, ...] = ()
+
+
+@dataclass(eq=False)
+class Fork:
+    """One patched builder: the module that defines ``parse_model``, and where its fork lies."""
+
+    builder: ModuleType
+    root: Path
+    family: Family
+    chip: str
+    cfg: list[str] = field(
+        default_factory=list
+    )  # the yaml files that are being built, innermost last
+
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """What the builder's ``eval`` sees."""
+        return vars(self.builder)
+
+
+class Patching:
+    """A patch that is in place: its hook, its forks, and the way back.
+
+    Parameters
+    ----------
+    chip
+        Name of a chip file.
+    families
+        Declarations, tried in order.
+    roots
+        Folders whose modules are certainly a fork's own, before any builder is seen.
+    functions
+        More wrappers for functions of a fork (repairs).
+    """
+
+    def __init__(
+        self,
+        chip: str,
+        families: tuple[Family, ...],
+        roots: tuple[Path, ...] = (),
+        functions: tuple[Wrap, ...] = (),
+    ) -> None:
+        self.chip = chip
+        self.families = families
+        self.roots = list(roots)
+        self.functions = functions
+        self.forks: list[Fork] = []
+        self.unrecognised: list[tuple[str, str]] = []
+        self.applied = Applied()
+
+    def start(self) -> None:
+        """Patch what is imported, and whatever will be. All of it, or, on an error, nothing."""
+        try:
+            hook = _ImportHook(self._executed)
+            sys.meta_path.insert(0, hook)
+            self.applied.on_undo(lambda: sys.meta_path.remove(hook))
+            for module in list(sys.modules.values()):
+                self._executed(module)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Put every displaced object back."""
+        self.applied.undo()
+        self.forks.clear()
+
+    def roots_of_forks(self) -> tuple[Path, ...]:
+        """Folders whose classes a checkpoint may name."""
+        return tuple(dict.fromkeys([*self.roots, *(fork.root for fork in self.forks)]))
+
+    def _executed(self, module: ModuleType) -> None:
+        """Look at a module whose code has just run (or had run before the patch)."""
+        file = _file(module)
+        if file is None:
+            return
+        for root in self.roots_of_forks():
+            if _within(file, root):
+                fork = next((fork for fork in self.forks if fork.root == root), None)
+                self._wrap_functions(module, root, fork)
+        parse_model = _defined(module, "parse_model")
+        if parse_model is not None:
+            self._found_builder(module, parse_model, file)
+
+    def _found_builder(self, module: ModuleType, parse_model: FunctionType, file: Path) -> None:
+        parameters = tuple(inspect.signature(parse_model).parameters)
+        for family in self.families:
+            if parameters == family.signature:
+                break
+        else:
+            # Recorded rather than raised: YOLOs import each other's packages for their helpers.
+            self.unrecognised.append((module.__name__, f"parse_model({', '.join(parameters)})"))
+            return
+        fork = Fork(module, fork_root(module.__name__, file), family, self.chip)
+        missing = [swap.name for swap in family.swaps if swap.name not in vars(module)]
+        models = [c for c in _classes(module) if _calls(c, "parse_model")]
+        if not models:
+            missing.append("a Model class that calls parse_model")
+        if missing:
+            raise PatchError(
+                f"{file}: looks like {family.name} (it defines parse_model) but has no "
+                f"{', no '.join(missing)}; SyNet cannot make its models safe for {self.chip}. "
+                f"Name the fork's own class so, or import it there under that name."
+            )
+        self.forks.append(fork)
+        apply = self.applied
+        modules = [m for m in list(sys.modules.values()) if _within(_file(m), fork.root)]
+        for swap in family.swaps:
+            old, new = vars(module)[swap.name], _resolve(swap.new)
+            if old is new:  # imported from a module of the same fork that is swapped already
+                continue
+            for other in modules:
+                for name in [n for n, value in vars(other).items() if value is old]:
+                    apply.bind(other, name, new, "swap")
+                for cls in _classes(other):
+                    if old in cls.__bases__:
+                        apply.rebase(cls, old, new)
+        for name in [n for n, value in vars(module).items() if value is parse_model]:
+            wrapper = wrapt.FunctionWrapper(parse_model, family.parse_model(fork))
+            apply.bind(module, name, wrapper, "wrap")
+        for cls in models:
+            wrapper = wrapt.FunctionWrapper(vars(cls)["__init__"], family.model_init(fork))
+            apply.bind(cls, "__init__", wrapper, "wrap")
+        for other in modules:
+            self._wrap_functions(other, fork.root, fork)
+
+    def _wrap_functions(self, module: ModuleType, root: Path, fork: Fork | None) -> None:
+        """Wrap the named functions that `module` defines, wherever the fork has bound them."""
+        for wrap in (*self.functions, *(fork.family.functions if fork else ())):
+            function = _defined(module, wrap.name)
+            if function is None:
+                continue
+            wrapper = wrapt.FunctionWrapper(function, wrap.factory(fork))
+            for other in [m for m in list(sys.modules.values()) if _within(_file(m), root)]:
+                for name in [n for n, value in vars(other).items() if value is function]:
+                    self.applied.bind(other, name, wrapper, "wrap")
+
+
+class _ImportHook(importlib.abc.MetaPathFinder):
+    """Calls back with each source module once its code has run.
+
+    It finds nothing itself: it asks the finders after it, and hooks the one loader
+    instance that they return, so that loaders keep their type (``inspect``,
+    ``importlib.resources`` and zipped packages look at it).
+    """
+
+    def __init__(self, executed: Callable[[ModuleType], None]) -> None:
+        self._executed = executed
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name == "tensorflow":
+            _import_triton_first()
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            find = getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find else None
+            if spec is not None:
+                if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+                    self._hook(spec.loader)
+                return spec
+        return None
+
+    def _hook(self, loader: importlib.machinery.SourceFileLoader) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            del loader.exec_module  # the module's __loader__ stays as Python made it
+            execute(module)
+            self._executed(module)
+
+        loader.exec_module = exec_module
+
+
+def _import_triton_first() -> None:
+    """Import triton, where it is installed, ahead of tensorflow.
+
+    Both bring LLVM. tensorflow first and triton (which torch imports when it compiles)
+    afterwards ends the process: ``LLVM ERROR: inconsistency in registered CommandLine
+    options``. The other way round is fine.
+    """
+    if "triton" not in sys.modules and importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
+
+
+def fork_root(name: str, file: Path) -> Path:
+    """The folder that holds the fork of which module `name`, at `file`, is a part.
+
+    An installed package is its own folder (its neighbours are other people's); for a
+    clone it is the folder in which ``models`` and ``train.py`` lie side by side.
+    """
+    top = file.parent if name.count(".") == 0 else file.parents[name.count(".") - 1]
+    if top.parent in _site_folders():
+        return top
+    return top if name.count(".") == 0 else top.parent
+
+
+def script_root() -> Path | None:
+    """The folder of the script that Python was started with, if that is a script of the user's."""
+    file = _file(sys.modules.get("__main__"))
+    if file is None or any(_within(file, Path(p)) for p in sysconfig.get_paths().values()):
+        return None
+    return file.parent
+
+
+def _site_folders() -> set[Path]:
+    folders = {*site.getsitepackages(), site.getusersitepackages()}
+    folders |= {sysconfig.get_paths()[key] for key in ("purelib", "platlib")}
+    return {Path(folder).resolve() for folder in folders}
+
+
+def _within(file: Path | None, root: Path) -> bool:
+    """Is `file` below `root`, and not in an environment that happens to lie there?"""
+    if file is None or not file.is_relative_to(root):
+        return False
+    return not {"site-packages", "dist-packages"} & set(file.relative_to(root).parts)
+
+
+def _file(module: ModuleType | None) -> Path | None:
+    # vars(): a lazy module (tensorboard's, six's) must not be woken by looking at it
+    name = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return _resolved(name) if isinstance(name, str) else None
+
+
+_PATHS: dict[str, Path] = {}
+
+
+def _resolved(name: str) -> Path:
+    if name not in _PATHS:
+        _PATHS[name] = Path(name).resolve()
+    return _PATHS[name]
+
+
+def _defined(module: ModuleType, name: str) -> FunctionType | None:
+    """The function `name` that `module` itself defines, unless it is wrapped already."""
+    value = vars(module).get(name)
+    # type(), as a wrapt proxy passes isinstance() for what it wraps
+    return value if type(value) is FunctionType and value.__module__ == module.__name__ else None
+
+
+def _classes(module: ModuleType) -> Iterator[type]:
+    """Classes that `module` itself defines, each once, whatever aliases it has."""
+    for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, type)):
+        if value.__module__ == module.__name__:
+            yield value
+
+
+def _calls(cls: type, name: str) -> bool:
+    code = getattr(vars(cls).get("__init__"), "__code__", None)
+    return code is not None and name in code.co_names
+
+
+def _resolve(reference: str) -> Any:
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _inner(value: Any) -> Any:
+    return "" if value is ABSENT else value
+
+
+def _title(value: Any) -> str:
+    if isinstance(value, ModuleType):
+        return value.__name__
+    module = getattr(value, "__module__", None)
+    name = getattr(value, "__qualname__", None)
+    return f"{module}.{name}" if module and name else str(value)

@@ -1,0 +1,117 @@
+"""The model zoo: yaml files that any patched YOLO can train, found by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from synet.errors import SynetError
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Names of all zoo models, without ``.yaml``."""
+    return sorted(path.stem for path in FOLDER.rglob("*.yaml"))
+
+
+def find_model_path(name: str | Path | None) -> Any:
+    """The file behind a model's name; always safe to call on what a user typed.
+
+    Parameters
+    ----------
+    name
+        A path, or the name of a zoo model with or without ``.yaml``.
+
+    Returns
+    -------
+    An existing file's name as it was given; the packaged file of a zoo model (str);
+    anything else unchanged, for the caller to complain about.
+    """
+    if not name or not isinstance(name, (str, Path)) or Path(name).is_file():
+        return name
+    wanted = str(name).removesuffix(".yaml")
+    return next((str(path) for path in FOLDER.rglob("*.yaml") if path.stem == wanted), name)
+
+
+def model_path(name: str | Path) -> Path:
+    """The file behind a model's name.
+
+    Raises
+    ------
+    SynetError
+        There is neither such a file nor such a zoo model; near names are suggested.
+    """
+    path = Path(find_model_path(name))
+    if path.is_file():
+        return path
+    near = get_close_matches(str(name).removesuffix(".yaml"), names(), cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}" if near else f"the zoo has {', '.join(names())}"
+    raise SynetError(f"{name}: no such file, and no such zoo model; {hint}?")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a model yaml says of itself, under ``synet:``.
+
+    Parameters
+    ----------
+    chip
+        Name of a chip file.
+    image_shape
+        Height and width in pixels.
+    parameters, macs, peak_activation_bytes, weight_bytes
+        Of the int8 file at that shape and the yaml's own ``nc``. 0: not claimed.
+    """
+
+    chip: str | None = None
+    image_shape: tuple[int, int] | None = None
+    parameters: int = 0
+    macs: int = 0
+    peak_activation_bytes: int = 0
+    weight_bytes: int = 0
+
+
+def read_definition(path: str | Path) -> dict[str, Any]:
+    """Read a model yaml.
+
+    Raises
+    ------
+    SynetError
+        The file is missing, is not yaml, or is not a mapping.
+    """
+    import yaml
+
+    try:
+        definition = yaml.safe_load(Path(path).read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise SynetError(f"{path}: cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise SynetError(f"{path}: not a yaml file: {' '.join(str(error).split())}") from None
+    if not isinstance(definition, dict):
+        raise SynetError(f"{path}: a model yaml is a mapping with backbone and head")
+    return definition
+
+
+def claims(definition: dict[str, Any], path: str | Path = "model yaml") -> Claims:
+    """The claims of a model definition; empty where it makes none.
+
+    Raises
+    ------
+    SynetError
+        A key that is no claim, or a malformed image shape.
+    """
+    given = definition.get("synet") or {}
+    if not isinstance(given, dict) or (unknown := set(given) - set(Claims.__dataclass_fields__)):
+        keys = ", ".join(Claims.__dataclass_fields__)
+        bad = sorted(unknown)[0] if isinstance(given, dict) else given
+        raise SynetError(f"{path}: synet: {bad!r} is not a claim; there are {keys}")
+    shape = given.get("image_shape")
+    if shape is not None:
+        whole = isinstance(shape, list) and all(isinstance(n, int) and n > 0 for n in shape)
+        if not whole or len(shape) != 2:
+            raise SynetError(f"{path}: synet: image_shape: {shape} is not [height, width]")
+        given = {**given, "image_shape": tuple(shape)}
+    return Claims(**given)
