@@ -1,0 +1,284 @@
+"""The command line: arguments in, one call, a result printed.
+
+Every command imports what it needs when it runs, so that ``--help`` and completion are quick.
+Exit status: 2 for the user's mistake, told in one line; 1 for ours; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import synet
+from synet.errors import SynetError
+
+PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+class Commands(click.Group):
+    """A group that tells a `SynetError` in one line, wherever below it is raised."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: D102
+        try:
+            return super().invoke(ctx)
+        except SynetError as error:
+            click.echo(f"synet: {error}", err=True)
+            ctx.exit(error.exit_status)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("synet: interrupted", err=True)
+            ctx.exit(130)
+
+
+repo_option = click.option("--repo", metavar="DIR", help="Folder of the YOLOv5 fork to use.")
+shape_option = click.option(
+    "--image-shape",
+    nargs=2,
+    type=click.IntRange(min=1),
+    metavar="H W",
+    help="Height and width in pixels. Default: the model's own.",
+)
+data_option = click.option(
+    "--data", metavar="YAML", type=click.Path(), help="Data yaml in YOLO format."
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(synet.__version__, prog_name="synet")
+def main() -> None:
+    """Train the YOLO you have, forked or not, for a chip: patched, quantized to int8, proven.
+
+    \b
+    Example, from a data set to a checked int8 file:
+      synet yolov5 train --cfg katana-kqvga.yaml --data my.yaml --epochs 100
+      synet quantize --backend yolov5 --weights runs/train/exp/weights/best.pt --data my.yaml
+      synet evaluate runs/train/exp/weights/best.tflite --data my.yaml
+
+    \b
+    Completion of commands and options in bash (zsh and fish alike):
+      eval "$(_SYNET_COMPLETE=bash_source synet)"
+    """
+
+
+@main.command(context_settings=PASS_ON)
+@repo_option
+@click.option("--chip", metavar="NAME", default="", help="Default: the one the yaml names.")
+@click.argument("module")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def yolov5(repo: str | None, chip: str, module: str, arguments: tuple[str, ...]) -> None:
+    """Run a module of YOLOv5 (train, val, detect, export, segment/train, ...), patched.
+
+    What stands behind MODULE goes to that module as it is; --cfg may name a zoo model,
+    and the image size then defaults to the model's own. Options of synet stand before MODULE.
+
+    \b
+    Example:
+      synet yolov5 train --cfg katana-kvga.yaml --data my.yaml --epochs 100
+      synet yolov5 --repo ../our-yolov5 train --cfg models/yolov5n.yaml --data my.yaml
+    """
+    from synet.backends.yolov5 import run
+
+    run(module, list(arguments), repo, chip)
+
+
+@main.command()
+@click.option("--backend", type=click.Choice(["yolov5"]), default="yolov5", show_default=True)
+@click.option("--weights", metavar="PT", help="A trained checkpoint.")
+@click.option("--cfg", metavar="YAML", help="Instead of --weights: an untrained model of the zoo.")
+@data_option
+@shape_option
+@click.option("--number", default=500, show_default=True, help="Calibration images at most.")
+@click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
+@click.option("--out", metavar="PATH", help="Default: beside the weights, or ./model.tflite.")
+@click.option("--chip", metavar="NAME", default="", help="Default: the one it was trained for.")
+@click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
+@repo_option
+def quantize(
+    backend: str, weights: str | None, cfg: str | None, out: str | None, force: bool, **options: Any
+) -> None:
+    """Export a model to an int8 TFLite file, and prove that it does what the float model did.
+
+    \b
+    Example:
+      synet quantize --backend yolov5 --weights runs/train/exp/weights/best.pt --data my.yaml
+      synet quantize --cfg katana-kqvga.yaml
+    """
+    if (weights is None) == (cfg is None):
+        raise SynetError("give one of --weights PT and --cfg YAML")
+    from synet.quantize import quantize_model
+
+    result = quantize_model(weights or cfg, out_path=out, force=force, **options)
+    click.echo(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
+    click.echo(
+        f"Keras against torch: at most {result.keras.scores:.1e} (scores), "
+        f"{result.keras.boxes:.1e} of the image (boxes)"
+    )
+    if result.int8.rows:
+        click.echo(
+            f"int8 against float: {result.int8.scores:.4f} (scores), {result.int8.boxes:.4f} of "
+            f"the image (boxes), mean of {result.int8.rows} confident values"
+        )
+    else:
+        click.echo("int8 against float: nothing found in the images to compare")
+    for problem in result.problems:
+        click.echo(f"problem, kept by --force: {problem}", err=True)
+    click.echo(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")
+
+
+@main.command()
+@click.argument("model")
+@click.option("--chip", metavar="NAME", default="katana", show_default=True)
+@shape_option
+@repo_option
+def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: str | None) -> None:
+    """Costs of each layer, and whether the chip runs MODEL (a yaml, zoo name, .pt or .tflite).
+
+    \b
+    Example:
+      synet profile katana-kvga.yaml
+      synet profile runs/train/exp/weights/best.tflite
+    """
+    from rich.console import Console
+
+    from synet.profile import profile as measure
+
+    found = measure(model, chip, image_shape, repo)
+    Console(width=None if sys.stdout.isatty() else 120).print(found.table())
+    for violation in found.violations:
+        click.echo(f"problem: {violation}")
+    click.echo(found.verdict())
+    if found.violations:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("model")
+@data_option
+@click.option("--split", default="val", show_default=True)
+@shape_option
+@click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
+@repo_option
+def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
+    """mAP50 and mAP50-95 of MODEL, .pt or .tflite, on the same letterboxed images.
+
+    \b
+    Example:
+      synet evaluate runs/train/exp/weights/best.tflite --data my.yaml
+    """
+    if data is None:
+        raise SynetError("give the data set: --data YAML")
+    from rich.console import Console
+
+    from synet.evaluate import evaluate as measure
+
+    report = measure(model, data, classes=classes or None, **options)
+    Console(width=None if sys.stdout.isatty() else 120).print(report.table())
+    click.echo(
+        f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
+        f"on {report.images} images of the {report.split} split"
+    )
+
+
+@main.command()
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--out", "out_dir", default="runs/predict", show_default=True, metavar="DIR")
+@click.option("--confidence", default=0.25, show_default=True)
+@click.option("--iou", default=0.45, show_default=True, help="Of non-maximum suppression.")
+@shape_option
+@repo_option
+def predict(model: str, images: tuple[str, ...], **options: Any) -> None:
+    """Draw what MODEL, .pt or .tflite, finds in IMAGES (files or folders).
+
+    \b
+    Example:
+      synet predict best.tflite street.jpg more-images/
+    """
+    from synet.predict import predict as draw
+
+    saved = draw(model, list(images), **options)
+    click.echo(f"wrote {len(saved)} drawn images to {saved[0].parent}")
+
+
+@main.group()
+def zoo() -> None:
+    """The models that come with SyNet."""
+
+
+@zoo.command("list")
+def zoo_list() -> None:
+    """Names, image shapes and costs.
+
+    \b
+    Example:
+      synet zoo list
+    """
+    from synet import zoo as models
+
+    click.echo(
+        f"{'name':16} {'chip':8} {'image':>9} {'parameters':>11} {'MMAC':>7} {'peak KiB':>9}"
+    )
+    for name in models.names():
+        path = models.model_path(name)
+        claims = models.claims(models.read_definition(path), path)
+        image = "x".join(str(n) for n in claims.image_shape or ())
+        click.echo(
+            f"{name:16} {claims.chip or '':8} {image:>9} {claims.parameters:>11,} "
+            f"{claims.macs / 1e6:>7.1f} {claims.peak_activation_bytes / 1024:>9.1f}"
+        )
+
+
+@zoo.command("show")
+@click.argument("name")
+def zoo_show(name: str) -> None:
+    """Print the yaml of a model.
+
+    \b
+    Example:
+      synet zoo show katana-kqvga > ours.yaml
+    """
+    from synet import zoo as models
+
+    click.echo(models.model_path(name).read_text(encoding="utf-8"), nl=False)
+
+
+@main.command()
+@click.argument("fork", required=False)
+@click.option("--chip", metavar="NAME", default="katana", show_default=True)
+def patches(fork: str | None, chip: str) -> None:
+    """What would be swapped for what in FORK, a folder (default: the installed yolov5 package).
+
+    \b
+    Example:
+      synet patches ../our-yolov5
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from synet.backends.yolov5 import find_fork
+    from synet.custom_patches import patch_custom, unpatch
+
+    found = find_fork(fork, chip)
+    table = Table("name in the fork", "is", "stands for", "now")
+    changes = patch_custom(chip).applied.changes
+    for change in changes:
+        table.add_row(change.where, change.kind, change.old, change.new)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    click.echo(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
+    unpatch()
+
+
+@main.command()
+@click.option("--out", default="runs/demo", show_default=True, metavar="DIR")
+def demo(out: str) -> None:
+    """The whole way on drawn images: train, quantize, evaluate, check, look. About 5 minutes.
+
+    \b
+    Example:
+      synet demo
+    """
+    from synet.demo import run_demo
+
+    run_demo(Path(out))

@@ -1,0 +1,40 @@
+"""One way to get a torch model, whatever names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def get_model(
+    model: str | Path, repo: str | Path | None = None, nc: int | None = None
+) -> nn.Module:
+    """The chip-safe torch model of a checkpoint, a model yaml or a zoo name, in eval mode.
+
+    Parameters
+    ----------
+    model
+        ``best.pt``, ``katana-kqvga.yaml``, ``katana-kqvga``.
+    repo
+        Folder of the fork that trained, or shall build, it. Default: the installed yolov5.
+    nc
+        Number of classes, for a yaml. Default: the yaml's own.
+
+    Returns
+    -------
+    A module with ``names`` (by class number), ``image_shape`` (height, width) and ``stride``.
+    Getting it patches the process for the model's chip, as `synet.custom_patches` does.
+
+    Raises
+    ------
+    SynetError
+        There is no such model, or it cannot be made safe for its chip.
+    """
+    from synet.backends import yolov5
+
+    if Path(model).suffix == ".pt":
+        return yolov5.load_model(model, repo)
+    return yolov5.build_model(model, repo, nc)

@@ -1,0 +1,436 @@
+"""From a trained torch model to an int8 TFLite file that is known to do the same.
+
+The steps, in the order in which `quantize_model` reads: Keras from torch, checked against
+torch on real images; int8 from Keras, calibrated on real images; int8 checked against
+Keras, and the file against the chip. A missed bar is an error, and leaves no file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import synet
+from synet.chips import get_chip, violations
+from synet.data import letterbox, load_dataset, read_image, to_channels
+from synet.errors import ChipError, SynetError, VerificationError
+from synet.export.context import askeras
+from synet.export.tensorflow import convert, import_keras, user_stream
+from synet.files import write_atomic
+from synet.graph import read_graph
+from synet.models import get_model
+from synet.tflite import TfliteModel, embed_metadata, read_metadata
+
+if TYPE_CHECKING:
+    import keras
+    from torch import nn
+
+LOGGER = logging.getLogger("synet")
+
+KERAS_BAR = 1e-4  # Keras against torch: scores, and boxes as a fraction of the longer side
+SCORE_BAR = 0.05  # int8 against Keras: mean over confident rows
+BOX_BAR = 0.01  # the same for boxes, as a fraction of the longer side
+CONFIDENT = 0.25
+CHECKED = 16  # images that both comparisons look at
+INSPECTION = 16  # random images, where there are no others
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The images that int8 scales are read from.
+
+    Parameters
+    ----------
+    files
+        Images, in the order they are used; empty for random ones.
+    image_shape, channels
+        Of the model's input.
+    source
+        Where they come from, for people.
+    seed
+        Of the choice of files, or of the random images.
+    """
+
+    files: tuple[Path, ...]
+    image_shape: tuple[int, int]
+    channels: int
+    source: str
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.files) or INSPECTION
+
+    def images(self) -> Iterator[np.ndarray]:
+        """float32 (H, W, C), 0-1, letterboxed as in validation, one at a time."""
+        for file in self.files:
+            padded, _ = letterbox(read_image(file), self.image_shape)
+            yield to_channels(padded, self.channels).astype(np.float32) / 255
+        if not self.files:
+            random = np.random.default_rng(self.seed)
+            for _ in range(INSPECTION):
+                yield random.random((*self.image_shape, self.channels), np.float32)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two models are apart: scores 0-1, boxes as a fraction of the longer side."""
+
+    scores: float
+    boxes: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `quantize_model` made.
+
+    Parameters
+    ----------
+    content
+        The TFLite file.
+    path
+        Where it was written.
+    keras
+        Largest difference between Keras and torch.
+    int8
+        Mean difference between int8 and Keras, over rows that Keras is sure of.
+    problems
+        Bars that were missed; not empty only under ``force``.
+    """
+
+    content: bytes
+    path: Path
+    calibration: Calibration
+    keras: Agreement
+    int8: Agreement
+    problems: tuple[str, ...]
+
+
+def quantize(
+    keras_model: keras.Model,
+    data: str | Path | None = None,
+    image_size: Sequence[int] | None = None,
+    number: int = 500,
+    out_path: str | Path | None = None,
+    *,
+    seed: int = 0,
+    metadata: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> bytes:
+    """Quantize a Keras model to int8.
+
+    Parameters
+    ----------
+    keras_model
+        One NHWC image in, 0-1.
+    data
+        Data yaml in YOLO format. Its test split, else its val split, calibrates. None
+        calibrates on random images: good for looking at the file, not for using it.
+    image_size
+        (width, height) or (height, width), matched against the model's own input.
+    number
+        How many calibration images at most.
+    out_path
+        Where to write the file.
+    seed
+        Of the choice of images.
+    metadata
+        More to embed as ``metadata.json``.
+
+    Returns
+    -------
+    The TFLite file.
+
+    Raises
+    ------
+    SynetError
+        An image size that is not the model's, a data set without images, a file that
+        cannot be written.
+    """
+    calibration = _calibration(keras_model, data, image_size, number, seed)
+    content = _convert(keras_model, calibration, progress)
+    content = embed_metadata(content, {**_facts(calibration), **(metadata or {})})
+    if out_path is not None:
+        write_atomic(out_path, content)
+    return content
+
+
+def to_keras(model: nn.Module, image_shape: tuple[int, int], channels: int) -> keras.Model:
+    """The Keras model of a torch module: (1, H, W, C) in, channels last."""
+    keras = import_keras()
+    inp = keras.Input((*image_shape, channels), batch_size=1, name="image")
+    with askeras(imgsz=image_shape):
+        return keras.Model(inp, model(inp))
+
+
+def to_tflite_bytes(
+    model: str | Path, image_shape: tuple[int, int] | None = None, repo: str | Path | None = None
+) -> bytes:
+    """The int8 file of a yaml, zoo name or checkpoint, calibrated on random images.
+
+    For what does not depend on the numbers: operations, shapes, memory.
+    """
+    network, shape = _network(model, image_shape, repo)
+    return _inspected(network, shape)
+
+
+def quantize_model(
+    model: str | Path,
+    data: str | Path | None = None,
+    image_shape: tuple[int, int] | None = None,
+    *,
+    number: int = 500,
+    out_path: str | Path | None = None,
+    seed: int = 0,
+    repo: str | Path | None = None,
+    chip: str = "",
+    force: bool = False,
+    progress: bool = True,
+) -> Result:
+    """Export a checkpoint, or the untrained model of a yaml, and prove the result.
+
+    Parameters
+    ----------
+    model
+        A ``.pt`` checkpoint, a model yaml or a name from the zoo.
+    data, number, seed
+        As in `quantize`.
+    image_shape
+        Height and width. Default: the model's own.
+    out_path
+        Default: beside a checkpoint, ``.tflite`` in place of ``.pt``; ``model.tflite`` in the
+        working directory for a yaml. A file there is replaced only if SyNet made it.
+    repo
+        Folder of the fork that trained it. Default: the installed yolov5 package.
+    chip
+        Chip to check against. Default: the one it was built for.
+    force
+        Keep a file that misses a bar.
+
+    Raises
+    ------
+    VerificationError
+        Keras is not torch, or int8 is not Keras.
+    ChipError
+        The chip cannot run the file.
+    SynetError
+        No such model, no image shape, data that cannot be used.
+    """
+    trained = Path(model).suffix == ".pt"
+    path = Path(out_path or (Path(model).with_suffix(".tflite") if trained else "model.tflite"))
+    _refuse_foreign(path)
+    network, shape = _network(model, image_shape, repo)
+    target = get_chip(chip or network.synet["chip"])
+    names = [network.names[i] for i in sorted(network.names)]
+    calibration = _calibration_for(data, shape, _channels(network), number, seed)
+
+    keras_model = to_keras(network, shape, _channels(network))
+    sample = list(_first(calibration.images(), CHECKED))
+    exported = _compare(sample, _torch_runner(network), _keras_runner(keras_model), shape, max)
+    problems = []
+    if max(exported.scores, exported.boxes) > KERAS_BAR:
+        problems.append(
+            f"Keras differs from torch by {exported.scores:.1e} (scores) and {exported.boxes:.1e} "
+            f"(boxes), bar {KERAS_BAR:.0e}"
+        )
+        _missed(problems, VerificationError, force)
+    content = _convert(keras_model, calibration, progress)
+    facts = {"names": names, "task": "detect", "strides": [int(s) for s in network.stride]}
+    content = embed_metadata(content, {**_facts(calibration), **facts, "chip": target.name})
+    quantized = TfliteModel(content)
+    int8 = _compare(sample, _keras_runner(keras_model), quantized.run, shape, np.mean, CONFIDENT)
+    if int8.scores > SCORE_BAR or int8.boxes > BOX_BAR:
+        problems.append(
+            f"int8 differs from float by {int8.scores:.3f} (scores, bar {SCORE_BAR}) and "
+            f"{int8.boxes:.4f} of the image (boxes, bar {BOX_BAR})"
+        )
+        _missed(problems, VerificationError, force)
+    problems += [str(violation) for violation in violations(read_graph(content), target)]
+    _missed(problems, ChipError, force)
+    write_atomic(path, content)
+    return Result(content, path, calibration, exported, int8, tuple(problems))
+
+
+def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -> Result:
+    """`quantize_model` for a trained checkpoint, which needs real images."""
+    return quantize_model(weights, data, **options)
+
+
+def matching_shape(size: Sequence[int] | None, own: tuple[int, int]) -> tuple[int, int]:
+    """`own`, once `size` is found to mean it: as (height, width) or as (width, height).
+
+    Raises
+    ------
+    SynetError
+        It is neither.
+    """
+    if size is None or tuple(size) in (own, own[::-1]):
+        return own
+    asked = "x".join(str(n) for n in size)
+    raise SynetError(
+        f"image size {asked} is not the model's {own[0]}x{own[1]} (height x width), nor turned"
+    )
+
+
+def _network(
+    model: str | Path, image_shape: tuple[int, int] | None, repo: str | Path | None
+) -> tuple[nn.Module, tuple[int, int]]:
+    network = get_model(model, repo)
+    shape = image_shape or network.image_shape
+    if shape is None:
+        raise SynetError(
+            f"{model}: says nothing of its image shape; give --image-shape HEIGHT WIDTH"
+        )
+    return network, tuple(shape)
+
+
+def _channels(network: nn.Module) -> int:
+    return int(network.yaml.get("ch", 3))
+
+
+def _calibration(
+    keras_model: keras.Model,
+    data: str | Path | None,
+    image_size: Sequence[int] | None,
+    number: int,
+    seed: int,
+) -> Calibration:
+    _, height, width, channels = keras_model.inputs[0].shape
+    shape = matching_shape(image_size, (height, width))
+    return _calibration_for(data, shape, channels, number, seed)
+
+
+def _calibration_for(
+    data: str | Path | None, shape: tuple[int, int], channels: int, number: int, seed: int
+) -> Calibration:
+    if number < 1:
+        raise SynetError(f"number of calibration images: {number} is not at least 1")
+    if data is None:
+        LOGGER.warning(
+            "no data set given: calibrated on random images, the file is for inspection only"
+        )
+        return Calibration((), shape, channels, "random images", seed)
+    dataset = load_dataset(data)
+    split = dataset.calibration_split()
+    files = dataset.images(split)
+    chosen = np.random.default_rng(seed).permutation(len(files))[:number]
+    source = f"{len(chosen)} of {len(files)} images of the {split} split of {data}"
+    return Calibration(tuple(files[i] for i in chosen), shape, channels, source, seed)
+
+
+def _convert(keras_model: keras.Model, calibration: Calibration, progress: bool) -> bytes:
+    import_keras()
+    with user_stream() as stream:
+        return convert(keras_model, lambda: _counted(calibration, stream if progress else None))
+
+
+def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
+    if stream is None:
+        return calibration.images()
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(
+        calibration.images(),
+        "calibrating",
+        len(calibration),
+        console=Console(file=stream),
+        transient=True,
+    )
+
+
+def _inspected(network: nn.Module, shape: tuple[int, int]) -> bytes:
+    channels = _channels(network)
+    calibration = Calibration((), shape, channels, "random images", 0)
+    return _convert(to_keras(network, shape, channels), calibration, False)
+
+
+def _facts(calibration: Calibration) -> dict[str, Any]:
+    """What a reader of the file may want to know of how it came about."""
+    return {
+        "producer": f"synet {synet.__version__}",
+        "image_shape": list(calibration.image_shape),
+        "imgsz": list(calibration.image_shape),
+        "channels": calibration.channels,
+        "colour": "grayscale" if calibration.channels == 1 else "rgb",
+        "calibration": {
+            "source": calibration.source,
+            "images": len(calibration),
+            "seed": calibration.seed,
+        },
+    }
+
+
+Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+def _torch_runner(network: nn.Module) -> Runner:
+    import torch
+
+    head = network.model[-1]
+
+    def run(image: np.ndarray) -> dict[str, np.ndarray]:
+        with torch.no_grad():
+            predictions, raw = network(torch.from_numpy(image).permute(2, 0, 1)[None])
+        return {k: v.numpy() for k, v in head.as_exported(predictions, raw).items()}
+
+    return run
+
+
+def _keras_runner(keras_model: keras.Model) -> Runner:
+    def run(image: np.ndarray) -> dict[str, np.ndarray]:
+        return {k: np.asarray(v) for k, v in keras_model(image[None], training=False).items()}
+
+    return run
+
+
+def _compare(
+    images: Sequence[np.ndarray],
+    reference: Runner,
+    other: Runner,
+    shape: tuple[int, int],
+    reduce: Callable[[Any], float],
+    confident: float = 0.0,
+) -> Agreement:
+    """Reduce the differences over the rows that `reference` scores at least `confident`."""
+    scores, boxes = [], []
+    for image in images:
+        expected, found = reference(image), other(image)
+        sure = expected["scores"].max(-1) >= confident
+        scores.append(np.abs(expected["scores"] - found["scores"])[sure].ravel())
+        for corner in ("x1y1", "x2y2"):
+            boxes.append(np.abs(expected[corner] - found[corner])[sure].ravel() / max(shape))
+    all_scores, all_boxes = np.concatenate(scores), np.concatenate(boxes)
+    if not all_scores.size:
+        return Agreement(0.0, 0.0, 0)
+    return Agreement(float(reduce(all_scores)), float(reduce(all_boxes)), all_scores.size)
+
+
+def _missed(problems: Sequence[str], kind: type[SynetError], force: bool) -> None:
+    if problems and not force:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise kind(f"{problems[0]}{more}; no file was written, --force keeps it")
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that SyNet did not make."""
+    if path.is_dir():
+        raise SynetError(f"{path} is a folder; give the file to write with --out")
+    if not path.exists():
+        return
+    try:
+        ours = str(read_metadata(path).get("producer", "")).startswith("synet")
+    except SynetError:
+        ours = False
+    if not ours:
+        raise SynetError(f"{path} exists and SyNet did not make it; move it, or give --out")
+
+
+def _first(items: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    for _, item in zip(range(count), items, strict=False):
+        yield item
