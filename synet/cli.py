@@ -15,6 +15,7 @@ import click
 import synet
 from synet.errors import SynetError
 
+EXPLAINED = {"swap": "class", "rebase": "base class", "wrap": "wrapped by"}
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -261,13 +262,13 @@ def patches(fork: str | None, chip: str) -> None:
     from synet.custom_patches import patch_custom, unpatch
 
     found = find_fork(fork, chip)
-    table = Table("name in the fork", "is", "stands for", "now")
-    changes = patch_custom(chip).applied.changes
-    for change in changes:
-        table.add_row(change.where, change.kind, change.old, change.new)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    click.echo(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
+    changes = [c for c in patch_custom(chip).applied.changes if c.kind in EXPLAINED]
     unpatch()
+    table = Table("name in the fork", "", "was", "is now")
+    for change in sorted(changes, key=lambda c: (c.kind, c.where)):
+        table.add_row(change.where, EXPLAINED[change.kind], change.old, change.new)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    click.echo(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
 
 
 @main.command()

@@ -60,9 +60,8 @@ class Applied:
         self._undo.append(
             (lambda: delattr(owner, name)) if old is ABSENT else (lambda: setattr(owner, name, old))
         )
-        self.changes.append(
-            Change(f"{_title(owner)}.{name}", kind, _title(_inner(old)), _title(_inner(new)))
-        )
+        shown = "" if old is ABSENT else _title(old)
+        self.changes.append(Change(f"{_title(owner)}.{name}", kind, shown, _title(new)))
 
     def bind_item(self, mapping: MutableMapping, key: Any, new: Any) -> None:
         """Set an item of a mapping (``os.environ``, ``sys.modules``), remembering the old one."""
@@ -337,7 +336,9 @@ def fork_root(name: str, file: Path) -> Path:
 def script_root() -> Path | None:
     """The folder of the script that Python was started with, if that is a script of the user's."""
     file = _file(sys.modules.get("__main__"))
-    if file is None or any(_within(file, Path(p)) for p in sysconfig.get_paths().values()):
+    paths = sysconfig.get_paths()
+    installed = [Path(paths[key]) for key in ("stdlib", "purelib", "platlib", "scripts")]
+    if file is None or any(file.is_relative_to(folder.resolve()) for folder in installed):
         return None
     return file.parent
 
@@ -394,13 +395,11 @@ def _resolve(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _inner(value: Any) -> Any:
-    return "" if value is ABSENT else value
-
-
 def _title(value: Any) -> str:
+    if isinstance(value, wrapt.FunctionWrapper):
+        value = value._self_wrapper  # ours, rather than the function that it passes for
     if isinstance(value, ModuleType):
         return value.__name__
     module = getattr(value, "__module__", None)
     name = getattr(value, "__qualname__", None)
-    return f"{module}.{name}" if module and name else str(value)
+    return f"{module}.{name.partition('.<locals>')[0]}" if module and name else str(value)

@@ -62,7 +62,7 @@ class Claims:
         Name of a chip file.
     image_shape
         Height and width in pixels.
-    parameters, macs, peak_activation_bytes, weight_bytes
+    parameters, macs, peak_activation_bytes
         Of the int8 file at that shape and the yaml's own ``nc``. 0: not claimed.
     """
 
@@ -71,7 +71,6 @@ class Claims:
     parameters: int = 0
     macs: int = 0
     peak_activation_bytes: int = 0
-    weight_bytes: int = 0
 
 
 def read_definition(path: str | Path) -> dict[str, Any]:
