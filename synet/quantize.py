@@ -20,10 +20,11 @@ from synet.chips import get_chip, violations
 from synet.data import letterbox, load_dataset, read_image, to_channels
 from synet.errors import ChipError, SynetError, VerificationError
 from synet.export.context import askeras
-from synet.export.tensorflow import convert, import_keras, user_stream
+from synet.export.tensorflow import convert, import_keras
 from synet.files import write_atomic
 from synet.graph import read_graph
 from synet.models import get_model
+from synet.streams import user_stream
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from synet.errors import SynetError
+from synet.streams import quiet
 
 METADATA_FILE = "metadata.json"
 
@@ -163,10 +164,11 @@ class TfliteModel:
         self.name, self._content = read_content(source)
         self.metadata = _metadata(self.name, self._content)
         try:
-            self._interpreter = Interpreter(
-                model_content=self._content, num_threads=min(4, os.cpu_count() or 1)
-            )
-            self._interpreter.allocate_tensors()
+            with quiet():  # it announces its CPU delegate
+                self._interpreter = Interpreter(
+                    model_content=self._content, num_threads=min(4, os.cpu_count() or 1)
+                )
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise SynetError(f"{self.name} does not run in LiteRT: {reason}") from None

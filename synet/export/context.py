@@ -112,7 +112,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         return self._paths[id(named[-1])] if named else ""
 
     def layer_name(self, function: str) -> str:
-        """A Keras layer name: the module path, and the function where a module calls several."""
+        """A Keras layer name: the module path, and the function where the module is no leaf."""
         leaf = self._stack and not any(True for _ in self._stack[-1].children())
         name = ".".join(
             part for part in (self.path, "" if leaf and self.path else function) if part
@@ -122,12 +122,12 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
 
 
 def where() -> str:
-    """The running module and the line of its code, for errors: ``model.24 (Detect), yolo.py:57``."""
+    """The running module and the line of its code: ``model.24 (Detect), models/yolo.py:57``."""
     import traceback
 
     context = current()
     module = type(context._stack[-1]).__name__ if context._stack else "module"
-    ours = tuple(name for name in (torch.__path__[0], __file__.rsplit("context.py", 1)[0]))
+    ours = (torch.__path__[0], __file__.removesuffix("context.py"))
     frames = [f for f in traceback.extract_stack() if not f.filename.startswith(ours)]
     line = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown line"
     return f"{context.path or 'the model'} ({module}), {line}"

@@ -40,7 +40,7 @@ def lowers(
     functions = []
     for name in names:
         homes = (torch, F, torch.Tensor) if isinstance(name, str) else ()
-        found = [getattr(home, name) for home in homes if hasattr(home, name)]
+        found = [getattr(home, name) for home in homes if callable(getattr(home, name, None))]
         functions += found if isinstance(name, str) else [name]
 
     def register(lowering: Lowering) -> Lowering:

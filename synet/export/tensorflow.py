@@ -1,18 +1,17 @@
-"""TensorFlow, imported in the one order that works, and its converter, kept quiet."""
+"""TensorFlow, imported in the one order that works, and its converter."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synet.errors import ExportError, SynetError
+from synet.streams import quiet
 
 if TYPE_CHECKING:
     import keras
@@ -71,30 +70,3 @@ def convert(keras_model: keras.Model, images: Callable[[], Iterable[np.ndarray]]
     except Exception as error:  # the converter has no base class of its own
         last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise ExportError(f"TFLite conversion failed: {last[0].strip()}") from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Send what C++ code prints to standard output and error into a file nobody reads.
-
-    The converter prints hundreds of lines past Python's own streams. A progress bar
-    drawn meanwhile needs `user_stream`.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink, contextlib.ExitStack() as stack:
-        for number in (1, 2):
-            saved = os.dup(number)
-            stack.callback(os.close, saved)
-            stack.callback(os.dup2, saved, number)
-            os.dup2(sink.fileno(), number)
-        yield
-        sys.stdout.flush()
-        sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def user_stream() -> Iterator[TextIO]:
-    """Standard error as it is now, whatever `quiet` does to it later."""
-    with os.fdopen(os.dup(2), "w") as stream:
-        yield stream

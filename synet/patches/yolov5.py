@@ -7,8 +7,10 @@ blocks (C3, SPPF, ...) come out chip-safe, with the fork's own bookkeeping of ch
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +19,14 @@ from typing import Any
 from synet import zoo
 from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Family, Fork, Swap, Wrap
+
+# What a row of a model yaml is written with: names (nc, nn.Upsample), numbers, lists, nn.SiLU().
+PLAIN_SYNTAX = (
+    *(ast.Expression, ast.Name, ast.Attribute, ast.Constant, ast.List, ast.Tuple, ast.Load),
+    *(ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Call, ast.keyword),
+)
+
+TORCH_NAME = re.compile(r"torch\.nn|(torch\.)?nn\.[A-Z]\w*")
 
 
 def wrap_parse_model(fork: Fork) -> Callable:
@@ -120,6 +130,7 @@ def _rewritten(fork: Fork, definition: Mapping[str, Any]) -> tuple[dict[str, Any
     for part in ("backbone", "head"):
         for row in definition[part]:
             source, repeats, name, args = row
+            _refuse_code(fork, row, len(riders))
             known = _in_fork(fork, name)
             ours = name in layers.__all__ and (not known or ours_first)
             # Names that a fork has too are swapped already where they have to be.
@@ -138,6 +149,26 @@ def _rewritten(fork: Fork, definition: Mapping[str, Any]) -> tuple[dict[str, Any
             else:  # as many channels out as in: the fork's case for layers it does not know
                 row[:] = [source, repeats, layer, args]
     return definition, riders
+
+
+def _refuse_code(fork: Fork, row: list, index: int) -> None:
+    """Refuse text that would do more than name something: the fork evaluates it as Python.
+
+    On resuming, the rows come out of a checkpoint, which may be anybody's.
+    """
+    for text in [row[2], *row[3]]:
+        try:
+            tree = ast.parse(text, mode="eval") if isinstance(text, str) else None
+        except SyntaxError:
+            continue  # nothing can run it
+        for node in ast.walk(tree) if tree else ():
+            dotted = node.func if isinstance(node, ast.Call) else node
+            dotted = ast.unparse(dotted) if isinstance(node, (ast.Call, ast.Attribute)) else "nn.X"
+            if not isinstance(node, PLAIN_SYNTAX) or not TORCH_NAME.fullmatch(dotted):
+                raise PatchError(
+                    f"{_row_place(fork, index)}: {text!r} is code, which no model yaml may hold; "
+                    f"use names and numbers"
+                )
 
 
 def _in_fork(fork: Fork, name: Any) -> bool:
