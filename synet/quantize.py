@@ -228,6 +228,13 @@ def quantize_model(
     network, shape = _network(model, image_shape, repo)
     target = get_chip(chip or network.synet["chip"])
     names = [network.names[i] for i in sorted(network.names)]
+    if any(side % int(max(network.stride)) for side in shape):
+        LOGGER.warning(
+            "%dx%d is no multiple of the largest stride, %d: cells lie elsewhere than in a training "
+            "image that was, so expect to find less",
+            *shape,
+            max(network.stride),
+        )
     calibration = _calibration_for(data, shape, _channels(network), number, seed)
 
     keras_model = to_keras(network, shape, _channels(network))
