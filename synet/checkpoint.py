@@ -185,8 +185,18 @@ class _Uncallable(type):
 
 def _stand_in(cls: type[nn.Module], name: str) -> type:
     # Arguments are dropped: nn.Module pickles none, and takes none.
-    make = {"__new__": lambda stand_in, *args: cls.__new__(cls), "__doc__": name}
+    make = {"__new__": lambda stand_in, *args: cls.__new__(cls), "__doc__": name, "cls": cls}
     return _Uncallable(cls.__name__, (), make)
+
+
+def _forward(layer: Any, name: str) -> Callable:
+    """``getattr``, for the one use that a model makes of it: to borrow another's ``forward``.
+
+    YOLOv5's `Segment` keeps ``Detect.forward``, which is pickled as such a call.
+    """
+    if type(layer) is not _Uncallable or name != "forward":
+        raise TypeError(f"it gets {name!r} of an object, which a model's checkpoint never does")
+    return layer.cls.forward
 
 
 def _module_class(name: str, roots: tuple[Path, ...]) -> type[nn.Module] | None:
@@ -342,6 +352,7 @@ def _plain_data() -> dict[str, Any]:
     }
     scalar, reconstruct = np.float64().__reduce__()[0], np.empty(0).__reduce__()[0]
     plain = {
+        "builtins.getattr": _forward,
         "_codecs.encode": codecs.encode,  # bytes, in old protocols
         "argparse.Namespace": argparse.Namespace,
         "collections.Counter": collections.Counter,

@@ -105,6 +105,7 @@ def _one_line(excepthook: Any) -> Any:
     def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
         if isinstance(error, SynetError):
             print(f"synet: {error}", file=sys.stderr)
+            raise SystemExit(error.exit_status)
         else:
             excepthook(kind, error, traceback)
 

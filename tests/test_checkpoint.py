@@ -342,6 +342,11 @@ def smuggled(fork: Fork) -> dict[str, bytes]:
     return {
         "getattr chain": call(call(glob("__builtin__", "getattr"), path, text("touch"))),
         "attribute of a listed class": call(glob("pathlib.PosixPath", "touch"), path),
+        "method of a layer": call(glob("__builtin__", "getattr"), model, text("load_state_dict")),
+        "forward of a path": call(glob("__builtin__", "getattr"), path, text("forward")),
+        "forward of a layer, called": call(
+            call(glob("__builtin__", "getattr"), glob(yolo, "Runner"), text("forward")), expression
+        ),
         "function of the fork": call(glob(yolo, "run"), touch),
         "function named as a layer": call(glob(yolo, "Conv"), touch),
         "module's module": call(glob(f"{yolo}.os", "system"), touch),
@@ -372,6 +377,15 @@ def test_smuggled(fork, tmp_path, trick, imported, write):
     refused(write(tmp_path / "a.pt", smuggled(fork)[trick]), roots=[fork.root])
     assert not fork.marker.exists()
     assert f"trap_{fork.tag}" not in sys.modules
+
+
+def test_a_layer_may_borrow_the_forward_of_another(fork, tmp_path):
+    """As YOLOv5's Segment does; torch pickles it as a call of getattr."""
+    layer = fork.yolo.Block(2)
+    layer.detect = fork.yolo.Runner.forward
+    torch.save(layer, tmp_path / "a.pt")
+    loaded = checkpoint.read(tmp_path / "a.pt", [fork.root])["model"]
+    assert loaded.detect is fork.yolo.Runner.forward
 
 
 def test_nothing_is_called_on_the_files_behalf(fork, tmp_path):

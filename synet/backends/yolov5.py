@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import importlib.util
 import logging
+import re
 import runpy
 import sys
 from collections.abc import Iterator
@@ -50,11 +52,12 @@ def run(module: str, arguments: list[str], repo: str | Path | None = None, chip:
         raise SynetError(f"{root} has no module {module!r}; it has {', '.join(there)}")
     sys.argv = [str(script), *arguments]
     patch_custom(chip or _chip_of(arguments), roots=[root])
-    if repo is None:
-        runpy.run_module(f"yolov5.{module.replace('/', '.')}", run_name="__main__", alter_sys=True)
-    else:
-        sys.path.insert(0, str(script.parent))
+    base, name = _import_name(root, script)
+    sys.path.insert(0, str(base))
+    if base == script.parent:
         runpy.run_path(str(script), run_name="__main__")
+    else:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module:
@@ -80,9 +83,8 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     from synet import checkpoint
 
     root = _root(repo)
-    if str(root) not in sys.path and repo is not None:
-        sys.path.insert(0, str(root))
     patch_custom(DEFAULT_CHIP, roots=[root])
+    _importable_builders(root)  # the checkpoint names classes of the fork's modules
     content = checkpoint.read(weights, roots=[root])
     model = content.get("ema") or content.get("model")
     if not hasattr(model, "yaml"):
@@ -133,14 +135,14 @@ def find_fork(repo: str | Path | None, chip: str) -> Fork:
     """
     root = _root(repo)
     patching = patch_custom(chip, roots=[root])
-    for folder, name in [(None, "yolov5.models.yolo")] if repo is None else _builders(root):
-        if folder and str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+    signatures = {family.signature for family in patching.families}
+    builders = _importable_builders(root)
+    for name in [name for name, parameters in builders.items() if parameters in signatures]:
         with _quiet():
             importlib.import_module(name)
-    found = [fork for fork in patching.forks if fork.root == root or root in fork.root.parents]
+    found = [fork for fork in patching.forks if root in Path(fork.builder.__file__).parents]
     if not found:
-        seen = "; ".join(f"{module} has {call}" for module, call in patching.unrecognised)
+        seen = "; ".join(f"{name} has parse_model({', '.join(p)})" for name, p in builders.items())
         raise PatchError(
             f"{root}: no module defines parse_model(d, ch), as YOLOv5 does"
             f"{f' ({seen})' if seen else ''}; name the fork's folder with --repo"
@@ -148,17 +150,49 @@ def find_fork(repo: str | Path | None, chip: str) -> Fork:
     return found[0]
 
 
-def _builders(root: Path) -> Iterator[tuple[Path, str]]:
-    """Import folder and name of each module below `root` that defines ``parse_model``."""
+def _importable_builders(root: Path) -> dict[str, tuple[str, ...]]:
+    """Make each module below `root` that defines ``parse_model`` importable.
+
+    Returns
+    -------
+    Its name, and the parameters of its ``parse_model``: importing one to see is no option,
+    as YOLOv5 has another in ``models/tf.py``, which loads tensorflow.
+    """
+    builders = {}
     for file in sorted(root.rglob("*.py")):
-        hidden = {"site-packages", "dist-packages"} & set(file.parts)
-        if hidden or b"\ndef parse_model(" not in file.read_bytes():
+        hidden = {"site-packages", "dist-packages"} & set(file.relative_to(root).parts)
+        source = b"" if hidden else file.read_bytes()
+        if b"\ndef parse_model(" not in source:
             continue
-        folder = file.parent
-        while folder != root and folder.parent != root and (folder.parent / "__init__.py").exists():
-            folder = folder.parent
-        base = folder.parent if folder != root else root
-        yield base, ".".join(file.relative_to(base).with_suffix("").parts)
+        base, name = _import_name(root, file)
+        if str(base) not in sys.path:
+            sys.path.insert(0, str(base))
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "parse_model":
+                builders[name] = tuple(argument.arg for argument in node.args.args)
+    return builders
+
+
+def _import_name(root: Path, file: Path) -> tuple[Path, str]:
+    """The folder to import from, and the dotted name by which the fork itself calls `file`.
+
+    Whether ``models/yolo.py`` is ``models.yolo`` or ``ours.models.yolo`` is told by what it
+    imports: some clones have an ``__init__.py`` at their top, and some packages lack one.
+    """
+    source = file.read_text(encoding="utf-8", errors="replace")
+
+    def imports(pattern: str) -> bool:
+        return bool(re.search(rf"^\s*(from|import) {pattern}", source, re.MULTILINE))
+
+    folders = [folder for folder in file.parents if folder.is_relative_to(root)]
+    named = next((folder for folder in folders if imports(rf"{re.escape(folder.name)}\b")), None)
+    if named is not None:
+        base = named.parent
+    elif imports(r"\."):
+        base = next(folder for folder in file.parents if not (folder / "__init__.py").is_file())
+    else:
+        base = file.parent
+    return base, ".".join(file.relative_to(base).with_suffix("").parts)
 
 
 def _root(repo: str | Path | None) -> Path:

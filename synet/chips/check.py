@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synet.chips.record import Chip, OpRule
 
@@ -78,10 +78,13 @@ def _operator(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[st
         yield f"{name} does not run on {chip.name}", advice
         return
     rule = chip.ops[name]
-    yield from _limits(operator, rule)
+    yield from limits(name, options, rule)
     yield from _dtypes(graph, operator, chip)
     if rule.scales is not None:
-        yield from _scales(graph, operator, rule.scales)
+        before, after = (
+            graph.tensors[number].shape[1:3] for number in (operator.inputs[0], operator.outputs[0])
+        )
+        yield from scales(name, before, after, rule.scales)
     if options.get("padding") not in (None, *chip.padding) and _pads(graph, operator):
         yield f"{name} with padding {options['padding']}", f"use padding {_choice(chip.padding)}"
     if options.get("activation", "NONE").lower() not in ("none", chip.activation):
@@ -90,14 +93,14 @@ def _operator(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[st
         yield "the activation is SiLU (x times its logistic)", f"use {chip.activation}"
 
 
-def _limits(operator: Operator, rule: OpRule) -> Iterator[tuple[str, str]]:
-    name, options = operator.name, operator.options
+def limits(name: str, options: Mapping[str, Any], rule: OpRule) -> Iterator[tuple[str, str]]:
+    """The limits of `rule` that an operation's kernel, stride and dilation exceed, with fixes."""
     kernel = options.get("kernel", (1, 1))
     limit = rule.kernel_max
     if limit is not None and max(kernel) > limit:
         yield (
             f"{name} with kernel {kernel[0]}x{kernel[1]}, the limit is {limit}x{limit}",
-            _smaller_kernel(operator, limit),
+            _smaller_kernel(name, options, limit),
         )
     for key, allowed in (("stride", rule.strides), ("dilation", rule.dilations)):
         value = options.get(key, (1, 1))
@@ -108,11 +111,11 @@ def _limits(operator: Operator, rule: OpRule) -> Iterator[tuple[str, str]]:
             )
 
 
-def _smaller_kernel(operator: Operator, limit: int) -> str:
-    kernel, stride = operator.options["kernel"], operator.options["stride"]
+def _smaller_kernel(name: str, options: Mapping[str, Any], limit: int) -> str:
+    kernel, stride = options["kernel"], options["stride"]
     # Maxima of maxima: a stride-1 pool of size k is (k - 1) / (limit - 1) pools of the limit.
     count, rest = divmod(max(kernel) - 1, max(limit - 1, 1))
-    if operator.name == "MAX_POOL_2D" and stride == (1, 1) and kernel[0] == kernel[1] and not rest:
+    if name == "MAX_POOL_2D" and stride == (1, 1) and kernel[0] == kernel[1] and not rest:
         return f"stack {count} pools of {limit}x{limit} and stride 1, which is the same"
     return f"use a kernel of at most {limit}x{limit}"
 
@@ -131,14 +134,13 @@ def _dtypes(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[str,
             return
 
 
-def _scales(
-    graph: Graph, operator: Operator, allowed: tuple[int, ...]
+def scales(
+    name: str, before: tuple[int, ...], after: tuple[int, ...], allowed: tuple[int, ...]
 ) -> Iterator[tuple[str, str]]:
-    before = graph.tensors[operator.inputs[0]].shape[1:3]
-    after = graph.tensors[operator.outputs[0]].shape[1:3]
+    """Whether resizing from height and width `before` to `after` is by no allowed factor."""
     if not any(after == tuple(size * scale for size in before) for scale in allowed):
         yield (
-            f"{operator.name} from {before[0]}x{before[1]} to {after[0]}x{after[1]}",
+            f"{name} from {before[0]}x{before[1]} to {after[0]}x{after[1]}",
             f"resize by a factor of {_choice(allowed)}, several times for more",
         )
 

@@ -22,6 +22,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -214,10 +215,9 @@ class Patching:
         file = _file(module)
         if file is None:
             return
-        for root in self.roots_of_forks():
-            if _within(file, root):
-                fork = next((fork for fork in self.forks if fork.root == root), None)
-                self._wrap_functions(module, root, fork)
+        if any(_within(file, root) for root in self.roots_of_forks()):
+            fork = next((fork for fork in self.forks if _within(file, fork.root)), None)
+            self._wrap_functions(module, fork)
         parse_model = _defined(module, "parse_model")
         if parse_model is not None:
             self._found_builder(module, parse_model, file)
@@ -232,48 +232,55 @@ class Patching:
             self.unrecognised.append((module.__name__, f"parse_model({', '.join(parameters)})"))
             return
         fork = Fork(module, fork_root(module.__name__, file), family, self.chip)
-        missing = [swap.name for swap in family.swaps if swap.name not in vars(module)]
+        missing = [swap.name for swap in family.swaps if swap.name not in _names(module)]
         models = [c for c in _classes(module) if _calls(c, "parse_model")]
         if not models:
             missing.append("a Model class that calls parse_model")
         if missing:
             raise PatchError(
-                f"{file}: looks like {family.name} (it defines parse_model) but has no "
-                f"{', no '.join(missing)}; SyNet cannot make its models safe for {self.chip}. "
+                f"{file}: looks like {family.name} (it defines parse_model) but lacks "
+                f"{', '.join(missing)}; SyNet cannot make its models safe for {self.chip}. "
                 f"Name the fork's own class so, or import it there under that name."
             )
         self.forks.append(fork)
         apply = self.applied
-        modules = [m for m in list(sys.modules.values()) if _within(_file(m), fork.root)]
         for swap in family.swaps:
-            old, new = vars(module)[swap.name], _resolve(swap.new)
+            old, new = _names(module)[swap.name], _resolve(swap.new)
             if old is new:  # imported from a module of the same fork that is swapped already
                 continue
-            for other in modules:
-                for name in [n for n, value in vars(other).items() if value is old]:
-                    apply.bind(other, name, new, "swap")
-                for cls in _classes(other):
-                    if old in cls.__bases__:
-                        apply.rebase(cls, old, new)
-        for name in [n for n, value in vars(module).items() if value is parse_model]:
-            wrapper = wrapt.FunctionWrapper(parse_model, family.parse_model(fork))
-            apply.bind(module, name, wrapper, "wrap")
+            self._rebind(old, new, "swap")
+            for cls in [cls for other in self._modules() for cls in _classes(other)]:
+                if old in cls.__bases__:
+                    apply.rebase(cls, old, new)
+        wrapper = wrapt.FunctionWrapper(parse_model, family.parse_model(fork))
+        self._rebind(parse_model, wrapper, "wrap")
         for cls in models:
             wrapper = wrapt.FunctionWrapper(vars(cls)["__init__"], family.model_init(fork))
             apply.bind(cls, "__init__", wrapper, "wrap")
-        for other in modules:
-            self._wrap_functions(other, fork.root, fork)
+        for other in self._modules():
+            self._wrap_functions(other, fork)
 
-    def _wrap_functions(self, module: ModuleType, root: Path, fork: Fork | None) -> None:
+    def _wrap_functions(self, module: ModuleType, fork: Fork | None) -> None:
         """Wrap the named functions that `module` defines, wherever the fork has bound them."""
         for wrap in (*self.functions, *(fork.family.functions if fork else ())):
             function = _defined(module, wrap.name)
-            if function is None:
-                continue
-            wrapper = wrapt.FunctionWrapper(function, wrap.factory(fork))
-            for other in [m for m in list(sys.modules.values()) if _within(_file(m), root)]:
-                for name in [n for n, value in vars(other).items() if value is function]:
-                    self.applied.bind(other, name, wrapper, "wrap")
+            if function is not None:
+                wrapper = wrapt.FunctionWrapper(function, wrap.factory(fork))
+                self._rebind(function, wrapper, "wrap")
+
+    def _rebind(self, old: Any, new: Any, kind: str) -> None:
+        """Put `new` wherever a fork's module, or the user's script, has bound `old`."""
+        for module in self._modules():
+            for name in [n for n, value in _names(module).items() if value is old]:
+                self.applied.bind(module, name, new, kind)
+
+    def _modules(self) -> list[ModuleType]:
+        roots = self.roots_of_forks()
+        return [
+            module
+            for module in list(sys.modules.values())
+            if any(_within(_file(module), root) for root in roots)
+        ]
 
 
 class _ImportHook(importlib.abc.MetaPathFinder):
@@ -305,7 +312,8 @@ class _ImportHook(importlib.abc.MetaPathFinder):
         def exec_module(module: ModuleType) -> None:
             del loader.exec_module  # the module's __loader__ stays as Python made it
             execute(module)
-            self._executed(module)
+            if self in sys.meta_path:  # found under the patch, executed after it was undone
+                self._executed(module)
 
         loader.exec_module = exec_module
 
@@ -349,6 +357,7 @@ def _site_folders() -> set[Path]:
     return {Path(folder).resolve() for folder in folders}
 
 
+@cache
 def _within(file: Path | None, root: Path) -> bool:
     """Is `file` below `root`, and not in an environment that happens to lie there?"""
     if file is None or not file.is_relative_to(root):
@@ -357,30 +366,30 @@ def _within(file: Path | None, root: Path) -> bool:
 
 
 def _file(module: ModuleType | None) -> Path | None:
-    # vars(): a lazy module (tensorboard's, six's) must not be woken by looking at it
-    name = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    name = _names(module).get("__file__") if isinstance(module, ModuleType) else None
     return _resolved(name) if isinstance(name, str) else None
 
 
-_PATHS: dict[str, Path] = {}
+def _names(module: ModuleType) -> dict[str, Any]:
+    """``vars(module)``, without waking a lazy module: it loads whatever else it is asked."""
+    return object.__getattribute__(module, "__dict__")
 
 
+@cache
 def _resolved(name: str) -> Path:
-    if name not in _PATHS:
-        _PATHS[name] = Path(name).resolve()
-    return _PATHS[name]
+    return Path(name).resolve()
 
 
 def _defined(module: ModuleType, name: str) -> FunctionType | None:
     """The function `name` that `module` itself defines, unless it is wrapped already."""
-    value = vars(module).get(name)
+    value = _names(module).get(name)
     # type(), as a wrapt proxy passes isinstance() for what it wraps
     return value if type(value) is FunctionType and value.__module__ == module.__name__ else None
 
 
 def _classes(module: ModuleType) -> Iterator[type]:
     """Classes that `module` itself defines, each once, whatever aliases it has."""
-    for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, type)):
+    for value in dict.fromkeys(v for v in _names(module).values() if isinstance(v, type)):
         if value.__module__ == module.__name__:
             yield value
 

@@ -11,7 +11,7 @@ import ast
 import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from typing import Any
 from synet import zoo
 from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Family, Fork, Swap, Wrap
+
+PARTS = ("backbone", "head")
+# First parameters of a layer whose number of output channels the yaml gives.
+CHANNELS = (("c1", "c2"), ("in_channels", "out_channels"))
 
 # What a row of a model yaml is written with: names (nc, nn.Upsample), numbers, lists, nn.SiLU().
 PLAIN_SYNTAX = (
@@ -35,9 +39,17 @@ def wrap_parse_model(fork: Fork) -> Callable:
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         definition, channels = bound.arguments["d"], bound.arguments["ch"][-1]
-        rows = [*definition["backbone"], *definition["head"]]
-        bound.arguments["d"], riders = _rewritten(fork, definition)
-        layers, save = wrapped(*bound.args, **bound.kwargs)
+        rows = _rows(fork, definition)
+        taken: list[int] = []
+        bound.arguments["d"], riders = _rewritten(fork, definition, channels, taken)
+        try:
+            layers, save = wrapped(*bound.args, **bound.kwargs)
+        except Exception as error:
+            if not taken:
+                raise
+            kind = type(error) if isinstance(error, SynetError) else SynetError
+            place = f"{_row_place(fork, taken[-1])}: {rows[taken[-1]][2]}"
+            raise kind(f"{place}: {_reason(error)}") from error
         for index, row in enumerate(rows):
             if riders[index] and isinstance(row[0], list):  # rode in on its first input alone
                 layers[index].f = row[0]
@@ -53,16 +65,19 @@ def wrap_model_init(fork: Fork) -> Callable:
 
     def __init__(wrapped: Callable, model: Any, args: tuple, kwargs: dict) -> None:  # noqa: N807
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
-        cfg = bound.arguments.get("cfg")
-        path = zoo.find_model_path(cfg)
-        if isinstance(path, (str, Path)):
-            bound.arguments["cfg"] = path
-            wanted = zoo.claims(zoo.read_definition(path), path).chip
+        cfg = zoo.find_model_path(bound.arguments.get("cfg"))
+        path = str(cfg) if isinstance(cfg, (str, Path)) else ""
+        definition = zoo.read_definition(path) if path else cfg  # resuming hands a mapping over
+        if path:
+            bound.arguments["cfg"] = cfg
+        if isinstance(definition, dict):
+            wanted = zoo.claims(definition, path or "the checkpoint's yaml").chip
             if wanted not in (None, fork.chip):
                 raise ChipError(
-                    f"{path} is made for {wanted}, and this process is patched for {fork.chip}"
+                    f"{path or 'the checkpoint'} is made for {wanted}, and this process is "
+                    f"patched for {fork.chip}"
                 )
-        fork.cfg.append(str(path) if isinstance(path, (str, Path)) else "")
+        fork.cfg.append(path)
         try:
             wrapped(*bound.args, **bound.kwargs)
         finally:
@@ -76,26 +91,31 @@ def wrap_check_file(fork: Fork) -> Callable:
     """Let the fork's search for a file find zoo models first."""
 
     def check_file(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-        return (
-            wrapped(zoo.find_model_path(args[0]), *args[1:], **kwargs)
-            if args
-            else wrapped(**kwargs)
-        )
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+        file = next(iter(bound.arguments))
+        bound.arguments[file] = zoo.find_model_path(bound.arguments[file])
+        return wrapped(*bound.args, **bound.kwargs)
 
     return check_file
 
 
 def wrap_check_dataset(fork: Fork) -> Callable:
-    """Resolve the folders of a data yaml against the yaml's own folder, as people write them."""
+    """Resolve the folders of a data yaml against the yaml's own folder, as people write them.
+
+    Where nothing is there, the fork is left to look in its own places, and to download.
+    """
 
     def check_dataset(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-        data = args[0] if args else kwargs.get("data")
-        if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
-            return wrapped(*args, **kwargs)
-        from synet.data import resolved_definition
+        from synet.data import load_dataset, resolved_definition
 
-        resolved = resolved_definition(data)
-        return wrapped(resolved, *args[1:], **{k: v for k, v in kwargs.items() if k != "data"})
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+        name, data = next(iter(bound.arguments.items()))
+        if isinstance(data, (str, Path)) and Path(data).suffix in (".yaml", ".yml"):
+            sources = load_dataset(data).sources
+            needed = [place for split in ("train", "val") for place in sources.get(split, ())]
+            if all(place.exists() for place in needed):
+                bound.arguments[name] = resolved_definition(data)
+        return wrapped(*bound.args, **bound.kwargs)
 
     return check_dataset
 
@@ -118,45 +138,95 @@ FAMILY = Family(
 )
 
 
-def _rewritten(fork: Fork, definition: Mapping[str, Any]) -> tuple[dict[str, Any], list[bool]]:
+class _Row(list):
+    """A row that notes when the fork takes it up, so that an error can name its line."""
+
+    def __init__(self, values: list, index: int, taken: list[int]) -> None:
+        super().__init__(values)
+        self.index, self.taken = index, taken
+
+    def __iter__(self) -> Iterator[Any]:
+        self.taken.append(self.index)
+        return super().__iter__()
+
+
+def _rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
+    """All rows of a model definition, each of the form that a fork can read."""
+    for part in PARTS:
+        if not isinstance(definition.get(part), list):
+            raise SynetError(f"{_file_of(fork)}: no {part!r}, a list of layers")
+    rows = [row for part in PARTS for row in definition[part]]
+    for index, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
+            raise SynetError(
+                f"{_row_place(fork, index)}: a layer is [from, number, module, [arguments]], "
+                f"this is {row}"
+            )
+    return rows
+
+
+def _rewritten(
+    fork: Fork, definition: Mapping[str, Any], channels: int, taken: list[int]
+) -> tuple[dict[str, Any], list[bool]]:
     """A copy of a model definition in the fork's own words, and which rows are ours."""
     from synet import layers
-    from synet.layers.conv import Spec
 
     definition = copy.deepcopy(dict(definition))
     # Every activation becomes the chip's, and the fork would run this text as code.
     definition.pop("activation", None)
     depth, ours_first, riders = definition.get("depth_multiple", 1), "synet" in definition, []
-    for part in ("backbone", "head"):
-        for row in definition[part]:
-            source, repeats, name, args = row
-            _refuse_code(fork, row, len(riders))
+    swapped = {fork.names[swap.name]: swap.name for swap in fork.family.swaps}
+    for part in PARTS:
+        for at, (source, repeats, name, args) in enumerate(definition[part]):
+            index = len(riders)
+            _refuse_code(fork, [name, *args], index)
             known = _in_fork(fork, name)
-            ours = name in layers.__all__ and (not known or ours_first)
-            # Names that a fork has too are swapped already where they have to be.
-            ours = ours and name not in {swap.name for swap in fork.family.swaps}
+            layer = getattr(layers, name) if name in layers.__all__ else None
+            ours = layer is not None and layer not in swapped and (not known or ours_first)
+            if ours:
+                _check_arguments(fork, index, layer, args, channels)
+                row = _riding(layer, source, repeats, args, depth)
+            elif known or layer is not None:
+                row = [source, repeats, swapped.get(layer, name), args]
+            else:
+                raise PatchError(_unknown(fork, name, index))
+            definition[part][at] = _Row(row, index, taken)
             riders.append(ours)
-            if not ours:
-                if not known:
-                    raise PatchError(_unknown(fork, name, len(riders) - 1))
-                continue
-            layer = getattr(layers, name)
-            source = source[0] if isinstance(source, list) else source
-            parameters = list(inspect.signature(layer.__init__).parameters)[1:]
-            if parameters[:2] == ["c1", "c2"]:
-                repeats = max(round(repeats * depth), 1) if repeats > 1 else repeats
-                row[:] = [source, 1, "Conv", [args[0], Spec(layer, args[1:], repeats)]]
-            else:  # as many channels out as in: the fork's case for layers it does not know
-                row[:] = [source, repeats, layer, args]
     return definition, riders
 
 
-def _refuse_code(fork: Fork, row: list, index: int) -> None:
+def _riding(layer: type, source: int | list, repeats: int, args: list, depth: float) -> list:
+    """The fork's own kind of row that makes it build one of our layers."""
+    from synet.layers.conv import Spec
+
+    source = source[0] if isinstance(source, list) else source
+    if tuple(inspect.signature(layer).parameters)[:2] not in CHANNELS:
+        # as many channels out as in: the fork's case for layers that it does not know
+        return [source, repeats, layer, args]
+    repeats = max(round(repeats * depth), 1) if repeats > 1 else repeats
+    return [source, 1, "Conv", [args[0], Spec(layer, args[1:], repeats)]]
+
+
+def _check_arguments(fork: Fork, index: int, layer: type, args: list, channels: int) -> None:
+    signature = inspect.signature(layer)
+    given = args if tuple(signature.parameters)[:2] not in CHANNELS else [0, *args]
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise SynetError(f"{_row_place(fork, index)}: {layer.__name__}: {error}") from None
+    if layer.__name__ == "Grayscale" and index == 0 and channels != 1:
+        raise ChipError(
+            f"{_row_place(fork, index)}: Grayscale gives one channel, and the yaml says "
+            f"{channels}; write ch: 1 (training images may have colour all the same)"
+        )
+
+
+def _refuse_code(fork: Fork, texts: list, index: int) -> None:
     """Refuse text that would do more than name something: the fork evaluates it as Python.
 
     On resuming, the rows come out of a checkpoint, which may be anybody's.
     """
-    for text in [row[2], *row[3]]:
+    for text in texts:
         try:
             tree = ast.parse(text, mode="eval") if isinstance(text, str) else None
         except SyntaxError:
@@ -172,7 +242,13 @@ def _refuse_code(fork: Fork, row: list, index: int) -> None:
 
 
 def _in_fork(fork: Fork, name: Any) -> bool:
-    return not isinstance(name, str) or name.partition(".")[0] in fork.names
+    if not isinstance(name, str):
+        return True
+    first, *rest = name.split(".")
+    value = fork.names.get(first)
+    for part in rest:
+        value = getattr(value, part, None)
+    return value is not None
 
 
 def _unknown(fork: Fork, name: str, index: int) -> str:
@@ -180,8 +256,14 @@ def _unknown(fork: Fork, name: str, index: int) -> str:
 
     from synet import layers
 
-    modules = [n for n, v in fork.names.items() if isinstance(v, type) and issubclass(v, nn.Module)]
-    near = get_close_matches(name, [*layers.__all__, *modules], cutoff=0.5)
+    homes = {"": fork.names, "nn.": vars(nn)}
+    modules = [
+        home + n
+        for home, names in homes.items()
+        for n, v in names.items()
+        if isinstance(v, type) and issubclass(v, nn.Module)
+    ]
+    near = get_close_matches(name, dict.fromkeys([*layers.__all__, *modules]), cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "correct the name."
     return (
         f"{_row_place(fork, index)}: no layer {name!r} in {fork.builder.__name__} "
@@ -212,6 +294,15 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
         raise ChipError(f"{_row_place(fork, index)}: {rows[index][2]}: {problem}")
 
 
+def _reason(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, SynetError) else f"{type(error).__name__}: {text}"
+
+
+def _file_of(fork: Fork) -> str:
+    return fork.cfg[-1] if fork.cfg and fork.cfg[-1] else "model definition"
+
+
 def _row_place(fork: Fork, index: int) -> str:
     """Where row `index` stands: file and line, or what is known of it."""
     path = fork.cfg[-1] if fork.cfg else ""
@@ -222,7 +313,7 @@ def _row_place(fork: Fork, index: int) -> str:
     try:
         root = yaml.compose(Path(path).read_text(encoding="utf-8", errors="replace"))
         parts = {key.value: value for key, value in root.value}
-        nodes = [*parts["backbone"].value, *parts["head"].value]
+        nodes = [node for part in PARTS for node in parts[part].value]
     except (OSError, yaml.YAMLError, KeyError, AttributeError) as error:
         raise SynetError(f"{path}: changed while it was being read: {error}") from None
     return f"{path}:{nodes[index].start_mark.line + 1}"
