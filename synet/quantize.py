@@ -230,8 +230,8 @@ def quantize_model(
     names = [network.names[i] for i in sorted(network.names)]
     if any(side % int(max(network.stride)) for side in shape):
         LOGGER.warning(
-            "%dx%d is no multiple of the largest stride, %d: cells lie elsewhere than in a training "
-            "image that was, so expect to find less",
+            "%dx%d is no multiple of the largest stride, %d: cells lie elsewhere than in training "
+            "images that were, so expect to find less",
             *shape,
             max(network.stride),
         )

@@ -1,4 +1,4 @@
-"""Standard output and error of this process, past Python's own streams."""
+"""Standard output and error of this process, past Python's own streams too."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from typing import TextIO
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what C++ code prints to standard output and error into a file nobody reads.
+    """Send what Python and C++ code print into a file nobody reads.
 
-    The converter prints hundreds of lines past Python's own streams. A progress bar
-    drawn meanwhile needs `user_stream`.
+    The converter prints hundreds of lines past Python's own streams, and Keras some into
+    those, which a notebook has put elsewhere. A progress bar drawn meanwhile needs
+    `user_stream`.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as sink, contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(sink))
+        stack.enter_context(contextlib.redirect_stderr(sink))
         for number in (1, 2):
             saved = os.dup(number)
             stack.callback(os.close, saved)
             stack.callback(os.dup2, saved, number)
             os.dup2(sink.fileno(), number)
         yield
-        sys.stdout.flush()
-        sys.stderr.flush()
 
 
 @contextlib.contextmanager

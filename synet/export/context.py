@@ -31,7 +31,8 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
 
     The module runs its own ``forward``; every torch function that it calls is answered by
     the Keras layer that does the same (`synet.export.table`). Works for any module whose
-    functions are in the table, in eval mode.
+    functions are in the table. What is exported is inference: a module that is in training
+    mode runs as after ``eval()``, and is back in training mode afterwards.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     Raises
     ------
     ExportError
-        A torch function that has no Keras twin (named with module path and source line), a
-        module in training mode, an input of another size, a context within a context.
+        A torch function that has no Keras twin (named with module path and source line), an
+        input of another size, a context within a context.
 
     Examples
     --------
@@ -61,6 +62,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         self._handles: list[Any] = []
         self._stack: list[nn.Module] = []
         self._paths: dict[int, str] = {}
+        self._trained: list[nn.Module] = []
         self._names: Counter[str] = Counter()
 
     def __enter__(self) -> askeras:
@@ -79,6 +81,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
             handle.remove()
         self._handles.clear()
         self._stack.clear()
+        self._back_to_training()
         _local.context = None
 
     def _mine(self, hook: Callable) -> Callable:
@@ -90,20 +93,29 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     def _before(self, module: nn.Module, args: tuple) -> tuple:
         from synet.export.proxy import wrap
 
-        if not self._stack:
-            if module.training:
-                raise ExportError(
-                    f"{type(module).__name__} is in training mode: call .eval() before exporting"
-                )
-            self._paths = {id(m): name for name, m in reversed(list(module.named_modules()))}
         self._stack.append(module)
-        return wrap(args, self.imgsz) if len(self._stack) == 1 else args
+        if len(self._stack) > 1:
+            return args
+        self._trained = [m for m in module.modules() if m.training]
+        for each in self._trained:
+            each.training = False
+        self._paths = {id(m): name for name, m in reversed(list(module.named_modules()))}
+        return wrap(args, self.imgsz)
 
     def _after(self, module: nn.Module, args: tuple, output: Any) -> Any:
         from synet.export.proxy import unwrap
 
-        self._stack.pop()
-        return output if self._stack else unwrap(output)
+        try:
+            return unwrap(output) if len(self._stack) == 1 else output
+        finally:
+            self._stack.pop()
+            if not self._stack:
+                self._back_to_training()
+
+    def _back_to_training(self) -> None:
+        for module in self._trained:
+            module.training = True
+        self._trained = []
 
     @property
     def path(self) -> str:
@@ -117,6 +129,8 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         name = ".".join(
             part for part in (self.path, "" if leaf and self.path else function) if part
         )
+        if "." not in name:  # names of one word are those that Keras gives to its own operations
+            name = f"{type(self._stack[0]).__name__}.{name}"
         self._names[name] += 1
         return name if self._names[name] == 1 else f"{name}_{self._names[name] - 1}"
 

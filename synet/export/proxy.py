@@ -140,6 +140,21 @@ for _name in (
     setattr(KerasProxy, _name, _operator(_name))
 
 
+def _augmented(name: str) -> Any:
+    """``x += y`` and its like change `x` itself, whatever other names it has."""
+    function = getattr(torch.Tensor, name.replace("__i", "__"))
+
+    def method(self: KerasProxy, other: Any) -> KerasProxy:
+        return self.become(self.__torch_function__(function, (KerasProxy,), (self, other), {}))
+
+    method.__name__ = name
+    return method
+
+
+for _name in ("__iadd__", "__isub__", "__imul__", "__itruediv__"):
+    setattr(KerasProxy, _name, _augmented(_name))
+
+
 def wrap(value: Any, imgsz: tuple[int, int] | None) -> Any:
     """Replace Keras tensors in nested arguments by proxies."""
     import keras

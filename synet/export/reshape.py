@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from synet.errors import ExportError
-
 
 def resolve_shape(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
     """Fill in the -1 of a ``view``.
 
     Raises
     ------
-    ExportError
+    ValueError
         The number of values would change.
     """
     known = prod(size for size in new if size != -1)
     shape = tuple(prod(old) // max(known, 1) if size == -1 else int(size) for size in new)
     if prod(shape) != prod(old):
-        raise ExportError(f"cannot view {tuple(old)} as {tuple(new)}")
+        raise ValueError(f"cannot view {tuple(old)} as {tuple(new)}")
     return shape
 
 

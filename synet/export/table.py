@@ -70,14 +70,15 @@ def lower(function: Any, args: tuple, kwargs: dict) -> Any:
     if lowering is None:
         shown = torch.overrides.resolve_name(function) or name
         raise ExportError(f"{shown} has no Keras twin: {where()}")
+    target = args[0] if args else None
     if lowering not in KEEPS_PADDING:
         args = tuple(_settled(arg) for arg in args)
     try:
         result = lowering(*args, **kwargs)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ExportError(f"{name} cannot be exported like this ({error}): {where()}") from error
-    if (in_place or kwargs.get("inplace")) and isinstance(args[0], KerasProxy):
-        return args[0].become(result)
+    if (in_place or kwargs.get("inplace")) and isinstance(target, KerasProxy):
+        return target.become(result)
     return result
 
 
@@ -146,23 +147,34 @@ def _pad(x: KerasProxy, pad: Sequence[int], mode: str = "constant", value: float
     widths = [(0, 0)] * x.ndim
     for i in range(x.ndim):
         widths[x.axis(x.ndim - 1 - i)] = (pad[2 * i], pad[2 * i + 1])
-    if mode == "replicate" and max(pad) <= 1:
-        mode = "symmetric"  # one pixel mirrored about its edge is one pixel repeated
+    if mode == "replicate":
+        return KerasProxy(_replicated(x.tensor, widths), x.axes)
     if mode not in ("constant", "reflect", "symmetric"):
         raise ValueError(f"padding mode {mode!r}")
     constant = {"constant_values": value or 0} if mode == "constant" else {}
     return KerasProxy(keras.ops.pad(x.tensor, widths, mode=mode, **constant), x.axes)
 
 
+def _replicated(tensor: Any, widths: Sequence[tuple[int, int]]) -> Any:
+    """Repeat what lies at the edges: a pixel mirrored about its edge, again and again."""
+    import keras
+
+    for done in range(max(max(sides) for sides in widths)):
+        step = [tuple(int(n > done) for n in sides) for sides in widths]
+        tensor = keras.ops.pad(tensor, step, mode="symmetric")
+    return tensor
+
+
 def _same_or_padded(
     x: KerasProxy, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], p: Any
 ) -> tuple[KerasProxy, str]:
     """`x` and Keras' padding mode, once `p` and the waiting zeros are taken together."""
-    if p == "same":
-        p = [d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True)]
-    vertical, horizontal = (0, 0) if p == "valid" else _pair(p)
-    top, bottom, left, right = x.pad
-    wanted = (top + vertical, bottom + vertical, left + horizontal, right + horizontal)
+    if p == "same":  # torch's: only stride 1, an odd pixel after the image
+        spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        own = [side for span in spans for side in (span // 2, span - span // 2)]
+    else:
+        own = [n for n in ((0, 0) if p == "valid" else _pair(p)) for _ in range(2)]
+    wanted = tuple(waiting + side for waiting, side in zip(x.pad, own, strict=True))
     if not any(wanted):
         same = _tensorflow_same(x, kernel, stride, dilation)
         return x, "valid" if any(same) else "same"
@@ -232,16 +244,19 @@ def _conv_transpose2d(
         raise ValueError(f"groups={groups}, dilation={dilation}")
     stride, padding, extra = _pair(stride), _pair(padding), _pair(output_padding)
     kernel = weight.shape[2:]
-    y = _transpose(x, weight, bias, stride, "valid")  # n*stride + max(kernel - stride, 0) pixels
     sizes = [
         (n - 1) * s - 2 * p + k + e
         for n, s, p, k, e in zip(x.shape[2:], stride, padding, kernel, extra, strict=True)
     ]
+    # Where torch gives more than Keras, a row of zeros coming in gives rows of bias going out.
+    more = [
+        int(e > p + max(s - k, 0))
+        for s, p, k, e in zip(stride, padding, kernel, extra, strict=True)
+    ]
+    x = settle(KerasProxy(_image(x).tensor, NCHW, (0, more[0], 0, more[1])))
+    y = _transpose(x, weight, bias, stride, "valid")  # n*stride + max(kernel - stride, 0) pixels
     if tuple(y.shape[2:]) == tuple(sizes) and not any(padding):
         return y
-    missing = [max(p + n - have, 0) for p, n, have in zip(padding, sizes, y.shape[2:], strict=True)]
-    if any(missing):
-        y = settle(KerasProxy(y.tensor, NCHW, (0, missing[0], 0, missing[1])))
     crop = [(p, have - p - n) for p, n, have in zip(padding, sizes, y.shape[2:], strict=True)]
     return KerasProxy(keras.layers.Cropping2D(crop, name=_name("crop"))(y.tensor), NCHW)
 
@@ -268,7 +283,7 @@ def _transpose(
     return KerasProxy(y, NCHW)
 
 
-@lowers("max_pool2d", F.max_pool2d_with_indices, ops=("MAX_POOL_2D",))
+@lowers("max_pool2d", ops=("MAX_POOL_2D",))
 def _max_pool2d(
     x: KerasProxy,
     kernel_size: Any,
@@ -290,9 +305,8 @@ def _max_pool2d(
     if sides == _tensorflow_same(x, kernel, stride, (1, 1)):
         mode = "same"
     elif any(sides):
-        # Mirrored border pixels lie in the same windows: a maximum cannot change.
-        widths = [(0, 0), sides[:2], sides[2:], (0, 0)]
-        x = KerasProxy(keras.ops.pad(x.tensor, widths, mode="symmetric"), NCHW)
+        # A window that leaves the image holds its border: repeating that cannot change a maximum.
+        x = KerasProxy(_replicated(x.tensor, [(0, 0), sides[:2], sides[2:], (0, 0)]), NCHW)
     y = keras.layers.MaxPooling2D(kernel, stride, mode, name=_name("max_pool2d"))(x.tensor)
     return KerasProxy(y[:, : sizes[0], : sizes[1]] if y.shape[1:3] != sizes else y, NCHW)
 
@@ -343,7 +357,13 @@ def _adaptive_avg_pool2d(x: KerasProxy, output_size: Any) -> KerasProxy:
     return _mean(x, (2, 3), True)
 
 
-@lowers("interpolate", "upsample", ops=("RESIZE_NEAREST_NEIGHBOR",))
+def _resize(
+    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any
+) -> tuple[str]:
+    return ("RESIZE_BILINEAR" if mode == "bilinear" else "RESIZE_NEAREST_NEIGHBOR",)
+
+
+@lowers("interpolate", "upsample", ops=_resize)
 def _interpolate(
     x: KerasProxy,
     size: Any = None,
@@ -361,15 +381,22 @@ def _interpolate(
     if size is None:
         factors = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor,) * 2
         size = [int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
+        if not recompute_scale_factor and size != [
+            n * f for n, f in zip(x.shape[2:], factors, strict=True)
+        ]:
+            raise ValueError(f"scale_factor={scale_factor} of {tuple(x.shape[2:])}")
+    size = _pair(size)
+    if mode == "nearest" and any(new % n for new, n in zip(size, x.shape[2:], strict=True)):
+        raise ValueError(f"mode='nearest' from {tuple(x.shape[2:])} to {size}: only whole factors")
     # not UpSampling2D: its repeat becomes tiles and reshapes in TFLite
-    layer = keras.layers.Resizing(*_pair(size), interpolation=mode, name=_name("interpolate"))
+    layer = keras.layers.Resizing(*size, interpolation=mode, name=_name("interpolate"))
     return KerasProxy(layer(x.tensor), NCHW)
 
 
 # --- normalisation, linear ---------------------------------------------------------------
 
 
-@lowers("batch_norm", ops=())  # folded into the convolution before it
+@lowers(F.batch_norm, ops=())  # folded into the convolution before it
 def _batch_norm(
     x: KerasProxy,
     mean: torch.Tensor,
@@ -379,7 +406,6 @@ def _batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-    cudnn_enabled: bool = True,
 ) -> KerasProxy:
     import keras
 
@@ -390,6 +416,7 @@ def _batch_norm(
         epsilon=eps,
         scale=weight is not None,
         center=bias is not None,
+        trainable=False,  # Resizing, called without ``training``, tells later layers to train
         name=_name("batch_norm"),
     )
     y = layer(x.tensor)
@@ -442,6 +469,10 @@ def _hardtanh_operations(
     return () if (min_val, max_val) == (0.0, 6.0) else ("MAXIMUM", "MINIMUM")
 
 
+def _softplus(keras: Any, x: Any, beta: float = 1.0, *_: Any) -> Any:
+    return keras.ops.softplus(x) if beta == 1 else keras.ops.softplus(x * beta) / beta
+
+
 _activation("relu", ops=("RELU",), function=lambda k, x, *_: k.layers.ReLU(name=_name("relu"))(x))
 _activation(
     "relu6", ops=(), function=lambda k, x, *_: k.layers.ReLU(6.0, name=_name("relu6"))(x)
@@ -458,8 +489,8 @@ _activation("hardsigmoid", ops=("ADD", "MUL"), function=lambda k, x, *_: k.ops.r
 _activation(
     "leaky_relu",
     ops=("LEAKY_RELU",),
-    function=lambda k, x, slope=0.01, *_, negative_slope=None: k.layers.LeakyReLU(
-        negative_slope or slope, name=_name("leaky_relu")
+    function=lambda k, x, negative_slope=0.01, *_: k.layers.LeakyReLU(
+        negative_slope, name=_name("leaky_relu")
     )(x),
 )
 _activation(
@@ -472,7 +503,7 @@ _activation(
     ops=("GELU",),
     function=lambda k, x, approximate="none": k.ops.gelu(x, approximate == "tanh"),
 )
-_activation("softplus", ops=("EXP", "LOG"), function=lambda k, x: k.ops.softplus(x))
+_activation("softplus", ops=("EXP", "LOG"), function=_softplus)
 _activation("tanh", ops=("TANH",), function=lambda k, x: k.ops.tanh(x))
 _activation("exp", ops=("EXP",), function=lambda k, x: k.ops.exp(x))
 _activation("sqrt", ops=("SQRT",), function=lambda k, x: k.ops.sqrt(x))
@@ -552,7 +583,8 @@ def _named(layer: str, function: str) -> Callable[[Any, Any, Any], Any]:
     """A Keras layer, which has a name, for two tensors; a function for a tensor and a constant."""
 
     def apply(keras: Any, a: Any, b: Any) -> Any:
-        if all(isinstance(v, keras.KerasTensor) for v in (a, b)):
+        both = all(isinstance(v, keras.KerasTensor) for v in (a, b))
+        if both and a.shape[0] == b.shape[0]:  # the layers do not broadcast the first axis
             return getattr(keras.layers, layer)(name=_name(function))([a, b])
         return getattr(keras.ops, function)(a, b)
 
@@ -570,8 +602,15 @@ _binary(
     ops=("MUL",),
     function=lambda k, a, b: k.ops.multiply(a, b),
 )
-_binary("div", "divide", "true_divide", "__truediv__", ops=("DIV",), function=lambda k, a, b: a / b)
-_binary("__rtruediv__", ops=("DIV",), function=lambda k, a, b: b / a)
+_binary(
+    "div",
+    "divide",
+    "true_divide",
+    "__truediv__",
+    ops=("DIV",),
+    function=lambda k, a, b: k.ops.divide(a, b),
+)
+_binary("__rtruediv__", ops=("DIV",), function=lambda k, a, b: k.ops.divide(b, a))
 _binary("maximum", ops=("MAXIMUM",), function=lambda k, a, b: k.ops.maximum(a, b))
 _binary("minimum", ops=("MINIMUM",), function=lambda k, a, b: k.ops.minimum(a, b))
 
@@ -788,19 +827,26 @@ def _pixel_shuffle(x: KerasProxy, factor: int) -> KerasProxy:
 
 
 @lowers(
-    *("contiguous", "clone", "detach", "float", "to", "cpu", "type_as", "type", "requires_grad_"),
+    *("contiguous", "detach", "float", "to", "cpu", "type_as", "type", "requires_grad_"),
     *("alias", "positive"),
 )
 def _identity(x: KerasProxy, *_: Any, **__: Any) -> KerasProxy:
     return x
 
 
+@lowers("clone")
+def _clone(x: KerasProxy, **_: Any) -> KerasProxy:
+    return KerasProxy(x.tensor, x.axes, x.pad)  # what is done in place to one leaves the other
+
+
 @lowers("dropout", F.dropout2d)
-def _dropout(x: KerasProxy, p: float = 0.5, training: bool = True, *_: Any) -> KerasProxy:
+def _dropout(
+    x: KerasProxy, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> KerasProxy:
     if training:
         raise ValueError("training mode: call .eval() on the model")
     return x
 
 
 # Pooling and everything else read pixels, so waiting zeros are added first; these take them over.
-KEEPS_PADDING = frozenset({_pad, _conv2d, _identity})
+KEEPS_PADDING = frozenset({_pad, _conv2d, _identity, _clone})

@@ -15,6 +15,9 @@ from synet.layers.same import max_pool2d_same
 BatchNorm = nn.BatchNorm2d
 Linear = nn.Linear
 
+# Pixels by which images may differ that are joined: upsampling by 4 overshoots by up to three.
+SURPLUS = 3
+
 
 class ReLU(nn.Module):
     """Rectifier, clipped at `max_value` (6: what int8 hardware fuses into a convolution)."""
@@ -63,6 +66,11 @@ class Cat(nn.Module):
 
     Images of different sizes are cut to the smallest, at the right and at the bottom: where
     a stride does not divide the image, what comes back from upsampling is a pixel larger.
+
+    Raises
+    ------
+    ValueError
+        The sizes differ by more than that.
     """
 
     def __init__(self, dimension: int = 1) -> None:
@@ -74,9 +82,11 @@ class Cat(nn.Module):
 
 
 class Add(nn.Module):
-    """Sum of a list of tensors, cut as `Cat` cuts them."""
+    """Sum of a list of tensors of as many channels each, cut as `Cat` cuts them."""
 
     def forward(self, x: Sequence[Tensor]) -> Tensor:  # noqa: D102
+        if len({term.shape[1] for term in x}) > 1:  # torch would repeat a single channel
+            raise ValueError(f"a sum of {' and '.join(str(t.shape[1]) for t in x)} channels")
         total, *rest = _cut(x)
         for term in rest:
             total = total + term
@@ -84,10 +94,17 @@ class Add(nn.Module):
 
 
 def _cut(images: Sequence[Tensor]) -> list[Tensor]:
-    height = min(x.shape[2] for x in images)
-    width = min(x.shape[3] for x in images)
+    sizes = [tuple(x.shape[2:]) for x in images]
+    (height, tallest), (width, widest) = (
+        (min(side), max(side)) for side in zip(*sizes, strict=True)
+    )
+    if max(tallest - height, widest - width) > SURPLUS:
+        raise ValueError(
+            f"images of {' and '.join(f'{h}x{w}' for h, w in sizes)} do not belong together"
+        )
     return [
-        x if tuple(x.shape[2:]) == (height, width) else x[:, :, :height, :width] for x in images
+        x if size == (height, width) else x[:, :, :height, :width]
+        for x, size in zip(images, sizes, strict=True)
     ]
 
 

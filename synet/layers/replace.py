@@ -43,15 +43,20 @@ def replace_layers(model: nn.Module) -> list[str]:
     ChipError
         A layer has no chip-safe twin in the form it has here; its path is named.
     """
-    replaced = []
+    replaced: list[str] = []
+    twins: dict[nn.Module, nn.Module | None] = {}
     for path, module in list(model.named_modules()):
-        for name, child in list(module.named_children()):
-            recipe = REPLACEMENTS.get(type(child))
+        # not named_children(), which leaves out a layer that is there twice
+        for name, child in list(module._modules.items()):
+            if type(child) not in REPLACEMENTS:
+                continue
             where = f"{path}.{name}" if path else name
             try:
-                new = recipe(child) if recipe else None
+                if child not in twins:
+                    twins[child] = REPLACEMENTS[type(child)](child)
             except ChipError as error:
                 raise ChipError(f"{where}: {error}") from None
+            new = twins[child]
             if new is not None:
                 setattr(module, name, new.train(child.training))
                 replaced.append(where)
@@ -72,7 +77,8 @@ def _to_same_padding(old: nn.Conv2d) -> nn.Module | None:
     padding = old.padding if isinstance(old.padding, tuple) else tuple(symmetric)
     if old.padding == "valid":
         padding = (0, 0)
-    if any(p not in (s // 2, (s + 1) // 2) for p, s in zip(padding, spans, strict=True)):
+    same = all(p in (s // 2, (s + 1) // 2) for p, s in zip(padding, spans, strict=True))
+    if not same or (any(spans) and old.padding_mode != "zeros"):
         raise ChipError(f"{old}: only 'same' padding, {tuple(symmetric)} here, runs on every chip")
     if not any(spans) or (set(old.stride) == {1} and not any(span % 2 for span in spans)):
         return None  # torch's own padding is TensorFlow's
@@ -95,6 +101,7 @@ def _to_small_windows(old: nn.MaxPool2d) -> nn.Module | None:
         value if isinstance(value, int) or len(set(value)) > 1 else value[0]
         for value in (old.kernel_size, old.stride, old.padding)
     )
-    if s == 1 and isinstance(k, int) and k > 3 and k % 2 and p == k // 2:
+    plain = not old.return_indices and old.dilation in (1, (1, 1))
+    if plain and s == 1 and isinstance(k, int) and k > 3 and k % 2 and p == k // 2:
         return MaxPool2d(k)
     return None

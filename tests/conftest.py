@@ -1,0 +1,51 @@
+"""What every test gets: a fair share of the processors, a home of its own, the shared inputs."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _share_processors() -> None:
+    """Give each worker its part of the processors, before numpy, torch and tensorflow look."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(variable, threads)
+
+
+def _leave_home_alone() -> None:
+    """Keep both YOLOs from writing settings and fonts into the user's home."""
+    for variable in ("YOLO_CONFIG_DIR", "YOLOV5_CONFIG_DIR"):
+        folder = tempfile.mkdtemp(prefix="synet-tests-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ[variable] = folder
+
+
+_share_processors()
+_leave_home_alone()
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make what our own code does by a deprecated name an error; setup.cfg ignores it elsewhere."""
+    for item in items:
+        for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
+            item.add_marker(pytest.mark.filterwarnings(f"error::{category}:synet"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data sets and models that lies beside the checkout."""
+    folder = Path(os.environ.get("SYNET_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared inputs at {folder}; SYNET_SHARED names another folder")
+    return folder

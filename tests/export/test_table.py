@@ -1,0 +1,616 @@
+"""Every torch function with a Keras twin, called in each of its names, against torch itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from keras_twin import BAR, Call, assert_same, draw, export, layers, to_keras
+from torch import nn
+from torch.overrides import resolve_name
+
+from synet.base import askeras
+from synet.errors import ExportError
+from synet.export import table
+from synet.export.tensorflow import import_keras
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch deprecates some
+
+
+@dataclass(frozen=True)
+class X:
+    """Where a call gets a tensor of the model; everything else in it is a constant."""
+
+    shape: tuple[int, ...]
+    low: float = -4
+    high: float = 4
+
+
+def call(*args: Any, **kwargs: Any) -> tuple[tuple, dict]:
+    return args, kwargs
+
+
+ODD, EVEN = X((1, 4, 7, 9)), X((1, 4, 6, 8))
+ROWS = X((2, 5, 6))
+POSITIVE = X((1, 4, 7, 9), 0.1, 4)
+OTHER = draw(1, 4, 7, 9, seed=9)
+COLUMN = draw(4, 1, 1, seed=9)
+KERNEL, BIAS = draw(6, 4, 3, 3, low=-1, high=1), draw(6)
+EACH = draw(8, 1, 3, 3, low=-1, high=1)  # two filters for each of four channels
+GROUPED = draw(6, 2, 3, 3, low=-1, high=1)
+TURNED = draw(4, 5, 3, 3, low=-1, high=1)
+POOLS = ((2, None, 0), (3, 1, 1), (3, 2, 1), (5, 1, 2), ((2, 3), 2, 0), (5, 2, 2), (5, 3, 2))
+NORM = (draw(4), draw(4, low=0.5, high=2))
+
+UNARY = [call(ODD), call(ROWS)]
+BINARY = [
+    call(ODD, X(OTHER.shape, -3, 3)),
+    call(ODD, OTHER),
+    call(ODD, COLUMN),
+    call(ODD, 1.5),
+    call(ODD, torch.tensor(1.5)),
+    call(ODD, X((1, 1, 7, 9))),
+    call(ODD, X((7, 9))),
+    call(ROWS, X((6,))),
+    call(X((6,)), ROWS),
+    call(X((9,)), ODD),
+]
+DIVISIONS = [
+    call(ODD, X((1, 4, 7, 9), 1, 4)),
+    call(ODD, COLUMN),
+    call(ODD, 3),
+]
+REDUCTIONS = [
+    *[call(ODD, dim) for dim in (0, 1, 2, -1, (2, 3), (1, 3))],
+    *[call(ODD, dim, keepdim=True) for dim in (1, (2, 3), (-2, -1))],
+    call(ROWS, 1),
+]
+FLAT = [
+    call(ODD, (1, 36, 7)),
+    call(ODD, (1, 4, 63)),
+    call(ODD, (1, 2, 2, 63)),
+    call(ODD, (1, -1)),
+    call(EVEN, (1, 2, 2, 3, 2, 8)),
+    call(ROWS, (10, 6)),
+]
+
+CALLS: dict[str, list[tuple[tuple, dict]]] = {
+    "pad": [
+        call(ODD, (1, 2, 0, 3)),
+        call(ODD, (1, 2)),
+        call(ODD, (1, 2, 1, 1, 0, 2)),
+        call(ODD, (1, 2, 0, 3), value=1.5),
+        *[call(ODD, pad, mode="replicate") for pad in ((1, 1, 1, 1), (0, 3, 2, 0))],
+        call(ODD, (2, 2, 1, 0), mode="reflect"),
+        call(ROWS, (1, 2)),
+    ],
+    "conv2d": [
+        *[
+            call(x, KERNEL, BIAS, stride, padding)
+            for x in (ODD, EVEN)
+            for stride in (1, 2, 3, (1, 2))
+            for padding in (0, 1, 2, (0, 1))
+        ],
+        *[call(x, KERNEL, None, 1, padding) for x in (ODD, EVEN) for padding in ("same", "valid")],
+        *[call(x, KERNEL, BIAS, 1, 2, 2) for x in (ODD, EVEN)],
+        *[call(x, EACH, None, stride, 1, 1, 4) for x in (ODD, EVEN) for stride in (1, 2, (2, 1))],
+        *[call(x, GROUPED, BIAS, 1, 1, groups=2) for x in (ODD, EVEN)],
+        call(EVEN, draw(6, 4, 2, 2), None, 1, "same"),
+    ],
+    "conv_transpose2d": [
+        *[
+            call(x, TURNED, draw(5), stride, padding, extra)
+            for x in (ODD, EVEN)
+            for stride, padding, extra in ((1, 0, 0), (2, 0, 0), (2, 1, 0), (2, 1, 1), (3, 0, 2))
+        ],
+        call(ODD, draw(4, 5, 2, 2), None, 2),
+        call(ODD, draw(4, 5, 1, 1), None, 2),
+        call(ODD, draw(4, 5, 3, 2), None, (2, 1), (1, 0)),
+    ],
+    "conv_transpose2d_same": [
+        call(x, TURNED, bias, stride)
+        for x in (ODD, EVEN)
+        for bias in (draw(5), None)
+        for stride in ((1, 1), (2, 2), (3, 3), (2, 1))
+    ],
+    "max_pool2d": [
+        call(x, kernel, stride, padding, ceil_mode=ceil)
+        for x in (ODD, EVEN)
+        for kernel, stride, padding in POOLS
+        for ceil in (False, True)
+    ],
+    "avg_pool2d": [
+        *[
+            call(x, kernel, stride, padding)
+            for x in (ODD, EVEN)
+            for kernel, stride, padding in ((2, None, 0), (3, 1, 1), (3, 2, 1), ((2, 3), 1, 0))
+        ],
+        call(EVEN, 2, 2, ceil_mode=True),
+    ],
+    "adaptive_avg_pool2d": [call(ODD, 1), call(EVEN, (1, 1))],
+    "interpolate": [
+        *[call(x, scale_factor=factor) for x in (ODD, EVEN) for factor in (2.0, 3)],
+        call(ODD, size=(14, 9)),
+        call(EVEN, size=24),
+        call(ODD, scale_factor=(2, 1)),
+        call(ODD, scale_factor=2, mode="bilinear", align_corners=False),
+        call(EVEN, size=(9, 16), mode="bilinear"),
+    ],
+    "batch_norm": [
+        call(ODD, *NORM, draw(4), draw(4), False, 0.1, 1e-3),
+        call(EVEN, *NORM, None, None, False, 0.1, 1e-5),
+        call(X((3, 4)), *NORM, draw(4), draw(4), False, 0.1, 1e-3),
+    ],
+    "linear": [
+        call(X((2, 6)), draw(3, 6), draw(3)),
+        call(ROWS, draw(3, 6), None),
+        call(ODD, draw(3, 9), draw(3)),
+    ],
+    **dict.fromkeys(
+        ("matmul", "__matmul__"),
+        [call(ROWS, draw(6, 3)), call(ROWS, X((2, 6, 4))), call(ODD, draw(9, 5))],
+    ),
+    "bmm": [call(ROWS, X((2, 6, 4)))],
+    "softmax": [call(ODD, 1), call(ODD, -1), call(ROWS, 2)],
+    **dict.fromkeys(("relu", "sigmoid", "tanh", "neg", "square"), UNARY),
+    **dict.fromkeys(("relu6", "silu", "hardswish", "hardsigmoid", "mish", "softplus"), UNARY),
+    "hardtanh": [*UNARY, call(ODD, 0.0, 6.0), call(ODD, -2.0, 3.0)],
+    "leaky_relu": [*UNARY, call(ODD, 0.1), call(ODD, negative_slope=0.2), call(ODD, 0.0)],
+    "gelu": [*UNARY, call(ODD, approximate="tanh")],
+    "elu": [*UNARY, call(ODD, 0.7)],
+    "exp": UNARY,
+    "sqrt": [call(POSITIVE)],
+    **dict.fromkeys(
+        ("clamp", "clip"), [call(ODD, -1, 2), call(ODD, min=0), call(ODD, max=1.5), call(ROWS, 0.5)]
+    ),
+    **dict.fromkeys(("add", "sub"), [*BINARY, call(ODD, X((1, 4, 7, 9)), alpha=1)]),
+    **dict.fromkeys(("subtract", "mul", "multiply"), BINARY),
+    **dict.fromkeys(("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__"), BINARY),
+    "rsub": BINARY,
+    **dict.fromkeys(("div", "divide", "true_divide", "__truediv__"), DIVISIONS),
+    "__rtruediv__": [call(POSITIVE, 2.0), call(POSITIVE, COLUMN)],
+    **dict.fromkeys(("maximum", "minimum"), [call(ODD, X((1, 4, 7, 9), -3, 3)), call(ODD, OTHER)]),
+    **dict.fromkeys(("pow", "__pow__"), [call(ODD, 2), call(ODD, 3), call(POSITIVE, 0.5)]),
+    **dict.fromkeys(("mean", "sum", "amax"), [*REDUCTIONS, call(ODD), call(ROWS)]),
+    "max": [
+        *[call(ODD, dim) for dim in (1, -1)],
+        call(ODD, 1, True),
+        call(ODD),
+        call(ODD, X((1, 4, 7, 9), -3, 3)),
+    ],
+    **dict.fromkeys(
+        ("cat", "concat", "concatenate"),
+        [
+            call([ODD, X((1, 2, 7, 9))], 1),
+            call([ODD, X((1, 4, 7, 2)), ODD], -1),
+            call([ODD, OTHER], 1),
+            call([ROWS, ROWS]),
+            call([ODD], 1),
+        ],
+    ),
+    "stack": [call([ODD, ODD], 1), call([ROWS, ROWS], -1), call([ODD, ODD])],
+    **dict.fromkeys(("reshape", "view"), FLAT),
+    "flatten": [call(ODD), call(ODD, 1), call(ODD, 2), call(ODD, 1, 2), call(ROWS, 0, 1)],
+    "unsqueeze": [call(ODD, 1), call(ODD, -1), call(ROWS, 0)],
+    "squeeze": [call(ODD, 0), call(X((1, 4, 1, 9)), 2), call(X((1, 4, 1, 9))), call(ODD, 1)],
+    "permute": [call(ODD, (0, 2, 3, 1)), call(ODD, (3, 1, 0, 2)), call(ROWS, (2, 0, 1))],
+    **dict.fromkeys(("transpose", "swapaxes"), [call(ODD, 1, 2), call(ROWS, 1, -1)]),
+    "split": [call(ODD, 2, 1), call(ODD, 3, 1), call(ODD, [1, 3], 1), call(ODD, (2, 5), 2)],
+    "chunk": [call(ODD, 2, 1), call(ODD, 3, 1), call(ODD, 2, -1), call(ROWS, 2)],
+    "unbind": [call(ODD, 1), call(ROWS)],
+    "__getitem__": [
+        call(ODD, (slice(None), slice(1, 3))),
+        call(ODD, (Ellipsis, slice(None, None, 2))),
+        call(ODD, (Ellipsis, slice(None, None, 2), slice(1, None, 2))),
+        call(ODD, (0, slice(None), -1)),
+        call(ODD, (slice(None), None, slice(-2, None))),
+        call(ROWS, 1),
+        call(ODD, (slice(None),)),
+    ],
+    **dict.fromkeys(
+        ("expand", "broadcast_to"), [call(X((1, 4, 1, 9)), (1, 4, 7, 9)), call(ROWS, (3, 2, 5, 6))]
+    ),
+    "expand_as": [call(X((1, 1, 7, 9)), OTHER), call(X((1, 1, 7, 9)), ODD)],
+    "pixel_shuffle": [call(ODD, 2), call(X((1, 18, 3, 5)), 3)],
+    **dict.fromkeys(
+        ("contiguous", "clone", "detach", "float", "cpu", "positive", "requires_grad_"), UNARY
+    ),
+    "to": [call(ODD, torch.float32), call(ODD, "cpu")],
+    "type": [call(ODD, torch.float32)],
+    "type_as": [call(ODD, OTHER)],
+    **dict.fromkeys(("dropout", "dropout2d"), [call(ODD, 0.5, False), call(ROWS, 0.5, False)]),
+}
+CALLS["upsample"] = CALLS["interpolate"]
+ONE_BY_ONE = {"permute": call(ODD, 0, 2, 3, 1), "view": call(ODD, 1, 36, -1)}
+
+
+def short(function: Any) -> str:
+    return (resolve_name(function) or function.__name__).rpartition(".")[2]
+
+
+def label(function: Any) -> str:
+    return resolve_name(function) or short(function)
+
+
+class Calling(nn.Module):
+    """Calls a torch function as `table.TABLE` holds it, on the model's inputs."""
+
+    def __init__(self, function: Any, args: tuple, kwargs: dict) -> None:
+        super().__init__()
+        self.function, self.args, self.kwargs = function, args, kwargs
+
+    @property
+    def inputs(self) -> list[torch.Tensor]:
+        found = [x for arg in self.args for x in (arg if isinstance(arg, list) else [arg])]
+        found = [x for x in found if isinstance(x, X)]
+        return [draw(*x.shape, low=x.low, high=x.high, seed=i) for i, x in enumerate(found)]
+
+    def forward(self, *inputs: Any) -> Any:
+        left = list(inputs)
+        first, *rest = _filled(self.args, left)
+        name = short(self.function)
+        if getattr(torch.Tensor, name, None) is self.function:
+            return getattr(first, name)(*rest, **self.kwargs)
+        return self.function(first, *rest, **self.kwargs)
+
+
+def _filled(args: Any, left: list[Any]) -> list[Any]:
+    return [
+        left.pop(0) if isinstance(arg, X) else _filled(arg, left) if type(arg) is list else arg
+        for arg in args
+    ]
+
+
+@pytest.mark.parametrize("function", list(table.TABLE), ids=label)
+def test_a_function_in_every_form_gives_torchs_numbers(function):
+    name = short(function)
+    assert name in CALLS, f"no test calls {label(function)}"
+    for args, kwargs in CALLS[name]:
+        module = Calling(function, args, kwargs)
+        try:
+            assert_same(module, *module.inputs)
+        except Exception as error:
+            raise AssertionError(f"{label(function)} with {args} {kwargs}: {error}") from error
+
+
+def test_every_lowering_is_reached_by_the_calls_above(monkeypatch):
+    seen = set()
+
+    class Seen(dict):
+        def get(self, key, default=None):
+            seen.add(key)
+            return super().get(key, default)
+
+    monkeypatch.setattr(table, "TABLE", Seen(table.TABLE))
+    for function in list(table.TABLE):
+        module = Calling(function, *CALLS[short(function)][0])
+        export(module.eval(), *module.inputs)
+    reached = {table.TABLE[function] for function in seen if function in table.TABLE}
+    assert {label(f) for f, lowering in table.TABLE.items() if lowering not in reached} == set()
+
+
+@pytest.mark.parametrize("name", sorted(ONE_BY_ONE))
+def test_sizes_and_dimensions_one_by_one(name):
+    module = Calling(getattr(torch.Tensor, name), *ONE_BY_ONE[name])
+    assert_same(module, *module.inputs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    {
+        "+": lambda x: COLUMN + x,
+        "-": lambda x: COLUMN - x,
+        "*": lambda x: COLUMN * x,
+        "/": lambda x: COLUMN / (x + 5),
+        "torch.sub": lambda x: torch.sub(OTHER, x),
+        "torch.maximum": lambda x: torch.maximum(OTHER, x),
+        "torch.matmul": lambda x: torch.matmul(draw(5, 7), x),
+        "1 /": lambda x: 1 / (x + 5),
+        "1 -": lambda x: 1 - x,
+        "negative": lambda x: -x,
+        "@": lambda x: x @ draw(9, 2),
+        "**": lambda x: x**2,
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_operators_with_a_constant_on_either_side(function):
+    assert_same(Call(function[1]), draw(1, 4, 7, 9))
+
+
+def test_the_table_holds_functions_only():
+    assert not [key for key in table.TABLE if not callable(key)]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.LeakyReLU(0.1), nn.Hardswish(), nn.Hardsigmoid()),
+        *(nn.Hardtanh(), nn.Sigmoid(), nn.Mish(), nn.GELU(), nn.ELU(), nn.Softplus(), nn.Tanh()),
+        *(nn.Softmax(1), nn.Dropout(), nn.Identity(), nn.Flatten(), nn.PixelShuffle(2)),
+        *(
+            nn.MaxPool2d(3, 2, 1),
+            nn.AvgPool2d(2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.ZeroPad2d((1, 2, 0, 3)),
+        ),
+        *(
+            nn.Upsample(scale_factor=2),
+            nn.UpsamplingNearest2d(scale_factor=2),
+            nn.ReflectionPad2d(2),
+        ),
+        *(nn.ReLU(inplace=True), nn.SiLU(inplace=True), nn.Hardswish(inplace=True)),
+    ],
+    ids=repr,
+)
+def test_torchs_own_layers(layer):
+    for size in ((7, 9), (6, 8)):
+        assert_same(layer, draw(1, 4, *size))
+
+
+# --- functions that change their argument --------------------------------------------------
+
+
+def _then_the_argument(change):
+    """What `change` returns, and what it has left in its argument."""
+
+    def function(x):
+        x = x + 0  # torch's own tensor must not change
+        y = change(x)
+        return y, x
+
+    return Call(function)
+
+
+@pytest.mark.parametrize(
+    "change",
+    {
+        "relu_": lambda x: x.relu_(),
+        "sigmoid_": lambda x: x.sigmoid_(),
+        "add_": lambda x: x.add_(1.5),
+        "mul_": lambda x: x.mul_(draw(4, 1, 1)),
+        "clamp_": lambda x: x.clamp_(-1, 2),
+        "torch.relu_": torch.relu_,
+        "F.relu": lambda x: F.relu(x, inplace=True),
+        "F.silu": lambda x: F.silu(x, inplace=True),
+        "F.hardtanh": lambda x: F.hardtanh(x, inplace=True),
+        "F.elu": lambda x: F.elu(x, inplace=True),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_in_place_functions_change_their_argument_too(change):
+    assert_same(_then_the_argument(change[1]), draw(1, 4, 7, 9))
+
+
+def test_in_place_functions_change_what_is_padded():
+    def function(x):
+        y = F.pad(x, (1, 1, 1, 1), value=0)
+        y.sigmoid_()
+        return y
+
+    assert_same(Call(function), draw(1, 4, 7, 9))
+
+
+def test_a_clone_does_not_change_with_the_original():
+    assert_same(_then_the_argument(lambda x: x.clone().relu_()), draw(1, 4, 7, 9))
+    assert_same(_then_the_argument(lambda x: torch.clone(x).add_(1)), draw(1, 4, 7, 9))
+
+
+@pytest.mark.parametrize("sign", ["+=", "-=", "*=", "/="])
+def test_augmented_assignment_reaches_every_name_of_the_tensor(sign):
+    space = {}
+    exec(f"def change(x):\n    y = x\n    y {sign} 2.5\n    return y", space)
+    assert_same(_then_the_argument(space["change"]), draw(1, 4, 7, 9))
+
+
+# --- padding that waits for a convolution ---------------------------------------------------
+
+
+def padded(pad, kernel, stride, groups=1, between=lambda x: x):
+    weight = draw(4, 4 // groups, kernel, kernel, low=-1, high=1)
+    return Call(lambda x: F.conv2d(between(F.pad(x, pad)), weight, None, stride, 0, 1, groups))
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("size", [(8, 10), (7, 9)])
+def test_padding_that_is_same_disappears_in_the_convolution(size, groups):
+    after = (0, 1) if size[0] % 2 == 0 else (1, 1)
+    model = assert_same(padded((*after, *after), 3, 2, groups), draw(1, 4, *size))
+    (conv,) = layers(model, "DepthwiseConv2D" if groups > 1 else "Conv2D")
+    assert conv.padding == "same" and not layers(model, "ZeroPadding2D")
+
+
+def test_other_padding_is_kept():
+    model = assert_same(padded((2, 0, 2, 0), 3, 1), draw(1, 4, 8, 10))
+    (pad,), (conv,) = layers(model, "ZeroPadding2D"), layers(model, "Conv2D")
+    assert pad.padding == ((2, 0), (2, 0)) and conv.padding == "valid"
+
+
+def test_padding_waits_through_functions_that_do_nothing():
+    model = assert_same(
+        padded((0, 1, 0, 1), 3, 2, between=lambda x: x.contiguous().float()), draw(1, 4, 8, 10)
+    )
+    assert not layers(model, "ZeroPadding2D")
+
+
+def test_padding_adds_up():
+    twice = Call(lambda x: F.conv2d(F.pad(F.pad(x, (0, 1)), (0, 0, 0, 1)), KERNEL, None, 2))
+    model = assert_same(twice, draw(1, 4, 8, 10))
+    assert not layers(model, "ZeroPadding2D")
+
+
+def test_padding_and_the_convolutions_own_add_up():
+    module = Call(lambda x: F.conv2d(F.pad(x, (0, 1, 0, 1)), KERNEL, BIAS, 2, 1))
+    assert_same(module, draw(1, 4, 8, 10))
+
+
+@pytest.mark.parametrize(
+    "after",
+    {
+        "add": lambda x: x + 1,
+        "pool": lambda x: F.max_pool2d(x, 2),
+        "mean": lambda x: x.mean((2, 3)),
+        "cat": lambda x: torch.cat([x, x], 1),
+        "slice": lambda x: x[:, :, 1:, :-1],
+        "view": lambda x: x.flatten(2),
+        "output": lambda x: x,
+        "transpose": lambda x: F.conv_transpose2d(x, TURNED, None, 2),
+        "twice": lambda x: (x.relu(), F.conv2d(x, KERNEL)),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_whatever_else_reads_the_zeros_finds_them(after):
+    assert_same(Call(lambda x: after[1](F.pad(x, (1, 2, 0, 3)))), draw(1, 4, 8, 10))
+
+
+def test_the_shape_counts_waiting_zeros():
+    shapes = []
+    module = Call(lambda x: shapes.append(tuple(F.pad(x, (1, 2, 0, 3)).shape)) or x)
+    assert_same(module, draw(1, 4, 8, 10))
+    assert shapes == [(1, 4, 11, 13)] * 2
+
+
+def test_batch_norm_never_trains():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Upsample(scale_factor=2), nn.BatchNorm2d(4), nn.BatchNorm2d(4)).eval()
+    x = draw(1, 4, 7, 9)
+    exported = assert_same(model, x)
+    for training in (None, True, False):
+        found = np.asarray(exported(to_keras(x), training=training))
+        np.testing.assert_allclose(found, to_keras(model(x)), atol=BAR)
+    assert_same(model, x)
+
+
+# --- what it costs the chip -----------------------------------------------------------------
+
+
+def test_a_detection_heads_views_need_no_transpose():
+    def head(x):
+        n, _, h, w = x.shape
+        y = x.view(n, 2, 6, h, w).permute(0, 1, 3, 4, 2).contiguous()
+        return y.sigmoid().split((2, 2, 2), 4)
+
+    assert not layers(assert_same(Call(head), draw(1, 12, 7, 9)), "Transpose")
+
+
+def test_a_large_pool_is_one_same_pool():
+    model = assert_same(nn.MaxPool2d(5, 1, 2), draw(1, 4, 7, 9))
+    (pool,) = layers(model, "MaxPooling2D")
+    assert pool.padding == "same"
+
+
+def test_relu6_is_an_activation_that_fuses():
+    for module in (nn.ReLU6(), nn.Hardtanh(0.0, 6.0)):
+        (relu,) = layers(assert_same(module, draw(1, 4, 7, 9, low=-9, high=9)), "ReLU")
+        assert relu.max_value == 6.0
+
+
+# --- what cannot be exported ----------------------------------------------------------------
+
+
+class Sorter(nn.Module):
+    def forward(self, x):
+        return torch.sort(x, 1)[0]
+
+
+class Outer(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.stem = nn.ReLU()
+        self.model = nn.Sequential(nn.Identity(), inner)
+
+    def forward(self, x):
+        return self.model(self.stem(x))
+
+
+def refused(module, *shape):
+    with pytest.raises(ExportError) as caught:
+        export(Outer(module).eval(), draw(*(shape or (1, 4, 7, 9))))
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def line_of(code, text):
+    import inspect
+
+    lines, start = inspect.getsourcelines(code)
+    return start + next(i for i, line in enumerate(lines) if text in line)
+
+
+def test_an_unknown_function_names_itself_its_module_and_its_line():
+    assert refused(Sorter()) == (
+        f"torch.sort has no Keras twin: model.1 (Sorter), {__file__}:"
+        f"{line_of(Sorter.forward, 'sort')}"
+    )
+
+
+def test_an_unknown_method_too():
+    text = refused(Call(lambda x: x.cumsum(1)))
+    assert text.startswith("torch.Tensor.cumsum has no Keras twin: model.1 (Call), ")
+
+
+def test_an_unknown_function_in_a_layer_of_torch_names_the_users_line():
+    text = refused(nn.LogSoftmax(1))
+    assert "log_softmax has no Keras twin: model.1 (LogSoftmax), " in text
+    assert text.endswith(f"{__file__}:{line_of(Outer.forward, 'self.model')}")
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    {
+        "dilated pool": (nn.MaxPool2d(3, dilation=2), "max_pool2d cannot be exported like this"),
+        "indices": (nn.MaxPool2d(2, return_indices=True), "max_pool2d_with_indices has no"),
+        "grouped": (nn.ConvTranspose2d(4, 4, 2, groups=2), "groups=2"),
+        "corners": (
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+            "align_corners=True",
+        ),
+        "bicubic": (nn.Upsample(scale_factor=2, mode="bicubic"), "mode='bicubic'"),
+        "pooled to 2": (nn.AdaptiveAvgPool2d(2), "output size 2"),
+        "mean of what is there": (nn.AvgPool2d(3, 1, 1, count_include_pad=False), "padding"),
+        "circular": (nn.CircularPad2d(1), "padding mode 'circular'"),
+        "nearest, shrinking": (Call(lambda x: F.interpolate(x, size=5)), "only whole factors"),
+        "nearest, fraction": (nn.Upsample(scale_factor=1.5), "scale_factor=1.5 of (7, 9)"),
+        "all of torch's numbers": (
+            Call(lambda x: F.interpolate(x, scale_factor=1.3, mode="bilinear")),
+            "scale_factor=1.3",
+        ),
+        "dropout": (Call(lambda x: F.dropout(x)), "training mode"),
+        "mask": (Call(lambda x: x[torch.ones(1, 4, 7, 9) > 0]), "an index of type Tensor"),
+        "alpha": (Call(lambda x: torch.add(x, x, alpha=2)), "alpha=2"),
+        "assignment": (Call(lambda x: x.__setitem__(0, 1)), "__setitem__ has no Keras twin"),
+        "size": (Call(lambda x: x.view(1, 5, -1)), "cannot view (1, 4, 7, 9) as (1, 5, -1)"),
+        "branch": (Call(lambda x: x if x.mean() else -x), "a branch on a tensor's value"),
+    }.values(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_forms_that_have_no_twin_say_so(module, said):
+    text = refused(module)
+    assert said in text
+    assert "model.1 (" in text and __file__ in text
+
+
+def test_a_twin_is_registered_once():
+    with pytest.raises(ValueError, match="already has a Keras twin"):
+        table.lowers("relu")(lambda x: x)
+
+
+def test_names_do_not_meet_those_of_kerass_own_operations():
+    two = Call(lambda x: (x * 2 + x * 3) + (x * 4 + x * 5) + 1 + 2)
+    assert_same(two, draw(1, 4, 7, 9))
+
+
+def test_layers_carry_the_path_of_their_module():
+    model = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Sequential(nn.ReLU6(), nn.Sigmoid()))
+    names = [layer.name for layer in export(model.eval(), draw(1, 4, 7, 9)).layers]
+    assert names[1:] == ["Sequential.0", "1.0", "1.1"]
+    keras = import_keras()
+    inp = keras.Input((7, 9, 4), batch_size=1)
+    shared = nn.Conv2d(4, 4, 3, padding=1)
+    with askeras():
+        named = keras.Model(inp, nn.Sequential(shared, shared).eval()(inp))
+    assert len({layer.name for layer in named.layers}) == 3

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from keras_twin import assert_same, draw, layers, settle
+from torch import nn
+
+from synet.layers import Head, InvertedResidual, Stem
+
+SIZES = ((16, 20), (15, 19))
+BLOCKS = {
+    "plain": InvertedResidual(8, 8),
+    "strided": InvertedResidual(8, 16, 2, 3),
+    "wider": InvertedResidual(8, 16, 1, 2),
+    "not expanded": InvertedResidual(8, 16, 2, 1),
+    "fraction": InvertedResidual(8, 8, 1, 1.5),
+    "5x5": InvertedResidual(8, 8, 1, 4, 5),
+    "head": Head(8, 16),
+    "head 5x5": Head(8, 16, 5),
+    "stem": Stem(8, 16, 4),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", BLOCKS)
+def test_keras_equals_torch(name, size):
+    assert_same(settle(BLOCKS[name]), draw(1, 8, *size))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_shapes(size):
+    x = draw(2, 8, *size)
+    half, quarter = (tuple(-(-n // d) for n in size) for d in (2, 4))
+    assert InvertedResidual(8, 12)(x).shape == (2, 12, *size)
+    assert InvertedResidual(8, 12, 2)(x).shape == (2, 12, *half)
+    assert Head(8, 12)(x).shape == (2, 12, *size)
+    assert Stem(8, 12)(x).shape == (2, 12, *quarter)
+
+
+@pytest.mark.parametrize(
+    ("block", "adds"),
+    [
+        (InvertedResidual(8, 8), True),
+        (InvertedResidual(8, 8, 2), False),
+        (InvertedResidual(8, 12), False),
+    ],
+)
+def test_the_input_is_added_where_shapes_agree(block, adds):
+    settle(block)
+    nn.init.zeros_(block.project.bn.weight)
+    nn.init.zeros_(block.project.bn.bias)
+    x = draw(1, 8, 6, 6)
+    assert torch.equal(block(x), x if adds else torch.zeros_like(block(x)))
+    assert bool(layers(assert_same(block, x), "Add")) == adds
+
+
+def test_an_inverted_residual_is_linear_at_its_end():
+    block = InvertedResidual(8, 16)
+    assert [type(c.act) for c in (block.expand, block.depthwise, block.project)] == [
+        *(nn.ReLU6, nn.ReLU6, nn.Identity)
+    ]
+    assert type(InvertedResidual(8, 16, expand=1).expand) is nn.Identity
+
+
+def test_hidden_channels():
+    assert InvertedResidual(8, 16, expand=3).depthwise.conv.weight.shape == (24, 1, 3, 3)
+    assert InvertedResidual(8, 16, 1, 2, 5).depthwise.conv.weight.shape == (16, 1, 5, 5)
+    assert Stem(1, 16, 6).first.conv.out_channels == 6
+
+
+def test_the_second_of_a_stack_does_not_stride():
+    block = InvertedResidual.repeated(8, 8, 2, 3, 5)
+    assert block.add and block.depthwise.conv.stride == (1, 1)
+    assert block.depthwise.conv.weight.shape == (24, 1, 5, 5)
+
+
+def test_a_head_costs_a_ninth_of_a_full_convolution():
+    weights = sum(p.numel() for n, p in Head(128, 128).named_parameters() if "conv" in n)
+    assert weights < 128 * 128 * 9 / 8

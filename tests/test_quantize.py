@@ -1,0 +1,389 @@
+"""From torch to int8, on models that are built and converted in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tiny_yolo
+
+from synet import quantize as module
+from synet.chips import get_chip
+from synet.custom_patches import unpatch
+from synet.data import letterbox, to_channels
+from synet.errors import ChipError, DataError, ExportError, SynetError, VerificationError
+from synet.export.tensorflow import import_keras
+from synet.images import read_image
+from synet.models import get_model
+from synet.quantize import (
+    Calibration,
+    matching_shape,
+    quantize,
+    quantize_checkpoint,
+    quantize_model,
+)
+from synet.tflite import TfliteModel, read_metadata
+
+SHAPE = (24, 40)
+
+
+@cache
+def small():
+    """A Keras model that a user has made: one image in, two named outputs."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    image = keras.Input((*SHAPE, 1), batch_size=1, name="image")
+    x = keras.layers.Conv2D(4, 3, 2, "same", activation="relu6")(image)
+    outputs = {
+        "boxes": keras.layers.Conv2D(4, 1)(x),
+        "scores": keras.layers.Conv2D(2, 1, activation="sigmoid")(x),
+    }
+    return keras.Model(image, outputs)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Six images in val and four in test, in colours that say which they are."""
+    return dataset(tmp_path / "data", val=6, test=4)
+
+
+def dataset(folder, **splits):
+    random = np.random.default_rng(0)
+    lines = ["names: [thing, other]", "train: val"]
+    for split, count in splits.items():
+        (folder / split / "images").mkdir(parents=True)
+        for i in range(count):
+            image = random.integers(0, 255, (30, 40, 3), np.uint8)
+            cv2.imwrite(str(folder / split / "images" / f"{i}.png"), image)
+        lines.append(f"{split}: {split}/images")
+    path = folder / "data.yaml"
+    path.write_text("\n".join(lines).replace("train: val", "train: val/images"))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    yield
+    unpatch()
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- the Python call ------------------------------------------------------------------------
+
+
+def test_an_image_size_is_matched_either_way(data):
+    files = {quantize(small(), data, size) for size in ((40, 24), (24, 40), [24, 40], None)}
+    assert len(files) == 1
+    model = TfliteModel(files.pop())
+    assert (model.image_shape, model.channels) == (SHAPE, 1)
+
+
+def test_an_image_size_that_is_neither(data):
+    with pytest.raises(SynetError, match=r"image size 40x40 is not the model's 24x40 \(height"):
+        quantize(small(), data, (40, 40))
+
+
+@pytest.mark.parametrize("size", [(24,), (24, 40, 3), (24.5, 40), (), (0, 0)])
+def test_an_image_size_that_is_none(size):
+    with pytest.raises(SynetError, match="is not the model's 24x40"):
+        matching_shape(size, SHAPE)
+
+
+def test_int8_in_and_out_and_outputs_by_name(data):
+    model = TfliteModel(quantize(small(), data))
+    assert model.input.dtype == np.int8
+    assert {port.name: port.dtype for port in model.outputs} == {
+        "boxes": np.int8,
+        "scores": np.int8,
+    }
+    assert len({port.scale for port in model.outputs}) == 2
+    image = next(module._calibration_for(data, SHAPE, 1, 1, 0).images())
+    exact = {k: np.asarray(v) for k, v in small()(image[None]).items()}
+    for name, found in model.run(image).items():
+        assert np.abs(found - exact[name]).max() < 0.05 * np.ptp(exact[name])
+
+
+def test_the_same_seed_gives_the_same_bytes(data):
+    first = quantize(small(), data, number=3, seed=5)
+    assert quantize(small(), data, number=3, seed=5) == first
+    assert quantize(small(), data, number=3, seed=6) != first
+
+
+def test_without_data_it_warns_and_works(caplog):
+    content = quantize(small())
+    (record,) = [r for r in caplog.records if r.name == "synet"]
+    assert record.levelname == "WARNING"
+    assert "random images, the file is for inspection only" in record.message
+    assert TfliteModel(content).image_shape == SHAPE
+    assert read_metadata(content)["calibration"]["source"] == "random images"
+    assert quantize(small(), seed=1) != content
+
+
+def test_metadata(data):
+    content = quantize(small(), data, number=3, seed=7, metadata={"names": ["thing"], "colour": 1})
+    found = read_metadata(content)
+    assert found["image_shape"] == found["imgsz"] == list(SHAPE)
+    assert (found["channels"], found["names"], found["colour"]) == (1, ["thing"], 1)
+    assert found["producer"].startswith("synet ")
+    assert found["calibration"] == {
+        "source": f"3 of 4 images of the test split of {data}",
+        "images": 3,
+        "seed": 7,
+    }
+
+
+def test_zip_tools_open_the_file(data, tmp_path):
+    path = tmp_path / "deep" / "er" / "small.tflite"
+    content = quantize(small(), data, out_path=path)
+    assert path.read_bytes() == content
+    assert zipfile.ZipFile(path).namelist() == ["metadata.json"]
+    assert [p.name for p in path.parent.iterdir()] == ["small.tflite"]
+
+
+def test_nothing_is_printed(data, capfd):
+    quantize(small(), data, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+# --- calibration ----------------------------------------------------------------------------
+
+
+def test_images_are_those_of_validation(data):
+    files = sorted((data.parent / "test" / "images").iterdir())
+    calibration = Calibration(tuple(files), SHAPE, 1, "", 0)
+    images = list(calibration.images())
+    assert len(images) == len(calibration) == 4
+    for file, image in zip(files, images, strict=True):
+        expected = to_channels(letterbox(read_image(file), SHAPE)[0], 1)
+        assert image.dtype == np.float32 and image.shape == (*SHAPE, 1)
+        np.testing.assert_array_equal(np.rint(image * 255).astype(np.uint8), expected)
+
+
+def test_the_test_split_comes_first_then_val(tmp_path):
+    def source(**splits):
+        path = dataset(tmp_path / "-".join(splits), **splits)
+        return module._calibration_for(path, SHAPE, 1, 500, 0).source
+
+    assert "4 of 4 images of the test split" in source(val=6, test=4)
+    assert "6 of 6 images of the val split" in source(val=6)
+
+
+def test_the_choice_is_seeded_and_has_no_image_twice(data):
+    def chosen(number, seed):
+        return module._calibration_for(data, SHAPE, 1, number, seed).files
+
+    assert chosen(3, 1) == chosen(3, 1)
+    assert len(set(chosen(3, 1))) == 3
+    assert len({chosen(4, seed) for seed in range(8)}) > 1
+    assert set(chosen(500, 0)) == set((data.parent / "test" / "images").iterdir())
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_no_images_at_all(number, data):
+    with pytest.raises(SynetError, match=f"calibration images: {number} is not at least 1"):
+        quantize(small(), data, number=number)
+
+
+def broken(folder, name):
+    path = dataset(folder, val=2)
+    if name == "none":
+        return folder / "none.yaml"
+    if name == "nameless":
+        path.write_text("train: val/images\nval: val/images\n")
+    if name == "empty":
+        for image in (folder / "val/images").iterdir():
+            image.unlink()
+    if name == "folderless":
+        path.write_text("names: [a]\ntrain: val/images\nval: nowhere\n")
+    if name == "unreadable":
+        for image in (folder / "val/images").iterdir():
+            image.write_bytes(b"no image")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", "none.yaml"),
+        ("nameless", "names"),
+        ("empty", "val"),
+        ("folderless", "nowhere"),
+        ("unreadable", ".png"),
+    ],
+)
+def test_data_that_cannot_be_used(name, said, tmp_path):
+    out = tmp_path / "out" / "model.tflite"
+    with pytest.raises(DataError) as caught:
+        quantize(small(), broken(tmp_path / "data", name), out_path=out)
+    assert said in one_line(caught)
+    assert not out.parent.exists()
+
+
+def test_what_the_converter_cannot_convert():
+    keras = import_keras()
+    image = keras.Input((*SHAPE, 1), batch_size=1)
+    sorted_pixels = keras.layers.Lambda(lambda x: keras.ops.fft2((x, x)))(image)
+    with pytest.raises(ExportError, match="TFLite conversion failed: ") as caught:
+        quantize(keras.Model(image, sorted_pixels))
+    one_line(caught)
+
+
+# --- a disk that is full ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """No file grows beyond 4 KiB while the result is being written."""
+    write = module.write_atomic
+
+    def limited(path, content):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        try:
+            return write(path, content)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    monkeypatch.setattr(module, "write_atomic", limited)
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(data, full_disk, tmp_path):
+    out = tmp_path / "out" / "model.tflite"
+    with pytest.raises(SynetError, match="cannot write .*model.tflite: File too large") as caught:
+        quantize(small(), data, metadata={"padding": "-" * 5000}, out_path=out)
+    one_line(caught)
+    assert list(out.parent.iterdir()) == []
+    out.write_bytes(b"before")
+    with pytest.raises(SynetError, match="cannot write"):
+        quantize(small(), data, metadata={"padding": "-" * 5000}, out_path=out)
+    assert out.read_bytes() == b"before"
+    assert [p.name for p in out.parent.iterdir()] == ["model.tflite"]
+
+
+def test_a_folder_that_cannot_be_written(data, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SynetError, match="cannot write "):
+        quantize(small(), data, out_path=tmp_path / "file" / "model.tflite")
+
+
+# --- a model of the YOLO line -----------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_yolo.write(tmp_path)
+
+
+def test_the_untrained_model_of_a_yaml(tiny, data):
+    result = quantize_model(tiny, data, number=3, progress=False)
+    assert result.path == Path("model.tflite")
+    assert result.path.read_bytes() == result.content
+    assert result.problems == ()
+    assert max(result.keras.scores, result.keras.boxes) <= module.KERAS_BAR
+    assert result.keras.rows > 0
+    model = TfliteModel(result.content)
+    rows = 3 * (8 * 12 + 4 * 6)
+    assert {port.name: port.shape for port in model.outputs} == {
+        "x1y1": (1, rows, 2),
+        "x2y2": (1, rows, 2),
+        "scores": (1, rows, 2),
+    }
+    found = read_metadata(result.content)
+    assert found["names"] == list(tiny_yolo.NAMES)
+    assert (found["task"], found["strides"], found["chip"]) == ("detect", [8, 16], "katana")
+    assert (found["image_shape"], found["colour"]) == ([64, 96], "grayscale")
+    again = quantize_model(tiny, data, number=3, progress=False)  # replaces its own file
+    assert [p.name for p in Path().iterdir()] == ["model.tflite"]
+    assert again.calibration == result.calibration
+
+
+def test_a_checkpoint_has_its_file_beside_it(tiny, data, tmp_path):
+    import torch
+
+    weights = tmp_path / "weights" / "best.pt"
+    weights.parent.mkdir()
+    trained = get_model(tiny)
+    trained.names = {0: "thing", 1: "other"}
+    torch.save({"model": trained, "ema": None, "opt": {"imgsz": 96}}, weights)
+    result = quantize_checkpoint(weights, data, number=2, progress=False)
+    assert result.path == weights.with_name("best.tflite")
+    assert read_metadata(result.path)["names"] == ["thing", "other"]
+    assert sorted(p.name for p in weights.parent.iterdir()) == ["best.pt", "best.tflite"]
+
+
+def test_a_yaml_that_does_not_say_its_shape(tiny):
+    tiny.write_text(tiny.read_text().replace("  image_shape: [64, 96]\n", ""))
+    with pytest.raises(SynetError, match="says nothing of its image shape; give --image-shape"):
+        quantize_model(tiny)
+
+
+def misses(monkeypatch, which):
+    if which == "int8":
+        monkeypatch.setattr(module, "CONFIDENT", 0.0)
+        monkeypatch.setattr(module, "SCORE_BAR", -1.0)
+        return VerificationError, "int8 differs from float by"
+    if which == "keras":
+        monkeypatch.setattr(module, "KERAS_BAR", -1.0)
+        return VerificationError, "Keras differs from torch by"
+    smaller = dataclasses.replace(get_chip("katana"), activations_max_bytes=1000)
+    monkeypatch.setattr(module, "get_chip", lambda name: smaller)
+    return ChipError, "of activations alive at once, katana has 1.0 KiB"
+
+
+@pytest.mark.parametrize("which", ["keras", "int8", "chip"])
+def test_a_missed_bar_leaves_no_file(which, tiny, data, monkeypatch):
+    kind, said = misses(monkeypatch, which)
+    with pytest.raises(kind, match=said) as caught:
+        quantize_model(tiny, data, number=2, progress=False)
+    assert "no file was written, --force keeps it" in one_line(caught)
+    assert caught.value.exit_status == (2 if which == "chip" else 1)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_file_that_misses_bars_is_kept_by_force(tiny, data, monkeypatch):
+    said = [misses(monkeypatch, which)[1] for which in ("keras", "int8", "chip")]
+    result = quantize_model(tiny, data, number=2, progress=False, force=True)
+    for problem, expected in zip(result.problems, said, strict=False):
+        assert expected in problem
+    assert result.path.read_bytes() == result.content
+
+
+@pytest.mark.parametrize("content", [b"mine", b"", b"\x1c\0\0\0TFL3mine"])
+def test_a_file_that_is_not_ours_is_refused_before_anything_else(content, tiny):
+    Path("model.tflite").write_bytes(content)
+    with pytest.raises(SynetError, match="model.tflite exists and SyNet did not make it"):
+        quantize_model(tiny)
+    assert Path("model.tflite").read_bytes() == content
+
+
+def test_a_folder_in_the_way(tiny):
+    with pytest.raises(SynetError, match="is a folder; give the file to write with --out"):
+        quantize_model(tiny, out_path=".")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("katana-kqvg", "did you mean katana-kqvga"), ("none.pt", "none.pt"), ("x.yaml", "no such")],
+)
+def test_models_that_are_not_there(model, said):
+    with pytest.raises(SynetError, match=said) as caught:
+        quantize_model(model)
+    one_line(caught)
+    assert list(Path().iterdir()) == []
+
+
+def test_an_unknown_chip(tiny):
+    with pytest.raises(ChipError, match="did you mean katana"):
+        quantize_model(tiny, chip="katan")
