@@ -85,7 +85,13 @@ def yolov5(repo: str | None, chip: str, module: str, arguments: tuple[str, ...])
 
 
 @main.command()
-@click.option("--backend", type=click.Choice(["yolov5"]), default="yolov5", show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice(["yolov5"]),
+    default="yolov5",
+    show_default=True,
+    help="The YOLO.",
+)
 @click.option("--weights", metavar="PT", help="A trained checkpoint.")
 @click.option("--cfg", metavar="YAML", help="Instead of --weights: an untrained model of the zoo.")
 @data_option
@@ -130,7 +136,7 @@ def quantize(
 
 @main.command()
 @click.argument("model")
-@click.option("--chip", metavar="NAME", default="katana", show_default=True)
+@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
 @shape_option
 @repo_option
 def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: str | None) -> None:
@@ -157,7 +163,7 @@ def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: st
 @main.command()
 @click.argument("model")
 @data_option
-@click.option("--split", default="val", show_default=True)
+@click.option("--split", default="val", show_default=True, help="train, val or test.")
 @shape_option
 @click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
 @repo_option
@@ -185,8 +191,15 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
 @main.command()
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--out", "out_dir", default="runs/predict", show_default=True, metavar="DIR")
-@click.option("--confidence", default=0.25, show_default=True)
+@click.option(
+    "--out",
+    "out_dir",
+    default="runs/predict",
+    show_default=True,
+    metavar="DIR",
+    help="Each run makes a folder in it.",
+)
+@click.option("--confidence", default=0.25, show_default=True, help="Lowest score to draw.")
 @click.option("--iou", default=0.45, show_default=True, help="Of non-maximum suppression.")
 @shape_option
 @repo_option
@@ -247,7 +260,7 @@ def zoo_show(name: str) -> None:
 
 @main.command()
 @click.argument("fork", required=False)
-@click.option("--chip", metavar="NAME", default="katana", show_default=True)
+@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
 def patches(fork: str | None, chip: str) -> None:
     """What would be swapped for what in FORK, a folder (default: the installed yolov5 package).
 
@@ -272,7 +285,9 @@ def patches(fork: str | None, chip: str) -> None:
 
 
 @main.command()
-@click.option("--out", default="runs/demo", show_default=True, metavar="DIR")
+@click.option(
+    "--out", default="runs/demo", show_default=True, metavar="DIR", help="Folder for all of it."
+)
 def demo(out: str) -> None:
     """The whole way on drawn images: train, quantize, evaluate, check, look. About 5 minutes.
 

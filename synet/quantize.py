@@ -38,7 +38,7 @@ SCORE_BAR = 0.05  # int8 against Keras: mean over confident rows
 BOX_BAR = 0.01  # the same for boxes, as a fraction of the longer side
 CONFIDENT = 0.25
 CHECKED = 16  # images that both comparisons look at
-INSPECTION = 16  # random images, where there are no others
+INSPECTION = 4  # random images, where there are no others
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def quantize(
     number
         How many calibration images at most.
     out_path
-        Where to write the file.
+        Where to write the file. One that is there is replaced only if SyNet made it.
     seed
         Of the choice of images.
     metadata
@@ -153,6 +153,8 @@ def quantize(
         An image size that is not the model's, a data set without images, a file that
         cannot be written.
     """
+    if out_path is not None:
+        _refuse_foreign(Path(out_path))
     calibration = _calibration(keras_model, data, image_size, number, seed)
     content = _convert(keras_model, calibration, progress)
     content = embed_metadata(content, {**_facts(calibration), **(metadata or {})})

@@ -265,11 +265,20 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(data, full_disk, tmp_
         quantize(small(), data, metadata={"padding": "-" * 5000}, out_path=out)
     one_line(caught)
     assert list(out.parent.iterdir()) == []
-    out.write_bytes(b"before")
+    before = quantize(small(), data)
+    out.write_bytes(before)
     with pytest.raises(SynetError, match="cannot write"):
         quantize(small(), data, metadata={"padding": "-" * 5000}, out_path=out)
-    assert out.read_bytes() == b"before"
+    assert out.read_bytes() == before
     assert [p.name for p in out.parent.iterdir()] == ["model.tflite"]
+
+
+def test_a_file_of_somebody_else_is_not_replaced(data, tmp_path):
+    out = tmp_path / "model.tflite"
+    out.write_bytes(b"theirs")
+    with pytest.raises(SynetError, match="model.tflite exists and SyNet did not make it"):
+        quantize(small(), data, out_path=out)
+    assert out.read_bytes() == b"theirs"
 
 
 def test_a_folder_that_cannot_be_written(data, tmp_path):

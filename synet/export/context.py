@@ -91,10 +91,10 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         return only_in_my_thread
 
     def _before(self, module: nn.Module, args: tuple) -> tuple:
-        from synet.export.proxy import wrap
+        from synet.export.proxy import holds_keras, wrap
 
         self._stack.append(module)
-        if len(self._stack) > 1:
+        if len(self._stack) > 1 or not holds_keras(args):
             return args
         self._trained = [m for m in module.modules() if m.training]
         for each in self._trained:

@@ -56,7 +56,7 @@ class KerasProxy:
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        from synet.export.table import lower
+        from synet.export.lowerings import lower
 
         return lower(func, args, kwargs or {})
 
@@ -155,6 +155,15 @@ for _name in ("__iadd__", "__isub__", "__imul__", "__itruediv__"):
     setattr(KerasProxy, _name, _augmented(_name))
 
 
+def holds_keras(value: Any) -> bool:
+    """Is there a Keras tensor in these nested arguments?"""
+    import keras
+
+    if isinstance(value, (list, tuple)):
+        return any(holds_keras(item) for item in value)
+    return isinstance(value, keras.KerasTensor)
+
+
 def wrap(value: Any, imgsz: tuple[int, int] | None) -> Any:
     """Replace Keras tensors in nested arguments by proxies."""
     import keras
@@ -177,7 +186,7 @@ def wrap(value: Any, imgsz: tuple[int, int] | None) -> Any:
 
 def unwrap(value: Any) -> Any:
     """Replace proxies in nested outputs by Keras tensors, images channels last."""
-    from synet.export.table import in_order, settle
+    from synet.export.lowerings import in_order, settle
 
     if isinstance(value, KerasProxy):
         value = settle(value)

@@ -21,7 +21,7 @@ class _Recorder(TorchFunctionMode):
     """Collects, for each torch function called on tensors, what the chip lacks of it."""
 
     def __init__(self, chip: Chip) -> None:
-        from synet.export.table import OPERATIONS, TABLE
+        from synet.export.lowerings import OPERATIONS, TABLE
 
         super().__init__()
         self.operations, self.table, self.chip = OPERATIONS, TABLE, chip

@@ -7,30 +7,15 @@ blocks (C3, SPPF, ...) come out chip-safe, with the fork's own bookkeeping of ch
 
 from __future__ import annotations
 
-import ast
-import copy
 import inspect
-import re
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.errors import ChipError, PatchError, SynetError
+from synet.errors import ChipError, SynetError
 from synet.patches.engine import Family, Fork, Swap, Wrap
-
-PARTS = ("backbone", "head")
-# First parameters of a layer whose number of output channels the yaml gives.
-CHANNELS = (("c1", "c2"), ("in_channels", "out_channels"))
-
-# What a row of a model yaml is written with: names (nc, nn.Upsample), numbers, lists, nn.SiLU().
-PLAIN_SYNTAX = (
-    *(ast.Expression, ast.Name, ast.Attribute, ast.Constant, ast.List, ast.Tuple, ast.Load),
-    *(ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Call, ast.keyword),
-)
-
-TORCH_NAME = re.compile(r"torch\.nn|(torch\.)?nn\.[A-Z]\w*")
+from synet.patches.rows import read_rows, rewritten, row_place
 
 
 def wrap_parse_model(fork: Fork) -> Callable:
@@ -39,16 +24,16 @@ def wrap_parse_model(fork: Fork) -> Callable:
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         definition, channels = bound.arguments["d"], bound.arguments["ch"][-1]
-        rows = _rows(fork, definition)
+        rows = read_rows(fork, definition)
         taken: list[int] = []
-        bound.arguments["d"], riders = _rewritten(fork, definition, channels, taken)
+        bound.arguments["d"], riders = rewritten(fork, definition, channels, taken)
         try:
             layers, save = wrapped(*bound.args, **bound.kwargs)
         except Exception as error:
             if not taken:
                 raise
             kind = type(error) if isinstance(error, SynetError) else SynetError
-            place = f"{_row_place(fork, taken[-1])}: {rows[taken[-1]][2]}"
+            place = f"{row_place(fork, taken[-1])}: {rows[taken[-1]][2]}"
             raise kind(f"{place}: {_reason(error)}") from error
         for index, row in enumerate(rows):
             if riders[index] and isinstance(row[0], list):  # rode in on its first input alone
@@ -138,139 +123,6 @@ FAMILY = Family(
 )
 
 
-class _Row(list):
-    """A row that notes when the fork takes it up, so that an error can name its line."""
-
-    def __init__(self, values: list, index: int, taken: list[int]) -> None:
-        super().__init__(values)
-        self.index, self.taken = index, taken
-
-    def __iter__(self) -> Iterator[Any]:
-        self.taken.append(self.index)
-        return super().__iter__()
-
-
-def _rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
-    """All rows of a model definition, each of the form that a fork can read."""
-    for part in PARTS:
-        if not isinstance(definition.get(part), list):
-            raise SynetError(f"{_file_of(fork)}: no {part!r}, a list of layers")
-    rows = [row for part in PARTS for row in definition[part]]
-    for index, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
-            raise SynetError(
-                f"{_row_place(fork, index)}: a layer is [from, number, module, [arguments]], "
-                f"this is {row}"
-            )
-    return rows
-
-
-def _rewritten(
-    fork: Fork, definition: Mapping[str, Any], channels: int, taken: list[int]
-) -> tuple[dict[str, Any], list[bool]]:
-    """A copy of a model definition in the fork's own words, and which rows are ours."""
-    from synet import layers
-
-    definition = copy.deepcopy(dict(definition))
-    # Every activation becomes the chip's, and the fork would run this text as code.
-    definition.pop("activation", None)
-    depth, ours_first, riders = definition.get("depth_multiple", 1), "synet" in definition, []
-    swapped = {fork.names[swap.name]: swap.name for swap in fork.family.swaps}
-    for part in PARTS:
-        for at, (source, repeats, name, args) in enumerate(definition[part]):
-            index = len(riders)
-            _refuse_code(fork, [name, *args], index)
-            known = _in_fork(fork, name)
-            layer = getattr(layers, name) if name in layers.__all__ else None
-            ours = layer is not None and layer not in swapped and (not known or ours_first)
-            if ours:
-                _check_arguments(fork, index, layer, args, channels)
-                row = _riding(layer, source, repeats, args, depth)
-            elif known or layer is not None:
-                row = [source, repeats, swapped.get(layer, name), args]
-            else:
-                raise PatchError(_unknown(fork, name, index))
-            definition[part][at] = _Row(row, index, taken)
-            riders.append(ours)
-    return definition, riders
-
-
-def _riding(layer: type, source: int | list, repeats: int, args: list, depth: float) -> list:
-    """The fork's own kind of row that makes it build one of our layers."""
-    from synet.layers.conv import Spec
-
-    source = source[0] if isinstance(source, list) else source
-    if tuple(inspect.signature(layer).parameters)[:2] not in CHANNELS:
-        # as many channels out as in: the fork's case for layers that it does not know
-        return [source, repeats, layer, args]
-    repeats = max(round(repeats * depth), 1) if repeats > 1 else repeats
-    return [source, 1, "Conv", [args[0], Spec(layer, args[1:], repeats)]]
-
-
-def _check_arguments(fork: Fork, index: int, layer: type, args: list, channels: int) -> None:
-    signature = inspect.signature(layer)
-    given = args if tuple(signature.parameters)[:2] not in CHANNELS else [0, *args]
-    try:
-        signature.bind(*given)
-    except TypeError as error:
-        raise SynetError(f"{_row_place(fork, index)}: {layer.__name__}: {error}") from None
-    if layer.__name__ == "Grayscale" and index == 0 and channels != 1:
-        raise ChipError(
-            f"{_row_place(fork, index)}: Grayscale gives one channel, and the yaml says "
-            f"{channels}; write ch: 1 (training images may have colour all the same)"
-        )
-
-
-def _refuse_code(fork: Fork, texts: list, index: int) -> None:
-    """Refuse text that would do more than name something: the fork evaluates it as Python.
-
-    On resuming, the rows come out of a checkpoint, which may be anybody's.
-    """
-    for text in texts:
-        try:
-            tree = ast.parse(text, mode="eval") if isinstance(text, str) else None
-        except SyntaxError:
-            continue  # nothing can run it
-        for node in ast.walk(tree) if tree else ():
-            dotted = node.func if isinstance(node, ast.Call) else node
-            dotted = ast.unparse(dotted) if isinstance(node, (ast.Call, ast.Attribute)) else "nn.X"
-            if not isinstance(node, PLAIN_SYNTAX) or not TORCH_NAME.fullmatch(dotted):
-                raise PatchError(
-                    f"{_row_place(fork, index)}: {text!r} is code, which no model yaml may hold; "
-                    f"use names and numbers"
-                )
-
-
-def _in_fork(fork: Fork, name: Any) -> bool:
-    if not isinstance(name, str):
-        return True
-    first, *rest = name.split(".")
-    value = fork.names.get(first)
-    for part in rest:
-        value = getattr(value, part, None)
-    return value is not None
-
-
-def _unknown(fork: Fork, name: str, index: int) -> str:
-    from torch import nn
-
-    from synet import layers
-
-    homes = {"": fork.names, "nn.": vars(nn)}
-    modules = [
-        home + n
-        for home, names in homes.items()
-        for n, v in names.items()
-        if isinstance(v, type) and issubclass(v, nn.Module)
-    ]
-    near = get_close_matches(name, dict.fromkeys([*layers.__all__, *modules]), cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "correct the name."
-    return (
-        f"{_row_place(fork, index)}: no layer {name!r} in {fork.builder.__name__} "
-        f"({fork.builder.__file__}) nor in SyNet; {hint}"
-    )
-
-
 def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
     """Replace what is left of torch's own layers, then see that the chip runs every row."""
     from torch import nn
@@ -283,7 +135,7 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
         try:
             replace_layers(box)
         except ChipError as error:
-            raise ChipError(f"{_row_place(fork, index)}: {rows[index][2]}: {error}") from None
+            raise ChipError(f"{row_place(fork, index)}: {rows[index][2]}: {error}") from None
         if box[0] is not layer:
             for note in ("i", "f", "type", "np"):  # what parse_model writes on each layer
                 setattr(box[0], note, getattr(layer, note))
@@ -291,29 +143,9 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
     found = first_problem(layers, channels, fork.chip, fork.names["Detect"])
     if found:
         index, problem = found
-        raise ChipError(f"{_row_place(fork, index)}: {rows[index][2]}: {problem}")
+        raise ChipError(f"{row_place(fork, index)}: {rows[index][2]}: {problem}")
 
 
 def _reason(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, SynetError) else f"{type(error).__name__}: {text}"
-
-
-def _file_of(fork: Fork) -> str:
-    return fork.cfg[-1] if fork.cfg and fork.cfg[-1] else "model definition"
-
-
-def _row_place(fork: Fork, index: int) -> str:
-    """Where row `index` stands: file and line, or what is known of it."""
-    path = fork.cfg[-1] if fork.cfg else ""
-    if not path:
-        return f"model definition, layer {index}"
-    import yaml
-
-    try:
-        root = yaml.compose(Path(path).read_text(encoding="utf-8", errors="replace"))
-        parts = {key.value: value for key, value in root.value}
-        nodes = [node for part in PARTS for node in parts[part].value]
-    except (OSError, yaml.YAMLError, KeyError, AttributeError) as error:
-        raise SynetError(f"{path}: changed while it was being read: {error}") from None
-    return f"{path}:{nodes[index].start_mark.line + 1}"

@@ -63,7 +63,8 @@ class Claims:
     image_shape
         Height and width in pixels.
     parameters, macs, peak_activation_bytes
-        Of the int8 file at that shape and the yaml's own ``nc``. 0: not claimed.
+        Of the torch model, and of its int8 file at that shape, with the yaml's own ``nc``.
+        0: not claimed.
     """
 
     chip: str | None = None

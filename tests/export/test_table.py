@@ -15,7 +15,7 @@ from torch.overrides import resolve_name
 
 from synet.base import askeras
 from synet.errors import ExportError
-from synet.export import table
+from synet.export import lowerings, table  # noqa: F401 - lowerings fill the table
 from synet.export.tensorflow import import_keras
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch deprecates some

@@ -1,0 +1,193 @@
+"""Joining, cutting and rearranging, and what changes nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+
+from synet.export.proxy import KerasProxy
+from synet.export.reshape import resolve_shape, stored_view
+from synet.export.table import as_numpy, in_order, layer_name, lowers
+
+
+def with_rank(x: KerasProxy, rank: int) -> KerasProxy:
+    """`x` with leading dimensions of one."""
+    return x if x.ndim >= rank else reshape(x, (1,) * (rank - x.ndim) + tuple(x.shape))
+
+
+def inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argsort(axes))
+
+
+@lowers("cat", "concat", "concatenate", ops=("CONCATENATION",))
+def _cat(tensors: Sequence[Any], dim: int = 0) -> KerasProxy:
+    import keras
+
+    first = next(t for t in tensors if isinstance(t, KerasProxy))
+    parts = [
+        t.tensor
+        if isinstance(t, KerasProxy) and t.axes == first.axes
+        else in_order(t, inverse(first.axes))
+        if isinstance(t, KerasProxy)
+        else as_numpy(t).transpose(inverse(first.axes))
+        for t in tensors
+    ]
+    if len(parts) == 1:
+        return first
+    layer = keras.layers.Concatenate(axis=first.axis(dim), name=layer_name("cat"))
+    return KerasProxy(layer(parts), first.axes)
+
+
+@lowers("stack", ops=("PACK",))
+def _stack(tensors: Sequence[KerasProxy], dim: int = 0) -> KerasProxy:
+    return _cat([_unsqueeze(t, dim) for t in tensors], dim)
+
+
+@lowers("reshape", "view", ops=("RESHAPE",))
+def reshape(x: KerasProxy, *shape: Any) -> KerasProxy:
+    import keras
+
+    shape = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    shape = resolve_shape(x.shape, shape)
+    view = stored_view(x.shape, x.axes, shape)
+    if view is None:  # dimensions merge that are stored apart
+        x = KerasProxy(in_order(x, range(x.ndim)))
+        view = shape, tuple(range(len(shape)))
+    stored, axes = view
+    if stored == tuple(x.tensor.shape):
+        return KerasProxy(x.tensor, axes)
+    return KerasProxy(keras.ops.reshape(x.tensor, stored), axes)
+
+
+@lowers("flatten", ops=("RESHAPE",))
+def _flatten(x: KerasProxy, start_dim: int = 0, end_dim: int = -1) -> KerasProxy:
+    start, end = start_dim % x.ndim, end_dim % x.ndim
+    return reshape(x, (*x.shape[:start], -1, *x.shape[end + 1 :]))
+
+
+@lowers("unsqueeze", ops=("RESHAPE",))
+def _unsqueeze(x: KerasProxy, dim: int) -> KerasProxy:
+    shape = list(x.shape)
+    shape.insert(dim % (x.ndim + 1), 1)
+    return reshape(x, shape)
+
+
+@lowers("squeeze", ops=("RESHAPE",))
+def _squeeze(x: KerasProxy, dim: int | None = None) -> KerasProxy:
+    dims = range(x.ndim) if dim is None else [dim % x.ndim]
+    return reshape(x, [n for d, n in enumerate(x.shape) if not (d in dims and n == 1)])
+
+
+@lowers("permute")
+def _permute(x: KerasProxy, *dims: Any) -> KerasProxy:
+    dims = dims[0] if isinstance(dims[0], Sequence) else dims
+    return KerasProxy(x.tensor, [x.axes[d] for d in dims])
+
+
+@lowers("transpose", "swapaxes")
+def _swap(x: KerasProxy, a: int, b: int) -> KerasProxy:
+    dims = list(range(x.ndim))
+    dims[a], dims[b] = dims[b], dims[a]
+    return _permute(x, dims)
+
+
+@lowers("split", ops=("STRIDED_SLICE",))
+def _split(x: KerasProxy, sizes: Any, dim: int = 0) -> tuple[KerasProxy, ...]:
+    total = x.shape[dim]
+    if isinstance(sizes, int):
+        sizes = [min(sizes, total - start) for start in range(0, total, sizes)]
+    starts = np.cumsum([0, *sizes])
+    return tuple(_slice(x, dim, a, b) for a, b in zip(starts, starts[1:], strict=False))
+
+
+@lowers("chunk", ops=("STRIDED_SLICE",))
+def _chunk(x: KerasProxy, chunks: int, dim: int = 0) -> tuple[KerasProxy, ...]:
+    return _split(x, -(-x.shape[dim] // chunks), dim)
+
+
+@lowers("unbind", ops=("STRIDED_SLICE", "RESHAPE"))
+def _unbind(x: KerasProxy, dim: int = 0) -> tuple[KerasProxy, ...]:
+    return tuple(_squeeze(part, dim) for part in _split(x, 1, dim))
+
+
+def _slice(x: KerasProxy, dim: int, start: int, stop: int) -> KerasProxy:
+    return _getitem(x, (slice(None),) * (dim % x.ndim) + (slice(int(start), int(stop)),))
+
+
+@lowers("__getitem__", ops=("STRIDED_SLICE",))
+def _getitem(x: KerasProxy, index: Any) -> KerasProxy:
+    index = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in index:
+        at = index.index(Ellipsis)
+        given = sum(item is not None for item in index) - 1
+        index = index[:at] + (slice(None),) * (x.ndim - given) + index[at + 1 :]
+    slices, shape, dim = [slice(None)] * x.ndim, [], 0
+    for item in index:
+        if item is None:
+            shape.append(1)
+            continue
+        if isinstance(item, slice):
+            start, stop, step = item.indices(x.shape[dim])
+            slices[x.axis(dim)] = slice(start, stop, step)
+            shape.append(len(range(start, stop, step)))
+        elif isinstance(item, int):
+            item %= x.shape[dim]
+            slices[x.axis(dim)] = slice(item, item + 1)
+        else:
+            raise ValueError(f"an index of type {type(item).__name__}")
+        dim += 1
+    shape += x.shape[dim:]
+    whole = all(
+        s in (slice(None), slice(0, n, 1)) for s, n in zip(slices, x.tensor.shape, strict=True)
+    )
+    y = KerasProxy(x.tensor if whole else x.tensor[tuple(slices)], x.axes)
+    return y if tuple(y.shape) == tuple(shape) else reshape(y, shape)
+
+
+@lowers("expand", "broadcast_to", ops=("BROADCAST_TO",))
+def _expand(x: KerasProxy, *shape: Any) -> KerasProxy:
+    import keras
+
+    shape = shape[0] if isinstance(shape[0], Sequence) else shape
+    x = with_rank(x, len(shape))
+    sizes = [n if wanted == -1 else wanted for n, wanted in zip(x.shape, shape, strict=True)]
+    stored = tuple(sizes[dim] for dim in inverse(x.axes))
+    return KerasProxy(keras.ops.broadcast_to(x.tensor, stored), x.axes)
+
+
+@lowers("expand_as", ops=("BROADCAST_TO",))
+def _expand_as(x: KerasProxy, other: Any) -> KerasProxy:
+    return _expand(x, tuple(other.shape))
+
+
+@lowers("pixel_shuffle", ops=("DEPTH_TO_SPACE",))
+def _pixel_shuffle(x: KerasProxy, factor: int) -> KerasProxy:
+    n, c, h, w = x.shape
+    x = _permute(reshape(x, (n, c // factor**2, factor, factor, h, w)), (0, 1, 4, 2, 5, 3))
+    return reshape(x, (n, c // factor**2, h * factor, w * factor))
+
+
+@lowers(
+    *("contiguous", "detach", "float", "to", "cpu", "type_as", "type", "requires_grad_"),
+    *("alias", "positive"),
+    keeps_padding=True,
+)
+def _identity(x: KerasProxy, *_: Any, **__: Any) -> KerasProxy:
+    return x
+
+
+@lowers("clone", keeps_padding=True)
+def _clone(x: KerasProxy, **_: Any) -> KerasProxy:
+    return KerasProxy(x.tensor, x.axes, x.pad)  # what is done in place to one leaves the other
+
+
+@lowers("dropout", F.dropout2d)
+def _dropout(
+    x: KerasProxy, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> KerasProxy:
+    if training:
+        raise ValueError("training mode: call .eval() on the model")
+    return x
