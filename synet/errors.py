@@ -8,6 +8,7 @@
     |-- CheckpointError        a .pt that cannot or may not be read
     |-- PatchError             a fork that lacks what a patch needs
     |-- ExportError            a torch function with no Keras twin
+    |-- TrainingError          a training that we started   exit status 1
     `-- VerificationError      our own check failed         exit status 1
 """
 
@@ -36,6 +37,12 @@ class PatchError(SynetError):
 
 class ExportError(SynetError):
     """A torch function has no Keras twin, or is used in a way that cannot be exported."""
+
+
+class TrainingError(SynetError):
+    """A training that SyNet itself started has failed."""
+
+    exit_status = 1
 
 
 class VerificationError(SynetError):

@@ -1,5 +1,9 @@
 """Building a Keras model by running a torch module on Keras tensors."""
 
-from synet.export.context import askeras, exporting
+from synet.order import triton_before_tensorflow
+
+triton_before_tensorflow()  # whoever exports will import tensorflow
+
+from synet.export.context import askeras, exporting  # noqa: E402
 
 __all__ = ["askeras", "exporting"]

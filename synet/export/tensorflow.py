@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synet.errors import ExportError, SynetError
+from synet.order import triton_before_tensorflow
 from synet.streams import quiet
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def import_keras() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if importlib.util.find_spec("tensorflow") is None or not importlib.util.find_spec("keras"):
         raise SynetError("exporting needs tensorflow and keras: pip install 'synet[export]'")
-    if "triton" not in sys.modules and importlib.util.find_spec("triton"):
-        import triton  # noqa: F401 - its LLVM must be loaded before tensorflow's
+    triton_before_tensorflow()
     with quiet():
         import keras
         import tensorflow  # noqa: F401

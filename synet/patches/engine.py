@@ -30,6 +30,7 @@ from typing import Any
 import wrapt
 
 from synet.errors import PatchError
+from synet.order import triton_before_tensorflow
 
 ABSENT = object()
 
@@ -296,7 +297,7 @@ class _ImportHook(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name == "tensorflow":
-            _import_triton_first()
+            triton_before_tensorflow()
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             find = getattr(finder, "find_spec", None)
             spec = find(name, path, target) if find else None
@@ -316,17 +317,6 @@ class _ImportHook(importlib.abc.MetaPathFinder):
                 self._executed(module)
 
         loader.exec_module = exec_module
-
-
-def _import_triton_first() -> None:
-    """Import triton, where it is installed, ahead of tensorflow.
-
-    Both bring LLVM. tensorflow first and triton (which torch imports when it compiles)
-    afterwards ends the process: ``LLVM ERROR: inconsistency in registered CommandLine
-    options``. The other way round is fine.
-    """
-    if "triton" not in sys.modules and importlib.util.find_spec("triton"):
-        importlib.import_module("triton")
 
 
 def fork_root(name: str, file: Path) -> Path:

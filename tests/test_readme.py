@@ -1,0 +1,138 @@
+"""What the README tells people to type is typed here, in the README's order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from synet.cli import main
+from synet.shapes import draw_dataset
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# Commands that are not run here, with what runs them: a test, or a target of the Makefile.
+ELSEWHERE = {
+    "make demo": "tests/test_demo.py::test_the_whole_demo",
+    "make test": "Makefile::test",
+    "pip install -e '.[export]'": "Makefile::$(INSTALLED)",
+    "pip install -e '.[all]' -c constraints.txt": "Makefile::$(INSTALLED)",
+}
+SHORTER = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--noplots")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+SYNET = [line for line in COMMANDS if line.startswith("synet ")]
+FORK = [line for line in COMMANDS if line.startswith("python ")]
+
+
+def test_every_command_is_run_by_a_test():
+    assert SYNET and FORK
+    assert {*COMMANDS} - {*SYNET, *FORK} == {*ELSEWHERE}
+    for place in ELSEWHERE.values():
+        file, name = place.split("::")
+        definition = f"def {name}(" if file.endswith(".py") else f"{name}:"
+        assert f"\n{definition}" in (ROOT / file).read_text(), f"{place} is gone"
+
+
+def test_every_block_is_one_that_we_read():
+    fences = re.findall(r"^```(\w*)$", README, re.MULTILINE)
+    assert [fence for fence in fences if fence] == [fence for fence in fences[::2]]
+    assert {*fences} == {"sh", "python", ""}
+
+
+@pytest.mark.parametrize("line", SYNET)
+def test_options_exist(line):
+    """Parsed by the command itself, and not run."""
+    _, *arguments = shlex.split(line)
+    command = main
+    while arguments and hasattr(command, "commands"):
+        name = arguments.pop(0)
+        assert name in command.commands, f"no such command: {line}"
+        command = command.commands[name]
+    command.make_context(name, arguments)
+
+
+def test_every_command_of_synet_is_in_the_readme():
+    shown = {shlex.split(line)[1] for line in COMMANDS if line.startswith("synet ")}
+    assert {*main.commands} - shown == {"demo"}  # which is what `make demo` runs
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A user's folder: a data set `my.yaml`, and a fork of YOLOv5 next to it, in a clone's layout.
+
+    The fork is the installed package, its modules at the top level as in a clone.
+    """
+    package = Path(find_spec("yolov5").submodule_search_locations[0])
+    fork = tmp_path_factory.mktemp("readme") / "our-yolov5"
+    shutil.copytree(package, fork, ignore=shutil.ignore_patterns("__pycache__"))
+    for module in fork.rglob("*.py"):
+        source = module.read_text(encoding="utf-8")
+        source = re.sub(r"^(\s*(?:from|import) )yolov5\.", r"\1", source, flags=re.MULTILINE)
+        module.write_text(source, encoding="utf-8")
+    (fork / "__init__.py").unlink()
+
+    folder = fork.parent / "work"
+    draw_dataset(folder, train=8, val=4, test=4).rename(folder / "my.yaml")
+    return folder
+
+
+def typed(line: str, folder: Path) -> None:
+    """Run a line as typed in `folder`, but train for a moment only, and without a network."""
+    command, *arguments = shlex.split(line)
+    if "train" in arguments or "train.py" in arguments:
+        arguments += SHORTER
+    program = {"synet": [sys.executable, "-m", "synet"], "python": [sys.executable]}[command]
+    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+    done = subprocess.run(
+        [*program, *arguments],
+        cwd=folder,
+        env=os.environ | nowhere | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.slow
+def test_the_commands_of_synet(workplace):
+    for line in SYNET:
+        typed(line, workplace)
+    assert (workplace / "runs/train/exp/weights/best.tflite").is_file()
+    assert (workplace / "model.tflite").is_file()
+
+
+@pytest.mark.slow
+def test_the_two_lines_in_a_fork(workplace):
+    fork = workplace.parent / "our-yolov5"
+    two_lines = next(block for block in blocks("python") if "patch_custom" in block)
+    script = fork / "train.py"
+    script.write_text(two_lines + script.read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("images", "labels"):
+        shutil.copytree(workplace / name, fork / name)
+    shutil.copy(workplace / "my.yaml", fork)
+    for line in FORK:
+        typed(line, fork)
+
+
+@pytest.mark.slow
+def test_the_library(workplace):
+    (script,) = (block for block in blocks("python") if "askeras" in block)
+    (workplace / "model.tflite").unlink(missing_ok=True)
+    (workplace / "library.py").write_text(script, encoding="utf-8")
+    typed("python library.py", workplace)
+    assert (workplace / "model.tflite").is_file()
