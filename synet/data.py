@@ -80,6 +80,21 @@ class Dataset:
             raise DataError(f"{self.yaml}: {split}: no images in {places}")
         return tuple(sorted(files))
 
+    def require_labels(self, split: str) -> None:
+        """See that some image of a split is labelled.
+
+        Raises
+        ------
+        DataError
+            None is, or the split has no images.
+        """
+        images = self.images(split)
+        if not any(label_path(image).is_file() for image in images):
+            raise DataError(
+                f"{self.yaml}: {split}: none of the {len(images)} images has labels; "
+                f"looked for {label_path(images[0])} and the like"
+            )
+
     def calibration_split(self) -> str:
         """The split to calibrate int8 with: ``test`` where it is there and not empty, else ``val``.
 

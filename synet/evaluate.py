@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 from rich.progress import track
 
-from synet.data import Dataset, label_path, load_dataset, read_image, read_labels
+from synet.data import Dataset, load_dataset, read_image, read_labels
 from synet.detections import Detections
 from synet.errors import DataError
 from synet.predictor import Predictor, detect, load_predictor
@@ -140,12 +140,8 @@ def evaluate_predictor(
         The data cannot be used, or its class names are not the model's.
     """
     class_ids = _class_ids(predictor, dataset, classes, model)
+    dataset.require_labels(split)
     images = dataset.images(split)
-    if not any(label_path(image).is_file() for image in images):
-        raise DataError(
-            f"{dataset.yaml}: {split}: none of the {len(images)} images has labels; "
-            f"looked for {label_path(images[0])} and the like"
-        )
     steps: Iterable[Path] = images
     if progress:
         steps = track(images, f"{Path(model).name} on {split}", console=Console(stderr=True))

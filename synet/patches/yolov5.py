@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.errors import ChipError, SynetError
+from synet.errors import ChipError, DataError, SynetError
 from synet.patches.engine import Family, Fork, Swap, Wrap
 from synet.patches.rows import read_rows, rewritten, row_place
 
@@ -73,13 +73,18 @@ def wrap_model_init(fork: Fork) -> Callable:
 
 
 def wrap_check_file(fork: Fork) -> Callable:
-    """Let the fork's search for a file find zoo models first."""
+    """Let the fork's search for a file find zoo models first, and say plainly what it misses."""
 
     def check_file(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
-        file = next(iter(bound.arguments))
-        bound.arguments[file] = zoo.find_model_path(bound.arguments[file])
-        return wrapped(*bound.args, **bound.kwargs)
+        parameter, file = next(iter(bound.arguments.items()))
+        bound.arguments[parameter] = zoo.find_model_path(file)
+        try:
+            return wrapped(*bound.args, **bound.kwargs)
+        except AssertionError as error:  # what YOLOv5 raises for the user's mistakes
+            near = zoo.near_names(str(file))
+            hint = f"; did you mean {' or '.join(near)} of the zoo?" if near else ""
+            raise SynetError(f"{_reason(error)}{hint}") from error
 
     return check_file
 
@@ -94,12 +99,20 @@ def wrap_check_dataset(fork: Fork) -> Callable:
         from synet.data import load_dataset, resolved_definition
 
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
-        name, data = next(iter(bound.arguments.items()))
-        if isinstance(data, (str, Path)) and Path(data).suffix in (".yaml", ".yml"):
-            sources = load_dataset(data).sources
-            needed = [place for split in ("train", "val") for place in sources.get(split, ())]
-            if all(place.exists() for place in needed):
-                bound.arguments[name] = resolved_definition(data)
+        parameter, data = next(iter(bound.arguments.items()))
+        if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
+            return wrapped(*bound.args, **bound.kwargs)
+        dataset = load_dataset(data)
+        places = [place for split in ("train", "val") for place in dataset.sources.get(split, ())]
+        if not all(place.exists() for place in places):
+            try:
+                return wrapped(*bound.args, **bound.kwargs)
+            except Exception as error:  # YOLOv5 raises the bare class
+                missing = next(place for place in places if not place.exists())
+                raise DataError(f"{data}: {missing} does not exist: {_reason(error)}") from error
+        dataset.images("val")
+        dataset.require_labels("train")
+        bound.arguments[parameter] = resolved_definition(data)
         return wrapped(*bound.args, **bound.kwargs)
 
     return check_dataset
@@ -148,4 +161,5 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
 
 def _reason(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
-    return text if isinstance(error, SynetError) else f"{type(error).__name__}: {text}"
+    plain = text and (isinstance(error, SynetError) or type(error) in (AssertionError, Exception))
+    return text if plain else f"{type(error).__name__}: {text}"

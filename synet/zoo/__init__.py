@@ -47,9 +47,14 @@ def model_path(name: str | Path) -> Path:
     path = Path(find_model_path(name))
     if path.is_file():
         return path
-    near = get_close_matches(str(name).removesuffix(".yaml"), names(), cutoff=0.5)
+    near = near_names(str(name))
     hint = f"did you mean {' or '.join(near)}" if near else f"the zoo has {', '.join(names())}"
     raise SynetError(f"{name}: no such file, and no such zoo model; {hint}?")
+
+
+def near_names(name: str) -> list[str]:
+    """Names of zoo models that `name` may be a slip of."""
+    return get_close_matches(Path(name).stem, names(), cutoff=0.5)
 
 
 @dataclass(frozen=True)

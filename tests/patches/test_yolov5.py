@@ -14,7 +14,7 @@ from torch import nn
 from synet import layers, zoo
 from synet.backends.yolov5 import build_model, find_fork
 from synet.custom_patches import unpatch
-from synet.errors import ChipError, PatchError, SynetError
+from synet.errors import ChipError, DataError, PatchError, SynetError
 
 MIXED = """\
 synet: {chip: katana, image_shape: [72, 96]}
@@ -311,17 +311,45 @@ def test_a_yaml_for_another_chip(fork, tmp_path, as_mapping):
 
 def test_folders_of_a_data_yaml_start_at_the_yaml(fork, tmp_path, monkeypatch):
     check_dataset = importlib.import_module("yolov5.utils.general").check_dataset
-    (tmp_path / "set" / "images").mkdir(parents=True)
-    data = tmp_path / "set" / "my.yaml"
-    data.write_text("path: .\ntrain: images\nval: images\nnames: {0: a, 1: b}\n")
+    data, images = labelled(tmp_path)
     found = check_dataset(str(data))
-    assert found["train"] == found["val"] == str(tmp_path / "set" / "images")
+    assert found["train"] == found["val"] == str(images)
     assert found["nc"] == 2 and dict(found["names"]) == {0: "a", 1: "b"}
+
+
+def labelled(folder):
+    """A data set of one image (its name is all that is looked at) with one label file."""
+    images, labels = folder / "set" / "images", folder / "set" / "labels"
+    for file in (images / "x.jpg", labels / "x.txt"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    data = folder / "set" / "my.yaml"
+    data.write_text("path: .\ntrain: images\nval: images\nnames: {0: a, 1: b}\n")
+    return data, images
+
+
+def test_a_split_without_images_or_labels(fork, tmp_path):
+    check_dataset = importlib.import_module("yolov5.utils.general").check_dataset
+    data, images = labelled(tmp_path)
+    (tmp_path / "set" / "labels" / "x.txt").unlink()
+    with pytest.raises(DataError, match="my.yaml: train: none of the 1 images has labels"):
+        check_dataset(str(data))
+    (images / "x.jpg").unlink()
+    with pytest.raises(DataError, match="my.yaml: val: no images in "):
+        check_dataset(str(data))
 
 
 def test_a_data_set_that_is_elsewhere_is_left_to_the_fork(fork, tmp_path):
     general = importlib.import_module("yolov5.utils.general")
     data = tmp_path / "stock.yaml"
     data.write_text("path: ../nowhere\ntrain: images\nval: images\nnames: [a]\n")
-    with pytest.raises(Exception, match="Dataset not found"):
+    with pytest.raises(DataError, match="nowhere/images does not exist: Dataset not found"):
         general.check_dataset(str(data), autodownload=False)
+
+
+def test_a_file_that_is_not_found(fork):
+    general = importlib.import_module("yolov5.utils.general")
+    with pytest.raises(SynetError, match="^File not found: nothing-like-it.yaml$"):
+        general.check_file("nothing-like-it.yaml")
+    with pytest.raises(SynetError, match="katana-kqvgaa.yaml; did you mean katana-kqvga or "):
+        general.check_yaml("katana-kqvgaa.yaml")
