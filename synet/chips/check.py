@@ -49,9 +49,7 @@ def _image(graph: Graph, chip: Chip) -> Iterator[Violation]:
             yield Violation(
                 "input",
                 f"the image has {channels} channels, {chip.name} gives {chip.image_channels}",
-                "write ch: 1 and a first layer [-1, 1, Grayscale, []] into the model yaml"
-                if chip.image_channels == 1
-                else f"export it for an image of {chip.image_channels}",
+                chip.alternatives.get("IMAGE", f"export it for an image of {chip.image_channels}"),
             )
 
 

@@ -151,7 +151,11 @@ def test_a_model_that_fits_has_no_violations(good, katana):
 def test_each_layer_that_breaks_a_rule_is_named_with_figures_and_a_fix(bad, katana):
     found = [(v.where, v.problem, v.fix) for v in violations(bad, katana)]
     assert found == [
-        ("input", "the image has 3 channels, katana gives 1", "write ch: 1 and a first layer"),
+        (
+            "input",
+            "the image has 3 channels, katana gives 1",
+            "write ch: 1 and a first layer [-1, 1, Grayscale, []] into the model yaml",
+        ),
         (
             "model.0.wide",
             "CONV_2D with kernel 9x9, the limit is 7x7",
