@@ -56,7 +56,8 @@ def test_every_operation_in_a_chips_file_is_one_of_tflite(name):
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     chip = get_chip(name)
-    assert {*chip.ops, *chip.alternatives} <= vars(BuiltinOperator).keys()
+    # IMAGE: what to do where the input has other channels than the camera
+    assert {*chip.ops, *chip.alternatives} - {"IMAGE"} <= vars(BuiltinOperator).keys()
     assert not chip.ops.keys() & chip.alternatives.keys()
 
 
