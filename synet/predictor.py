@@ -79,8 +79,10 @@ def load_predictor(
         from synet.backends import yolov5
 
         network = yolov5.load_model(path, repo=repo)
-        own = network.image_shape
-        return TorchPredictor(network, _in_order(image_shape, own) or own, name=str(path))
+        shape = _in_order(image_shape, network.image_shape) or network.image_shape
+        if shape is None:
+            raise SynetError(f"{path}: does not say its image shape; give --image-shape H W")
+        return TorchPredictor(network, shape, name=str(path))
 
     from synet.tflite import TfliteModel
 
@@ -220,9 +222,11 @@ def _names(names: dict[Any, Any] | Iterable[Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _in_order(image_shape: tuple[int, int] | None, own: tuple[int, int]) -> tuple[int, int] | None:
+def _in_order(
+    image_shape: tuple[int, int] | None, own: tuple[int, int] | None
+) -> tuple[int, int] | None:
     """`image_shape` as height and width: a size given as width and height is known by `own`."""
     if image_shape is None:
         return None
     height, width = image_shape
-    return (width, height) if (width, height) == tuple(own) else (height, width)
+    return (width, height) if (width, height) == own else (height, width)
