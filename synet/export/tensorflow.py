@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synet.errors import ExportError, SynetError
+from synet.export.calibrate import calibrate
 from synet.order import triton_before_tensorflow
 from synet.streams import quiet
 
@@ -55,15 +57,18 @@ def convert(keras_model: keras.Model, images: Callable[[], Iterable[np.ndarray]]
         The converter cannot convert the model; its last words are quoted.
     """
     import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
 
     converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([image[None]] for image in images())
+    # One image makes the converter fill in ranges at all; calibrate() replaces them.
+    converter.representative_dataset = lambda: ([image[None]] for image in islice(images(), 1))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
+    converter._experimental_calibrate_only = True
     try:
         with quiet():
-            return converter.convert()
+            ranged = calibrate(converter.convert(), images())
+            return mlir_quantize(ranged, input_data_type=tf.int8, output_data_type=tf.int8)
     except SynetError:
         raise
     except Exception as error:  # the converter has no base class of its own

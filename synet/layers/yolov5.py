@@ -35,7 +35,7 @@ class Detect(nn.Module):
 
     Exported, it gives three tensors, so that each has its own int8 scale: ``x1y1`` and
     ``x2y2`` (1, rows, 2) in input pixels, clipped to the image, and ``scores``
-    (1, rows, nc), objectness times class; rows are ordered level, y, x, anchor.
+    (1, rows, nc), objectness times class; rows are ordered as in evaluation.
     """
 
     stride: Tensor | None = None  # set by the model once it knows
@@ -92,19 +92,13 @@ class Detect(nn.Module):
         return grid, anchors
 
     def as_exported(self, predictions: Tensor, raw: list[Tensor]) -> dict[str, Tensor]:
-        """What an evaluation returns, in the order and form of the export, to compare the two."""
-        levels, start = [], 0
-        for _, na, h, w, _ in (level.shape for level in raw):
-            rows = predictions[:, start : start + na * h * w].view(-1, na, h, w, self.no)
-            levels.append(rows.permute(0, 2, 3, 1, 4).flatten(1, 3))
-            start += na * h * w
-        rows = torch.cat(levels, 1)
-        centre, half = rows[..., :2], rows[..., 2:4] / 2
+        """What an evaluation returns, in the form of the export, to compare the two."""
+        centre, half = predictions[..., :2], predictions[..., 2:4] / 2
         side = self._side(raw[0].shape[2:4])
         return {
             "x1y1": (centre - half).clamp(0, side),
             "x2y2": (centre + half).clamp(0, side),
-            "scores": rows[..., 4:5] * rows[..., 5 : 5 + self.nc],
+            "scores": predictions[..., 4:5] * predictions[..., 5 : 5 + self.nc],
         }
 
     def _side(self, cells: Sequence[int]) -> float:
@@ -112,60 +106,61 @@ class Detect(nn.Module):
         return max(cells) * float(self.stride[0])
 
     def _export(self, x: list[Tensor]) -> dict[str, Tensor]:
-        corners, scores = [], []
         # Boxes are computed in sixths of the longer side: ReLU6 then clips them to the image,
         # which keeps the int8 scale at one step in 255 of it.
         side = self._side(x[0].shape[2:])
-        for level, xi in enumerate(x):
-            corners.append(self._corners(xi, level, 6 / side))
-            objectness = self._branch(xi, level, 4, 5).sigmoid()
-            classes = self._branch(xi, level, 5, 5 + self.nc).sigmoid()
-            scores.append((objectness * classes).reshape(1, -1, self.nc))
-        first, second = (torch.cat(levels, 1) * (side / 6) for levels in zip(*corners, strict=True))
-        return {"x1y1": first, "x2y2": second, "scores": torch.cat(scores, 1)}
+        parts = [
+            self._one_anchor(xi, level, anchor, 6 / side)
+            for level, xi in enumerate(x)
+            for anchor in range(self.na)
+        ]
+        first, second, scores = (torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
+        return {"x1y1": first * (side / 6), "x2y2": second * (side / 6), "scores": scores}
 
-    def _branch(self, x: Tensor, level: int, start: int, stop: int) -> Tensor:
-        """Values `start` to `stop` of each anchor: (1, C, H, W) to (1, H*W, anchors, values).
-
-        A convolution of their own gives them an int8 scale of their own: objectness of -12
-        would leave the boxes a few levels, and no slice is needed.
-        """
-        conv = self.m[level]
-        weight = conv.weight.view(self.na, self.no, -1, 1, 1)[:, start:stop].flatten(0, 1)
-        bias = conv.bias.view(self.na, self.no)[:, start:stop].flatten()
-        y = F.conv2d(x, weight, bias)
-        return y.permute(0, 2, 3, 1).reshape(1, -1, self.na, stop - start)
-
-    def _corners(self, x: Tensor, level: int, unit: float) -> tuple[Tensor, Tensor]:
-        """Both corners of every box, in `unit` per pixel: (1, H*W*anchors, 2) each.
+    def _one_anchor(
+        self, x: Tensor, level: int, anchor: int, unit: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Corners (1, H*W, 2), in `unit` per pixel, and scores (1, H*W, nc) of one anchor.
 
         With s = sigmoid(xy) and q = sigmoid(wh)**2 YOLOv5's decoding is
-        ``centre = (2 s - 0.5 + cell) stride`` and ``half size = 2 q anchor``.
+        ``centre = (2 s - 0.5 + cell) stride`` and ``half size = 2 q anchor``. Anchors are kept
+        apart because in one int8 tensor the largest would set the step of all.
         """
         _, _, h, w = x.shape
         stride = float(self.stride[level])
-        anchors = self.anchors[level].view(1, 1, self.na, 2) * stride
-        s = self._branch(x, level, 0, 2).sigmoid()
-        q = self._branch(x, level, 2, 4).sigmoid()
+        reach = (2 * stride * unit * self.anchors[level, anchor]).view(1, 1, 2)
+        s = self._branch(x, level, anchor, 0, 2)
+        q = self._branch(x, level, anchor, 2, 4)
         q = q * q
         coarse, fine = _two_constants(h, w, stride, unit)
         centre = s * (2 * stride * unit) + fine
-        corners = [
-            F.relu6(centre + q * (sign * 2 * unit * anchors) + coarse) for sign in (-1.0, 1.0)
-        ]
-        return tuple(corner.reshape(1, -1, 2) for corner in corners)
+        objectness = self._branch(x, level, anchor, 4, 5)
+        return (
+            F.relu6(centre + q * -reach + coarse),
+            F.relu6(centre + q * reach + coarse),
+            objectness * self._branch(x, level, anchor, 5, 5 + self.nc),
+        )
+
+    def _branch(self, x: Tensor, level: int, anchor: int, start: int, stop: int) -> Tensor:
+        """Sigmoid of values `start` to `stop` of an anchor: (1, C, H, W) to (1, H*W, values).
+
+        A convolution of their own gives them an int8 scale of their own: objectness of -12
+        would leave the boxes a few levels. And no slice is needed.
+        """
+        rows = slice(anchor * self.no + start, anchor * self.no + stop)
+        y = F.conv2d(x, self.m[level].weight[rows], self.m[level].bias[rows])
+        return y.sigmoid().permute(0, 2, 3, 1).reshape(1, -1, stop - start)
 
 
 def _two_constants(h: int, w: int, stride: float, unit: float) -> tuple[Tensor, Tensor]:
-    """Origins ``(cell - 0.5) * stride * unit`` as coarse + fine, (1, h*w, 1, 2) each.
+    """Origins ``(cell - 0.5) * stride * unit`` as coarse + fine, (1, h*w, 2) each.
 
     As one int8 constant they would be off by up to half of 1/255 of the image. `coarse` has
     exactly 256 equidistant values, which int8 holds exactly, and `fine`, the small
     rest, has a scale of its own.
     """
     y, x = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
-    origin = (np.stack((x, y), -1).reshape(1, -1, 1, 2) - 0.5) * stride * unit
+    origin = (np.stack((x, y), -1).reshape(1, -1, 2) - 0.5) * stride * unit
     step = max(np.ptp(origin), stride * unit) / 255
     coarse = np.round(origin / step) * step
-    as_tensor = lambda a: torch.from_numpy(a.astype(np.float32))  # noqa: E731
-    return as_tensor(coarse), as_tensor(origin - coarse)
+    return tuple(torch.from_numpy(a.astype(np.float32)) for a in (coarse, origin - coarse))
