@@ -30,14 +30,14 @@ from synet.quantize import quantize_checkpoint
 from synet.shapes import draw_dataset
 
 CHIP, MODEL = "katana", "katana-kqvga.yaml"
-EPOCHS, BATCH_SIZE = 28, 16
+EPOCHS, BATCH_SIZE = 22, 16
 # For a few minutes instead of hundreds of epochs. Mosaics and large changes of scale would not pay
 # off. YOLOv5 scales cls by classes / 80 and obj by image area: the gains make up for that. Once
 # warm it takes a step for every 64 images; in a warm-up that does not end, after every batch, at
 # the learning rate lr0 times the part of the warm-up that is over.
 HYPERPARAMETERS = """\
 {lr0: 0.16, lrf: 0.02, momentum: 0.9, weight_decay: 0.0005,
- warmup_epochs: 280.0, warmup_momentum: 0.9, warmup_bias_lr: 0.0,
+ warmup_epochs: 220.0, warmup_momentum: 0.9, warmup_bias_lr: 0.0,
  box: 0.05, cls: 10.0, cls_pw: 1.0, obj: 3.0, obj_pw: 1.0, fl_gamma: 0.0, iou_t: 0.2, anchor_t: 4.0,
  hsv_h: 0.0, hsv_s: 0.0, hsv_v: 0.3, degrees: 0.0, translate: 0.1, scale: 0.2, shear: 0.0,
  perspective: 0.0, flipud: 0.5, fliplr: 0.5, mosaic: 0.0, mixup: 0.0, copy_paste: 0.0}
@@ -171,8 +171,7 @@ def _train(out: Path, data: Path, console: Console) -> Path:
         stderr=subprocess.STDOUT,
         text=True,  # also ends a line where a progress bar returns to its start
         errors="replace",
-        # OpenMP's threads spin while they wait, which on a shared machine is most of the time
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     try:
         with log.open("w", encoding="utf-8") as file:

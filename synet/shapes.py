@@ -17,8 +17,8 @@ from synet.images import write_image
 
 NAMES = ("circle", "square", "triangle")
 SIDES = (48, 4, 3)
-SIZES = (24, 90)  # pixels from side to side
-CONTRAST = 60  # grey levels, at least, between a shape and the ground that it lies on
+SIZES = (36, 96)  # pixels from side to side
+CONTRAST = 70  # grey levels, at least, between a shape and the ground that it lies on
 VISIBLE = 0.65  # of every shape, at least, is left uncovered by the others
 FRACTION_BITS = 4  # OpenCV takes corners in 1/16 of a pixel
 LUMA = np.array([0.299, 0.587, 0.114])
