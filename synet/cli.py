@@ -289,7 +289,7 @@ def patches(fork: str | None, chip: str) -> None:
     "--out", default="runs/demo", show_default=True, metavar="DIR", help="Folder for all of it."
 )
 def demo(out: str) -> None:
-    """The whole way on drawn images: train, quantize, evaluate, check, look. About 5 minutes.
+    """The whole way on drawn images: train, quantize, evaluate, check, look. About 4 minutes.
 
     \b
     Example:
