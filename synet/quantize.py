@@ -8,7 +8,7 @@ Keras, and the file against the chip. A missed bar is an error, and leaves no fi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import synet
+from synet.agreement import Agreement, compare, keras_runner, torch_runner
+from synet.calibration import Calibration, calibration_for
 from synet.chips import get_chip, violations
-from synet.data import letterbox, load_dataset, read_image, to_channels
 from synet.errors import ChipError, SynetError, VerificationError
 from synet.export.context import askeras
 from synet.export.tensorflow import convert, import_keras
@@ -38,52 +39,6 @@ SCORE_BAR = 0.05  # int8 against Keras: mean over confident rows
 BOX_BAR = 0.01  # the same for boxes, as a fraction of the longer side
 CONFIDENT = 0.25
 CHECKED = 16  # images that both comparisons look at
-INSPECTION = 4  # random images, where there are no others
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The images that int8 scales are read from.
-
-    Parameters
-    ----------
-    files
-        Images, in the order they are used; empty for random ones.
-    image_shape, channels
-        Of the model's input.
-    source
-        Where they come from, for people.
-    seed
-        Of the choice of files, or of the random images.
-    """
-
-    files: tuple[Path, ...]
-    image_shape: tuple[int, int]
-    channels: int
-    source: str
-    seed: int
-
-    def __len__(self) -> int:
-        return len(self.files) or INSPECTION
-
-    def images(self) -> Iterator[np.ndarray]:
-        """float32 (H, W, C), 0-1, letterboxed as in validation, one at a time."""
-        for file in self.files:
-            padded, _ = letterbox(read_image(file), self.image_shape)
-            yield to_channels(padded, self.channels).astype(np.float32) / 255
-        if not self.files:
-            random = np.random.default_rng(self.seed)
-            for _ in range(INSPECTION):
-                yield random.random((*self.image_shape, self.channels), np.float32)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far two models are apart: scores 0-1, boxes as a fraction of the longer side."""
-
-    scores: float
-    boxes: float
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -237,11 +192,11 @@ def quantize_model(
             *shape,
             max(network.stride),
         )
-    calibration = _calibration_for(data, shape, _channels(network), number, seed)
+    calibration = calibration_for(data, shape, _channels(network), number, seed)
 
     keras_model = to_keras(network, shape, _channels(network))
     sample = list(_first(calibration.images(), CHECKED))
-    exported = _compare(sample, _torch_runner(network), _keras_runner(keras_model), shape, max)
+    exported = compare(sample, torch_runner(network), keras_runner(keras_model), shape, max)
     problems = []
     if max(exported.scores, exported.boxes) > KERAS_BAR:
         problems.append(
@@ -253,7 +208,7 @@ def quantize_model(
     facts = {"names": names, "task": "detect", "strides": [int(s) for s in network.stride]}
     content = embed_metadata(content, {**_facts(calibration), **facts, "chip": target.name})
     quantized = TfliteModel(content)
-    int8 = _compare(sample, _keras_runner(keras_model), quantized.run, shape, np.mean, CONFIDENT)
+    int8 = compare(sample, keras_runner(keras_model), quantized.run, shape, np.mean, CONFIDENT)
     if int8.scores > SCORE_BAR or int8.boxes > BOX_BAR:
         problems.append(
             f"int8 differs from float by {int8.scores:.3f} (scores, bar {SCORE_BAR}) and "
@@ -312,25 +267,7 @@ def _calibration(
 ) -> Calibration:
     _, height, width, channels = keras_model.inputs[0].shape
     shape = matching_shape(image_size, (height, width))
-    return _calibration_for(data, shape, channels, number, seed)
-
-
-def _calibration_for(
-    data: str | Path | None, shape: tuple[int, int], channels: int, number: int, seed: int
-) -> Calibration:
-    if number < 1:
-        raise SynetError(f"number of calibration images: {number} is not at least 1")
-    if data is None:
-        LOGGER.warning(
-            "no data set given: calibrated on random images, the file is for inspection only"
-        )
-        return Calibration((), shape, channels, "random images", seed)
-    dataset = load_dataset(data)
-    split = dataset.calibration_split()
-    files = dataset.images(split)
-    chosen = np.random.default_rng(seed).permutation(len(files))[:number]
-    source = f"{len(chosen)} of {len(files)} images of the {split} split of {data}"
-    return Calibration(tuple(files[i] for i in chosen), shape, channels, source, seed)
+    return calibration_for(data, shape, channels, number, seed)
 
 
 def _convert(keras_model: keras.Model, calibration: Calibration, progress: bool) -> bytes:
@@ -374,51 +311,6 @@ def _facts(calibration: Calibration) -> dict[str, Any]:
             "seed": calibration.seed,
         },
     }
-
-
-Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
-
-
-def _torch_runner(network: nn.Module) -> Runner:
-    import torch
-
-    head = network.model[-1]
-
-    def run(image: np.ndarray) -> dict[str, np.ndarray]:
-        with torch.no_grad():
-            predictions, raw = network(torch.from_numpy(image).permute(2, 0, 1)[None])
-        return {k: v.numpy() for k, v in head.as_exported(predictions, raw).items()}
-
-    return run
-
-
-def _keras_runner(keras_model: keras.Model) -> Runner:
-    def run(image: np.ndarray) -> dict[str, np.ndarray]:
-        return {k: np.asarray(v) for k, v in keras_model(image[None], training=False).items()}
-
-    return run
-
-
-def _compare(
-    images: Sequence[np.ndarray],
-    reference: Runner,
-    other: Runner,
-    shape: tuple[int, int],
-    reduce: Callable[[Any], float],
-    confident: float = 0.0,
-) -> Agreement:
-    """Reduce the differences over the rows that `reference` scores at least `confident`."""
-    scores, boxes = [], []
-    for image in images:
-        expected, found = reference(image), other(image)
-        sure = expected["scores"].max(-1) >= confident
-        scores.append(np.abs(expected["scores"] - found["scores"])[sure].ravel())
-        for corner in ("x1y1", "x2y2"):
-            boxes.append(np.abs(expected[corner] - found[corner])[sure].ravel() / max(shape))
-    all_scores, all_boxes = np.concatenate(scores), np.concatenate(boxes)
-    if not all_scores.size:
-        return Agreement(0.0, 0.0, 0)
-    return Agreement(float(reduce(all_scores)), float(reduce(all_boxes)), all_scores.size)
 
 
 def _missed(problems: Sequence[str], kind: type[SynetError], force: bool) -> None:

@@ -14,6 +14,7 @@ import pytest
 import tiny_yolo
 
 from synet import quantize as module
+from synet.calibration import calibration_for
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.data import letterbox, to_channels
@@ -109,7 +110,7 @@ def test_int8_in_and_out_and_outputs_by_name(data):
         "scores": np.int8,
     }
     assert len({port.scale for port in model.outputs}) == 2
-    image = next(module._calibration_for(data, SHAPE, 1, 1, 0).images())
+    image = next(calibration_for(data, SHAPE, 1, 1, 0).images())
     exact = {k: np.asarray(v) for k, v in small()(image[None]).items()}
     for name, found in model.run(image).items():
         assert np.abs(found - exact[name]).max() < 0.05 * np.ptp(exact[name])
@@ -174,7 +175,7 @@ def test_images_are_those_of_validation(data):
 def test_the_test_split_comes_first_then_val(tmp_path):
     def source(**splits):
         path = dataset(tmp_path / "-".join(splits), **splits)
-        return module._calibration_for(path, SHAPE, 1, 500, 0).source
+        return calibration_for(path, SHAPE, 1, 500, 0).source
 
     assert "4 of 4 images of the test split" in source(val=6, test=4)
     assert "6 of 6 images of the val split" in source(val=6)
@@ -182,7 +183,7 @@ def test_the_test_split_comes_first_then_val(tmp_path):
 
 def test_the_choice_is_seeded_and_has_no_image_twice(data):
     def chosen(number, seed):
-        return module._calibration_for(data, SHAPE, 1, number, seed).files
+        return calibration_for(data, SHAPE, 1, number, seed).files
 
     assert chosen(3, 1) == chosen(3, 1)
     assert len(set(chosen(3, 1))) == 3

@@ -160,7 +160,7 @@ def built(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_claim_is_true(name, monkeypatch):
-    monkeypatch.setattr("synet.quantize.INSPECTION", 2)  # no claim depends on numbers
+    monkeypatch.setattr("synet.calibration.INSPECTION", 2)  # no claim depends on numbers
     made, model = claims(name), built(name)
     assert 0 not in (made.parameters, made.macs, made.peak_activation_bytes)
     assert model.image_shape == made.image_shape and model.synet["chip"] == made.chip

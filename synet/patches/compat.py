@@ -21,6 +21,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
+from synet.patches.pkg_resources import flat, pkg_resources, requirement_lines
+
 if TYPE_CHECKING:
     from synet.patches.engine import Applied
 
@@ -168,113 +170,6 @@ def _provide_pkg_resources(applied: Applied) -> None:
     applied.bind_item(sys.modules, "pkg_resources", pkg_resources())
 
 
-def pkg_resources() -> ModuleType:
-    """The part of ``pkg_resources`` that YOLOs use, made of ``packaging`` and ``importlib``."""
-    from packaging.requirements import Requirement as Packaged
-    from packaging.utils import canonicalize_name
-    from packaging.version import parse
-
-    class ResolutionError(Exception):
-        """A requirement that is not met; `req` says which."""
-
-        def __init__(self, req: Requirement, dist: Distribution | None = None) -> None:
-            found = f"{dist.project_name} {dist.version} is installed" if dist else "not installed"
-            super().__init__(f"{req}: {found}")
-            self.req, self.dist = req, dist
-
-        def report(self) -> str:
-            return str(self)
-
-    class DistributionNotFound(ResolutionError):
-        """The package is not installed."""
-
-    class VersionConflict(ResolutionError):
-        """The package is installed in another version."""
-
-    class Requirement(Packaged):
-        @classmethod
-        def parse(cls, line: str) -> Requirement:
-            return cls(line)
-
-        @property
-        def project_name(self) -> str:
-            return self.name
-
-        @property
-        def key(self) -> str:
-            return canonicalize_name(self.name)
-
-        @property
-        def specs(self) -> list[tuple[str, str]]:
-            return [(one.operator, one.version) for one in self.specifier]
-
-    class Distribution:
-        def __init__(self, name: str) -> None:
-            self.project_name = name
-            try:
-                self.version = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                raise DistributionNotFound(Requirement(name)) from None
-
-        @property
-        def key(self) -> str:
-            return canonicalize_name(self.project_name)
-
-        @property
-        def parsed_version(self) -> Any:
-            return parse(self.version)
-
-    def parse_requirements(lines: str | Iterable[str]) -> Iterator[Requirement]:
-        return map(Requirement, requirement_lines(lines))
-
-    def get_distribution(requirement: str | Requirement) -> Distribution:
-        return require(str(requirement))[0]
-
-    def require(*requirements: Any) -> list[Distribution]:
-        found = []
-        for requirement in parse_requirements(_flat(requirements)):
-            if requirement.marker is not None and not requirement.marker.evaluate():
-                continue
-            try:
-                distribution = Distribution(requirement.name)
-            except DistributionNotFound:
-                raise DistributionNotFound(requirement) from None
-            if not requirement.specifier.contains(distribution.version, prereleases=True):
-                raise VersionConflict(requirement, distribution)
-            found.append(distribution)
-        return found
-
-    module = ModuleType("pkg_resources", pkg_resources.__doc__)
-    vars(module).update(
-        Distribution=Distribution,
-        DistributionNotFound=DistributionNotFound,
-        Requirement=Requirement,
-        ResolutionError=ResolutionError,
-        VersionConflict=VersionConflict,
-        get_distribution=get_distribution,
-        parse_requirements=parse_requirements,
-        parse_version=parse,
-        require=require,
-    )
-    return module
-
-
-def requirement_lines(lines: str | Iterable[str]) -> Iterator[str]:
-    """The requirements in a requirements.txt (text or lines), without comments and options."""
-    for line in lines.splitlines() if isinstance(lines, str) else lines:
-        line = line.partition(" #")[0].strip()
-        if line and not line.startswith(("#", "-")):
-            yield line
-
-
-def _flat(items: Any) -> Iterator[str]:
-    if isinstance(items, (list, tuple, set)):
-        for item in items:
-            yield from _flat(item)
-    else:
-        yield str(items)
-
-
 def _installing_is_on() -> bool:
     return any(os.environ.get(name, "true").lower() in ("true", "1") for name in AUTOINSTALL)
 
@@ -416,7 +311,7 @@ def unmet_requirements(wanted: Any, excluded: Iterable[str] = ()) -> Iterator[st
         wanted = [wanted]
     package = pkg_resources()
     for item in wanted:
-        alternatives = list(requirement_lines(_flat(item)))
+        alternatives = list(requirement_lines(flat(item)))
         problems = []
         for line in alternatives:
             try:
