@@ -91,8 +91,10 @@ def test_an_earlier_demo_is_replaced(tmp_path):
 
 def test_ctrl_c_leaves_nothing(tmp_path):
     """Interrupted as by a terminal, which signals every process of the group."""
+    # A shell's background jobs, as tests may be, start with the signal ignored.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     process = subprocess.Popen(
-        [sys.executable, "-c", "from synet.demo import run_demo; run_demo('out')"],
+        [sys.executable, "-c", f"{listen}; from synet.demo import run_demo; run_demo('out')"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
