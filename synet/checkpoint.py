@@ -38,6 +38,7 @@ from torch import nn
 from torch.torch_version import TorchVersion
 
 from synet.errors import CheckpointError
+from synet.files import lies_within
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
@@ -234,11 +235,7 @@ def _defines(module_name: str, class_name: str, trusted: tuple[Path, ...]) -> bo
 
 
 def _within(file: Path, folders: tuple[Path, ...]) -> bool:
-    """Is `file` below one of `folders`, and not in an environment that lies there?"""
-    return any(
-        file.is_relative_to(folder) and "site-packages" not in file.relative_to(folder).parts
-        for folder in folders
-    )
+    return any(lies_within(file, folder) for folder in folders)
 
 
 def _names(file: IO[bytes], title: str) -> set[str]:

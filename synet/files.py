@@ -1,4 +1,4 @@
-"""Writing files so that an interrupted or failed run leaves nothing half-written."""
+"""Where files lie, and writing them so that a failed run leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synet.errors import SynetError
+
+
+def lies_within(file: Path, folder: Path) -> bool:
+    """Is `file` below `folder`, and not in a Python environment that happens to lie there?"""
+    if not file.is_relative_to(folder):
+        return False
+    return not {"site-packages", "dist-packages"} & set(file.relative_to(folder).parts)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ Keras, and the file against the chip. A missed bar is an error, and leaves no fi
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,9 @@ def to_tflite_bytes(
     For what does not depend on the numbers: operations, shapes, memory.
     """
     network, shape = _network(model, image_shape, repo)
-    return _inspected(network, shape)
+    channels = _channels(network)
+    calibration = Calibration((), shape, channels, "random images", 0)
+    return _convert(to_keras(network, shape, channels), calibration, False)
 
 
 def quantize_model(
@@ -195,7 +198,7 @@ def quantize_model(
     calibration = calibration_for(data, shape, _channels(network), number, seed)
 
     keras_model = to_keras(network, shape, _channels(network))
-    sample = list(_first(calibration.images(), CHECKED))
+    sample = list(islice(calibration.images(), CHECKED))
     exported = compare(sample, torch_runner(network), keras_runner(keras_model), shape, max)
     problems = []
     if max(exported.scores, exported.boxes) > KERAS_BAR:
@@ -291,12 +294,6 @@ def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
     )
 
 
-def _inspected(network: nn.Module, shape: tuple[int, int]) -> bytes:
-    channels = _channels(network)
-    calibration = Calibration((), shape, channels, "random images", 0)
-    return _convert(to_keras(network, shape, channels), calibration, False)
-
-
 def _facts(calibration: Calibration) -> dict[str, Any]:
     """What a reader of the file may want to know of how it came about."""
     return {
@@ -331,8 +328,3 @@ def _refuse_foreign(path: Path) -> None:
         ours = False
     if not ours:
         raise SynetError(f"{path} exists and SyNet did not make it; move it, or give --out")
-
-
-def _first(items: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
-    for _, item in zip(range(count), items, strict=False):
-        yield item

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from synet import zoo
 from synet.custom_patches import patch_custom
 from synet.errors import CheckpointError, PatchError, SynetError
+from synet.files import lies_within
+from synet.patches.arguments import value_at
 
 if TYPE_CHECKING:
     from torch import nn
@@ -160,8 +162,7 @@ def _importable_builders(root: Path) -> dict[str, tuple[str, ...]]:
     """
     builders = {}
     for file in sorted(root.rglob("*.py")):
-        hidden = {"site-packages", "dist-packages"} & set(file.relative_to(root).parts)
-        source = b"" if hidden else file.read_bytes()
+        source = file.read_bytes() if lies_within(file, root) else b""
         if b"\ndef parse_model(" not in source:
             continue
         base, name = _import_name(root, file)
@@ -215,12 +216,11 @@ def _scripts(root: Path) -> Iterator[Path]:
 
 def _chip_of(arguments: list[str]) -> str:
     """The chip that the yaml behind ``--cfg`` is made for."""
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        cfg = value if option == "--cfg" else option.removeprefix("--cfg=")
-        path = zoo.find_model_path(cfg)
-        if option.startswith("--cfg") and path and Path(path).is_file():
-            return zoo.claims(zoo.read_definition(path), path).chip or DEFAULT_CHIP
-    return DEFAULT_CHIP
+    at = value_at(arguments, "--cfg")
+    path = None if at is None else zoo.find_model_path(arguments[at].removeprefix("--cfg="))
+    if not path or not Path(path).is_file():
+        return DEFAULT_CHIP
+    return zoo.claims(zoo.read_definition(path), path).chip or DEFAULT_CHIP
 
 
 def _square(size: Any) -> tuple[int, int] | None:

@@ -11,11 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from synet.errors import ChipError
-from synet.layers.same import conv2d_same, conv_transpose2d_same, fused_conv2d_same
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+from synet.layers.same import conv2d_same, conv_transpose2d_same, fused_conv2d_same, pair
 
 
 class Conv2d(nn.Conv2d):
@@ -43,7 +39,7 @@ class Conv2d(nn.Conv2d):
     ) -> None:
         # The attribute is for those who read it (fusing, reparametrising): forward does not.
         padding = tuple(
-            d * (k - 1) // 2 for k, d in zip(_pair(kernel_size), _pair(dilation), strict=True)
+            d * (k - 1) // 2 for k, d in zip(pair(kernel_size), pair(dilation), strict=True)
         )
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
@@ -167,8 +163,8 @@ class Conv(nn.Module):
                 d = value
             else:
                 act = value
-        k, s = _pair(k), _pair(s)
-        if p is not None and not _is_same(_pair(p), k, d):
+        k, s = pair(k), pair(s)
+        if p is not None and not _is_same(pair(p), k, d):
             raise ChipError(
                 f"Conv(c1={c1}, c2={c2}, k={k}, p={p}): only 'same' padding runs on every chip; "
                 f"leave the padding out, or use {tuple(d * (n - 1) // 2 for n in k)}"

@@ -6,10 +6,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, ...]:
+    """One number, or (vertical, horizontal), as the latter."""
+    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:

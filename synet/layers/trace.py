@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from synet.chips import Chip, get_chip
 from synet.chips.check import limits, scales
 from synet.chips.record import OpRule
+from synet.layers.same import pair
 
 IMAGE = 256  # pixels: what YOLO's own constructor runs its layers on
 
@@ -62,18 +63,14 @@ def _exceeded(
         kernel = tuple(weight.shape[2:])
     if kernel is not None:
         options = {
-            "kernel": _pair(kernel),
-            "stride": _pair(given.get("stride") or (kernel if weight is None else 1)),
-            "dilation": _pair(given.get("dilation", 1)),
+            "kernel": pair(kernel),
+            "stride": pair(given.get("stride") or (kernel if weight is None else 1)),
+            "dilation": pair(given.get("dilation", 1)),
         }
         yield from limits(operation, options, rule)
     if rule.scales is not None:
         before, after = (tuple(image.shape[2:]) for image in (next(iter(given.values())), result))
         yield from scales(operation, before, after, rule.scales)
-
-
-def _pair(value: int | Sequence[int]) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def _called_on_values(args: tuple) -> bool:

@@ -19,7 +19,7 @@ def completed(arguments: list[str]) -> list[str]:
     published weights fit a zoo model. Anything else stays as it was typed.
     """
     arguments = list(arguments)
-    at = _value_at(arguments, "--cfg")
+    at = value_at(arguments, "--cfg")
     if at is None:
         return arguments
     option, equals, name = arguments[at].rpartition("=")
@@ -45,7 +45,7 @@ def _given(arguments: list[str], option: str) -> bool:
     return any(a == option or a.startswith(f"{option}=") for a in arguments)
 
 
-def _value_at(arguments: list[str], option: str) -> int | None:
+def value_at(arguments: list[str], option: str) -> int | None:
     """Index of the argument that holds an option's value."""
     for i, argument in enumerate(arguments):
         if argument.startswith(f"{option}="):

@@ -30,6 +30,7 @@ from typing import Any
 import wrapt
 
 from synet.errors import PatchError
+from synet.files import lies_within
 from synet.order import triton_before_tensorflow
 
 ABSENT = object()
@@ -349,10 +350,7 @@ def _site_folders() -> set[Path]:
 
 @cache
 def _within(file: Path | None, root: Path) -> bool:
-    """Is `file` below `root`, and not in an environment that happens to lie there?"""
-    if file is None or not file.is_relative_to(root):
-        return False
-    return not {"site-packages", "dist-packages"} & set(file.relative_to(root).parts)
+    return file is not None and lies_within(file, root)
 
 
 def _file(module: ModuleType | None) -> Path | None:
