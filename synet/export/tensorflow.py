@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,8 +60,9 @@ def convert(keras_model: keras.Model, images: Callable[[], Iterable[np.ndarray]]
 
     converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    # One image makes the converter fill in ranges at all; calibrate() replaces them.
-    converter.representative_dataset = lambda: ([image[None]] for image in islice(images(), 1))
+    # An image makes the converter fill in ranges at all; calibrate() replaces them.
+    blank = np.zeros(keras_model.inputs[0].shape, np.float32)
+    converter.representative_dataset = lambda: [[blank]]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter._experimental_calibrate_only = True
     try:
