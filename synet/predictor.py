@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from synet.tflite import Port, TfliteModel
 
-BOX_AND_OBJECTNESS = 5  # columns of a YOLOv5 row before the class probabilities
 OUTPUTS = "x1y1 (1, R, 2), x2y2 (1, R, 2) and scores (1, R, classes)"
 
 
@@ -76,9 +76,9 @@ def load_predictor(
     if not path.is_file():
         raise SynetError(f"{path}: no such file")
     if path.suffix == ".pt":
-        from synet.backends import yolov5
+        from synet.backends import forks
 
-        network = yolov5.load_model(path, repo=repo)
+        network = forks.load_model(path, repo=repo)
         shape = _in_order(image_shape, network.image_shape) or network.image_shape
         if shape is None:
             raise SynetError(f"{path}: does not say its image shape; give --image-shape H W")
@@ -122,47 +122,66 @@ def detect(
 
 
 class TorchPredictor:
-    """A YOLOv5 network in evaluation mode; see `Predictor`.
+    """A YOLO network in evaluation mode, decoded by its own head; see `Predictor`.
 
     Parameters
     ----------
     network
-        Maps float NCHW images in 0-1 to rows of centre x, centre y, width, height (in pixels),
-        objectness and class probabilities, ``(1, R, 5 + classes)``; has ``names`` and may have
-        the ``yaml`` it was built from.
+        Maps float NCHW images in 0-1 to what its detection head makes of them; has ``names``, and
+        may have the ``yaml`` it was built from.
     image_shape
         Height and width to run at.
     name
         What to call it in messages.
+
+    Raises
+    ------
+    SynetError
+        Its head is none that SyNet knows.
     """
 
     def __init__(
         self, network: torch.nn.Module, image_shape: tuple[int, int], name: str = "the model"
     ) -> None:
+        from synet.layers.heads import find_head
+
         self.image_shape = tuple(image_shape)
         self.names = _names(network.names)
-        self.channels = 1 if getattr(network, "yaml", {}).get("ch") == 1 else 3
+        self.channels = image_channels(network)
         self._network = network.eval().float()
+        with _named(name):
+            head, _ = find_head(network)
+            if head.nc != len(self.names):
+                raise SynetError(f"scores {head.nc} classes, but names {len(self.names)}")
         self._name = name
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
+        from synet.layers.heads import run_network
+
         weight = next(self._network.parameters())
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
-        with torch.inference_mode():
-            output = self._network(pixels.to(weight.device, weight.dtype) / 255)
-        rows = output[0] if isinstance(output, (tuple, list)) else output
-        expected = BOX_AND_OBJECTNESS + len(self.names)
-        if rows.ndim != 3 or rows.shape[-1] != expected:
-            raise SynetError(
-                f"{self._name}: not a YOLOv5 detector of {len(self.names)} classes: its output is "
-                f"{tuple(rows.shape)}, expected (1, R, {expected})"
-            )
-        rows = rows[0].detach().cpu().numpy()
-        centre, half = rows[:, :2], rows[:, 2:4] / 2
-        boxes = np.concatenate([centre - half, centre + half], axis=1)
-        return boxes, rows[:, 4:5] * rows[:, BOX_AND_OBJECTNESS:]
+        with _named(self._name):
+            found = run_network(self._network, pixels.to(weight.device, weight.dtype) / 255)
+        first, second, scores = (found[k][0].cpu().numpy() for k in ("x1y1", "x2y2", "scores"))
+        return np.concatenate([first, second], axis=1), scores
+
+
+def image_channels(network: torch.nn.Module) -> int:
+    """Channels of the image that a network's file takes: 1 for grayscale, 3 for colour."""
+    built = getattr(network, "synet", {}).get("channels")
+    definition = getattr(network, "yaml", {})
+    return int(built or definition.get("ch") or definition.get("channels") or 3)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say of which model an error speaks."""
+    try:
+        yield
+    except SynetError as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 class TflitePredictor:

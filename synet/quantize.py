@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import synet
+from synet import zoo
 from synet.agreement import Agreement, compare, keras_runner, torch_runner
 from synet.calibration import Calibration, calibration_for
-from synet.chips import get_chip, violations
+from synet.chips import get_chip
 from synet.errors import ChipError, SynetError, VerificationError
 from synet.export.context import askeras
 from synet.export.tensorflow import convert, import_keras
 from synet.files import write_atomic
 from synet.graph import read_graph
+from synet.memory import apart_from_memory, memory_problems
 from synet.models import get_model
+from synet.predictor import image_channels
 from synet.streams import user_stream
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
@@ -57,7 +60,7 @@ class Result:
     int8
         Mean difference between int8 and Keras, over rows that Keras is sure of.
     problems
-        Bars that were missed; not empty only under ``force``.
+        Bars that were missed under ``force``, and memory that a fork's own model lacks.
     """
 
     content: bytes
@@ -135,7 +138,7 @@ def to_tflite_bytes(
     For what does not depend on the numbers: operations, shapes, memory.
     """
     network, shape = _network(model, image_shape, repo)
-    channels = _channels(network)
+    channels = image_channels(network)
     calibration = Calibration((), shape, channels, "random images", 0)
     return _convert(to_keras(network, shape, channels), calibration, False)
 
@@ -154,6 +157,9 @@ def quantize_model(
     progress: bool = True,
 ) -> Result:
     """Export a checkpoint, or the untrained model of a yaml, and prove the result.
+
+    A model whose yaml says that it is made for a chip must fit the chip's memory. Of any
+    other, a fork's own, the result says what does not fit, and at which image size it would.
 
     Parameters
     ----------
@@ -180,7 +186,7 @@ def quantize_model(
     ChipError
         The chip cannot run the file.
     SynetError
-        No such model, no image shape, data that cannot be used.
+        No such model, no image shape, a head that SyNet does not know, data that cannot be used.
     """
     trained = Path(model).suffix == ".pt"
     path = Path(out_path or (Path(model).with_suffix(".tflite") if trained else "model.tflite"))
@@ -195,11 +201,13 @@ def quantize_model(
             *shape,
             max(network.stride),
         )
-    calibration = calibration_for(data, shape, _channels(network), number, seed)
+    channels = image_channels(network)
+    calibration = calibration_for(data, shape, channels, number, seed)
 
-    keras_model = to_keras(network, shape, _channels(network))
+    torchs = torch_runner(network)
+    keras_model = to_keras(network, shape, channels)
     sample = list(islice(calibration.images(), CHECKED))
-    exported = compare(sample, torch_runner(network), keras_runner(keras_model), shape, max)
+    exported = compare(sample, torchs, keras_runner(keras_model), shape, max)
     problems = []
     if max(exported.scores, exported.boxes) > KERAS_BAR:
         problems.append(
@@ -208,8 +216,8 @@ def quantize_model(
         )
         _missed(problems, VerificationError, force)
     content = _convert(keras_model, calibration, progress)
-    facts = {"names": names, "task": "detect", "strides": [int(s) for s in network.stride]}
-    content = embed_metadata(content, {**_facts(calibration), **facts, "chip": target.name})
+    facts = {**_facts(calibration), **_task(keras_model), "names": names, "chip": target.name}
+    content = embed_metadata(content, {**facts, "strides": [int(s) for s in network.stride]})
     quantized = TfliteModel(content)
     int8 = compare(sample, keras_runner(keras_model), quantized.run, shape, np.mean, CONFIDENT)
     if int8.scores > SCORE_BAR or int8.boxes > BOX_BAR:
@@ -218,8 +226,12 @@ def quantize_model(
             f"{int8.boxes:.4f} of the image (boxes, bar {BOX_BAR})"
         )
         _missed(problems, VerificationError, force)
-    problems += [str(violation) for violation in violations(read_graph(content), target)]
-    _missed(problems, ChipError, force)
+    graph = read_graph(content)
+    memory = memory_problems(graph, target, shape, int(max(network.stride)))
+    problems += [str(violation) for violation in apart_from_memory(graph, target)]
+    made_for_it = zoo.claims(getattr(network, "yaml", {})).chip is not None
+    _missed(problems + memory if made_for_it else problems, ChipError, force)
+    problems += memory
     write_atomic(path, content)
     return Result(content, path, calibration, exported, int8, tuple(problems))
 
@@ -255,10 +267,6 @@ def _network(
             f"{model}: says nothing of its image shape; give --image-shape HEIGHT WIDTH"
         )
     return network, tuple(shape)
-
-
-def _channels(network: nn.Module) -> int:
-    return int(network.yaml.get("ch", 3))
 
 
 def _calibration(
@@ -307,6 +315,17 @@ def _facts(calibration: Calibration) -> dict[str, Any]:
             "images": len(calibration),
             "seed": calibration.seed,
         },
+    }
+
+
+def _task(keras_model: keras.Model) -> dict[str, Any]:
+    """What the outputs are for, in the words that a YOLO's own metadata has for it."""
+    shapes = {name: tuple(output.shape) for name, output in keras_model.output.items()}
+    if "keypoints" not in shapes:
+        return {"task": "detect"}
+    return {
+        "task": "pose",
+        "kpt_shape": [shapes["keypoints"][-1] // 2, 3 if "presence" in shapes else 2],
     }
 
 

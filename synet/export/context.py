@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,7 +33,9 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     The module runs its own ``forward``; every torch function that it calls is answered by
     the Keras layer that does the same (`synet.export.table`). Works for any module whose
     functions are in the table. What is exported is inference: a module that is in training
-    mode runs as after ``eval()``, and is back in training mode afterwards.
+    mode runs as after ``eval()``, and is back in training mode afterwards. A network that was built
+    under SyNet's patch has its detection head, whichever YOLO's it is, answer in the form that a
+    chip runs (`synet.layers.heads`).
 
     Parameters
     ----------
@@ -62,8 +65,9 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         self._handles: list[Any] = []
         self._stack: list[nn.Module] = []
         self._paths: dict[int, str] = {}
-        self._trained: list[nn.Module] = []
+        self._undo: list[Callable[[], None]] = []
         self._names: Counter[str] = Counter()
+        self.image_shape = self.imgsz
 
     def __enter__(self) -> askeras:
         if exporting():
@@ -81,7 +85,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
             handle.remove()
         self._handles.clear()
         self._stack.clear()
-        self._back_to_training()
+        self._restore()
         _local.context = None
 
     def _mine(self, hook: Callable) -> Callable:
@@ -96,11 +100,33 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         self._stack.append(module)
         if len(self._stack) > 1 or not holds_keras(args):
             return args
-        self._trained = [m for m in module.modules() if m.training]
-        for each in self._trained:
-            each.training = False
         self._paths = {id(m): name for name, m in reversed(list(module.named_modules()))}
-        return wrap(args, self.imgsz)
+        args = wrap(args, self.imgsz)
+        if self.imgsz is None:
+            image = args[0] if len(args) == 1 and getattr(args[0], "ndim", 0) == 4 else None
+            self.image_shape = None if image is None else tuple(image.shape[2:])
+        self._prepare(module)
+        return args
+
+    def _prepare(self, module: nn.Module) -> None:
+        """Let `module` run as in inference, with what stands in for its head."""
+        # layers import this module
+        from synet.layers.heads import stand_ins
+
+        for each in module.modules():
+            if each.training:
+                self._set(each, "training", False)
+        for each, answer in stand_ins(module, self.image_shape).items():
+            self._set(each, "forward", answer)
+
+    def _set(self, module: nn.Module, name: str, value: Any) -> None:
+        """Set an attribute of this very module until the call is over."""
+        attributes = vars(module)
+        if name in attributes:
+            self._undo.append(partial(attributes.__setitem__, name, attributes[name]))
+        else:
+            self._undo.append(partial(attributes.__delitem__, name))
+        attributes[name] = value
 
     def _after(self, module: nn.Module, args: tuple, output: Any) -> Any:
         from synet.export.proxy import unwrap
@@ -110,12 +136,11 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         finally:
             self._stack.pop()
             if not self._stack:
-                self._back_to_training()
+                self._restore()
 
-    def _back_to_training(self) -> None:
-        for module in self._trained:
-            module.training = True
-        self._trained = []
+    def _restore(self) -> None:
+        while self._undo:
+            self._undo.pop()()
 
     @property
     def path(self) -> str:

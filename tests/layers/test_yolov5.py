@@ -15,7 +15,8 @@ from torch import nn
 from synet.base import askeras
 from synet.export.tensorflow import import_keras
 from synet.layers import Detect
-from synet.layers.yolov5 import _two_constants
+from synet.layers.heads import head_form
+from synet.layers.heads.form import origins
 
 ANCHORS = [
     [10, 13, 16, 30, 33, 23],
@@ -128,9 +129,15 @@ def exported(head, shape, channels=CHANNELS):
 def expected(head, shape, channels=CHANNELS):
     head = copy.deepcopy(head).double()
     head.stride = head.stride.double()
-    levels = [x.double() for x in maps(shape, channels=channels)]
     with torch.no_grad():
-        return {k: v.numpy() for k, v in head.as_exported(*feed(head, levels)).items()}
+        return evaluated(head, [x.double() for x in maps(shape, channels=channels)])
+
+
+def evaluated(head, levels):
+    """What an evaluation returns, in the form of the export."""
+    covered = [n * int(STRIDES[0]) for n in levels[0].shape[2:]]  # a head alone sees no image
+    outputs = head_form(head).as_exported(head, feed(head, levels), covered)
+    return {k: v.detach().numpy() for k, v in outputs.items()}
 
 
 def assert_agree(found, wanted, shape):
@@ -161,8 +168,7 @@ def test_a_head_of_one_level():
     with askeras():
         model = keras.Model(inp, head([inp]))
     found = {k: np.asarray(v) for k, v in model(to_keras(x)).items()}
-    wanted = {k: v.detach().numpy() for k, v in head.as_exported(*feed(head, [x])).items()}
-    assert_agree(found, wanted, (96, 128))
+    assert_agree(found, evaluated(head, [x]), (96, 128))
 
 
 def test_boxes_are_clipped_to_the_longer_side():
@@ -176,7 +182,7 @@ def test_boxes_are_clipped_to_the_longer_side():
 def test_rows_are_those_of_an_evaluation():
     head = ready(Detect(CLASSES, ANCHORS, CHANNELS))
     predictions, raw = feed(head, maps((96, 128)))
-    out = head.as_exported(predictions, raw)
+    out = head_form(head).as_exported(head, (predictions, raw), (96, 128))
     torch.testing.assert_close(out["scores"], predictions[..., 4:5] * predictions[..., 5:])
     corners = predictions[..., :2] - predictions[..., 2:4] / 2
     inside = ((corners > 0) & (corners < 128)).all(-1)
@@ -196,7 +202,7 @@ def test_exporting_leaves_the_head_as_it_was():
 @pytest.mark.parametrize("stride", (8.0, 16.0))
 def test_cell_origins_are_exact_as_two_int8_constants(size, stride):
     unit = 6 / (max(size) * stride)
-    coarse, fine = (c.double().numpy() for c in _two_constants(*size, stride, unit))
+    coarse, fine = (c.double().numpy() for c in origins(size, -0.5, stride, unit))
     y, x = np.mgrid[: size[0], : size[1]]
     origin = (np.stack((x, y), -1).reshape(1, -1, 2) - 0.5) * stride * unit
     np.testing.assert_allclose(coarse + fine, origin, atol=1e-6)
@@ -213,7 +219,7 @@ MASKS = 4
 
 def widened(head):
     """A head with mask coefficients, as YOLOv5's Segment makes itself one."""
-    head.no = 5 + head.nc + MASKS
+    head.nm, head.no = MASKS, 5 + head.nc + MASKS
     head.m = nn.ModuleList(nn.Conv2d(c, head.no * head.na, 1) for c in CHANNELS)
     return ready(head)
 
