@@ -6,6 +6,7 @@ Exit status: 2 for the user's mistake, told in one line; 1 for ours; 130 after C
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import click
 
 import synet
 from synet.errors import SynetError
+from synet.run import SETTINGS
 
 EXPLAINED = {"swap": "class", "rebase": "base class", "wrap": "wrapped by"}
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -33,7 +35,7 @@ class Commands(click.Group):
             ctx.exit(130)
 
 
-repo_option = click.option("--repo", metavar="DIR", help="Folder of the YOLOv5 fork to use.")
+repo_option = click.option("--repo", metavar="DIR", help="Folder of the fork to use.")
 shape_option = click.option(
     "--image-shape",
     nargs=2,
@@ -61,6 +63,7 @@ def main() -> None:
     Completion of commands and options in bash (zsh and fish alike):
       eval "$(_SYNET_COMPLETE=bash_source synet)"
     """
+    os.environ.pop(SETTINGS, None)  # a command chooses its chip itself, whatever started it
 
 
 @main.command(context_settings=PASS_ON)
@@ -84,13 +87,35 @@ def yolov5(repo: str | None, chip: str, module: str, arguments: tuple[str, ...])
     run(module, list(arguments), repo, chip)
 
 
+@main.command(context_settings={"allow_interspersed_args": False})
+@click.option("--chip", metavar="NAME", help="Default: the one that COMMAND's --cfg names.")
+@click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
+    """Run COMMAND with every Python process that it starts patched, workers and ranks included.
+
+    Nothing of the fork is changed. Streams, signals and exit status are COMMAND's own.
+    A container, sudo and python -I hide the patch: there, run synet inside.
+
+    \b
+    Example:
+      synet run --chip katana -- python train.py --cfg katana-kvga.yaml --data my.yaml
+      synet run --chip katana -- torchrun --nproc_per_node 2 train.py --cfg katana-kvga.yaml
+      synet run --repairs-only -- python train.py --cfg yolov5s.yaml --data my.yaml
+    """
+    from synet.patches.arguments import chip_of
+    from synet.run import run as become
+
+    if chip and repairs_only:
+        raise SynetError("give one of --chip NAME and --repairs-only")
+    become(command, None if repairs_only else chip or chip_of(command))
+
+
 @main.command()
 @click.option(
     "--backend",
-    type=click.Choice(["yolov5"]),
-    default="yolov5",
-    show_default=True,
-    help="The YOLO.",
+    type=click.Choice(["yolov5", "ultralytics"]),
+    help="The installed YOLO, where no --repo is given. Default: the one that the weights name.",
 )
 @click.option("--weights", metavar="PT", help="A trained checkpoint.")
 @click.option("--cfg", metavar="YAML", help="Instead of --weights: an untrained model of the zoo.")
@@ -103,7 +128,12 @@ def yolov5(repo: str | None, chip: str, module: str, arguments: tuple[str, ...])
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
 @repo_option
 def quantize(
-    backend: str, weights: str | None, cfg: str | None, out: str | None, force: bool, **options: Any
+    backend: str | None,
+    weights: str | None,
+    cfg: str | None,
+    out: str | None,
+    force: bool,
+    **options: Any,
 ) -> None:
     """Export a model to an int8 TFLite file, and prove that it does what the float model did.
 
@@ -114,8 +144,11 @@ def quantize(
     """
     if (weights is None) == (cfg is None):
         raise SynetError("give one of --weights PT and --cfg YAML")
+    from synet.backends.forks import installed
     from synet.quantize import quantize_model
 
+    if backend and not options["repo"]:
+        options["repo"] = installed(backend)
     result = quantize_model(weights or cfg, out_path=out, force=force, **options)
     click.echo(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
     click.echo(
@@ -130,7 +163,7 @@ def quantize(
     else:
         click.echo("int8 against float: nothing found in the images to compare")
     for problem in result.problems:
-        click.echo(f"problem, kept by --force: {problem}", err=True)
+        click.echo(f"problem: {problem}", err=True)
     click.echo(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")
 
 
@@ -258,30 +291,95 @@ def zoo_show(name: str) -> None:
     click.echo(models.model_path(name).read_text(encoding="utf-8"), nl=False)
 
 
-@main.command()
-@click.argument("fork", required=False)
-@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
-def patches(fork: str | None, chip: str) -> None:
-    """What would be swapped for what in FORK, a folder (default: the installed yolov5 package).
+class Patches(click.Group):
+    """A group whose `show` is meant where its first argument is none of its own words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: D102
+        own = {*self.commands, *(option for p in self.get_params(ctx) for option in p.opts)}
+        return super().parse_args(ctx, args if not args or args[0] in own else ["show", *args])
+
+
+@main.group(cls=Patches, invoke_without_command=True)
+@click.option("--repairs", is_flag=True, help="List what is put right for code of other years.")
+@click.pass_context
+def patches(ctx: click.Context, repairs: bool) -> None:
+    """What would be swapped for what in a fork: synet patches [FORK].
 
     \b
     Example:
       synet patches ../our-yolov5
+      synet patches --repairs
+      synet patches new ../our-odd-yolo
+    """
+    if repairs:
+        _print_repairs()
+    elif ctx.invoked_subcommand is None:
+        ctx.invoke(patches_show)
+
+
+@patches.command("show")
+@click.argument("fork", required=False)
+@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
+def patches_show(fork: str | None, chip: str) -> None:
+    """Names that are swapped in FORK, a folder (default: the installed yolov5 package).
+
+    \b
+    Example:
+      synet patches show ../our-yolov5
     """
     from rich.console import Console
     from rich.table import Table
 
-    from synet.backends.yolov5 import find_fork
+    from synet.backends.forks import find_fork
     from synet.custom_patches import patch_custom, unpatch
 
     found = find_fork(fork, chip)
-    changes = [c for c in patch_custom(chip).applied.changes if c.kind in EXPLAINED]
+    patching = patch_custom(chip)
+    changes = [c for c in patching.applied.changes if c.kind in EXPLAINED]
+    unreached = list(patching.unreached)
     unpatch()
     table = Table("name in the fork", "", "was", "is now")
     for change in sorted(changes, key=lambda c: (c.kind, c.where)):
         table.add_row(change.where, EXPLAINED[change.kind], change.old, change.new)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+    for place in unreached:
+        click.echo(f"not reached: {place} holds a class itself, not by its name")
     click.echo(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
+
+
+@patches.command("new")
+@click.argument("fork")
+def patches_new(fork: str) -> None:
+    """Write a patch for FORK, a folder in which SyNet finds nothing to swap by itself.
+
+    \b
+    Example:
+      synet patches new ../our-odd-yolo
+    """
+    from synet.patches.new import write_patch
+
+    draft = write_patch(fork)
+    for gap in draft.gaps:
+        click.echo(f"gap: {gap}")
+    script = draft.script or "the training script"
+    click.echo(f"at the top of {script}: import synet_patch; synet_patch.patch('katana')")
+    click.echo(f"wrote {draft.path}, {len(draft.gaps)} gaps to fill in")
+
+
+def _print_repairs() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from synet.patches.compat import LIBRARY_REPAIRS, OTHER_REPAIRS
+    from synet.patches.fork_repairs import FORK_REPAIRS
+
+    table = Table("repair", "error that it answers", "since", "here")
+    for repair in LIBRARY_REPAIRS:
+        here = "needed" if repair.needed() else "not needed"
+        table.add_row(repair.name, repair.error, repair.since, here)
+    for repair in (*FORK_REPAIRS, *OTHER_REPAIRS):
+        table.add_row(repair.name, repair.error, repair.since, "in a fork")
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @main.command()

@@ -9,36 +9,50 @@ They may stand before or after the fork's own imports.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import wrapt
 
 from synet.errors import PatchError, SynetError
-from synet.patches.engine import Patching, Wrap, script_root
+from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root
+from synet.run import patching_variables
 
 _lock = threading.RLock()
 _active: Patching | None = None
 
 
-def patch_custom(chip: str, *, roots: Iterable[str | Path] = (), repairs: bool = True) -> Patching:
+def patch_custom(
+    chip: str | None,
+    *,
+    roots: Iterable[str | Path] = (),
+    repairs: bool = True,
+    families: Iterable[Family] = (),
+) -> Patching:
     """Make every YOLO of this process build layers that `chip` runs, now and when imported later.
 
     Forks are found by what their modules define. Their ``Conv`` and ``Detect`` are swapped,
     ``--cfg`` learns the names of the zoo, checkpoints are loaded without running code from
-    them, and what today's libraries broke in old code is repaired. Twice is harmless.
+    them, and what today's libraries broke in old code is repaired. Python processes that are
+    started from now on patch themselves alike. Twice is harmless.
 
     Parameters
     ----------
     chip
-        Name of a chip, e.g. ``"katana"``.
+        Name of a chip, e.g. ``"katana"``. None repairs, and leaves the layers as they are.
     roots
         Folders of forks, beside that of the script which is running.
     repairs
         False leaves old code as it is.
+    families
+        How forks are patched that SyNet does not recognise by itself, before those that it
+        does; see `synet.patches.custom_template`.
 
     Raises
     ------
@@ -50,14 +64,19 @@ def patch_custom(chip: str, *, roots: Iterable[str | Path] = (), repairs: bool =
     from synet.chips import get_chip
 
     global _active
-    name = get_chip(chip).name
+    name = get_chip(chip).name if chip else None
+    import torch  # noqa: F401 - a process that was told to patch itself does so now, if not before
+
     with _lock:
         if _active is not None and _active.chip != name:
             raise PatchError(
-                f"already patched for {_active.chip}; call unpatch() before patching for {name}"
+                f"already patched for {_active.chip or 'repairs alone'}; call unpatch() before "
+                f"patching for {name or 'repairs alone'}"
             )
+        roots = tuple(Path(root).resolve() for root in roots)
         if _active is None:
-            _active = _start(name, tuple(Path(root).resolve() for root in roots), repairs)
+            _active = _start(name, roots, repairs)
+        _active.learn(families, roots)
         return _active
 
 
@@ -70,28 +89,45 @@ def unpatch() -> None:
             _active = None
 
 
-def _start(chip: str, roots: tuple[Path, ...], repairs: bool) -> Patching:
-    import torch
+def executed(module: ModuleType) -> None:
+    """Look at a module of which a part had run when the patch came. For `synet.startup`."""
+    if _active is not None:
+        _active.executed(module)
 
+
+def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching:
+
+    from synet import ranks
     from synet.checkpoint import safe_load
-    from synet.patches import compat, yolov5
+    from synet.patches import compat, fork_repairs, ultralytics, yolov5
+    from synet.patches.absent import tolerate_absent_packages
     from synet.patches.arguments import completed
 
     script = script_root()
     roots = (*roots, *([script] if script else []))
     functions = tuple(
-        Wrap(repair.function, lambda _, wrapper=repair.wrapper: wrapper)
-        for repair in (compat.FORK_REPAIRS if repairs else ())
+        Wrap(function, lambda _, wrapper=repair.wrapper: wrapper)
+        for repair in (fork_repairs.FORK_REPAIRS if repairs else ())
+        for function in repair.functions
     )
-    patching = Patching(chip, (yolov5.FAMILY,), roots, functions)
+    families = (ultralytics.FAMILY, yolov5.FAMILY)
+    if not chip:
+        stock = {"swaps": (), "additions": {}, "parse_model": _as_it_is, "model_init": _as_it_is}
+        families = tuple(replace(family, **stock) for family in families)
+    patching = Patching(chip, families, roots, functions)
     applied = patching.applied
+    root = roots[0] if roots and repairs else None
     try:
         if repairs:
             compat.apply_library_repairs(applied)
-        load = wrapt.FunctionWrapper(torch.load, safe_load(patching.roots_of_forks))
-        applied.bind(torch, "load", load, "wrap")
+            tolerate_absent_packages(applied, patching.roots_of_forks)
+        _wrap_torch_load(applied, safe_load(patching.roots_of_forks))
         applied.bind(sys, "excepthook", _one_line(sys.excepthook))
-        applied.bind(sys, "argv", [*sys.argv[:1], *completed(sys.argv[1:])])
+        applied.bind(sys, "argv", [*sys.argv[:1], *completed(sys.argv[1:], root)])
+        for name, value in patching_variables(chip, roots, repairs).items():
+            applied.bind_item(os.environ, name, value)
+        if chip:
+            ranks.watch_ranks(applied, chip)
         patching.start()
     except BaseException:
         patching.stop()
@@ -99,12 +135,35 @@ def _start(chip: str, roots: tuple[Path, ...], repairs: bool) -> Patching:
     return patching
 
 
+def _wrap_torch_load(applied: Applied, wrapper: Callable) -> None:
+    """Wrap ``torch.load``, also under the names by which modules that are here keep torch's own.
+
+    Some forks put a function of theirs in its place, which calls what they kept.
+    """
+    import torch
+
+    kept = torch.serialization.load
+    if torch.load is not kept:
+        applied.bind(torch, "load", wrapt.FunctionWrapper(torch.load, wrapper), "wrap")
+    wrapped = wrapt.FunctionWrapper(kept, wrapper)
+    for module in [m for m in list(sys.modules.values()) if isinstance(m, ModuleType)]:
+        names = object.__getattribute__(module, "__dict__")  # a lazy module must not be asked
+        for name in [name for name, value in list(names.items()) if value is kept]:
+            if names.get("__name__") != "synet.checkpoint":
+                applied.bind(module, name, wrapped, "wrap")
+
+
+def _as_it_is(fork: Fork) -> Callable:
+    return lambda wrapped, _, args, kwargs: wrapped(*args, **kwargs)
+
+
 def _one_line(excepthook: Any) -> Any:
     """An excepthook that tells the user of a fork about mistakes as the command line does."""
 
     def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
         if isinstance(error, SynetError):
-            print(f"synet: {error}", file=sys.stderr)
+            # the stream itself: a rank's hook of torch collects sys.stderr, and drops it on exit
+            sys.__stderr__.write(f"synet: {error}\n")
             raise SystemExit(error.exit_status)
         else:
             excepthook(kind, error, traceback)

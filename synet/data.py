@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,19 +80,28 @@ class Dataset:
             raise DataError(f"{self.yaml}: {split}: no images in {places}")
         return tuple(sorted(files))
 
-    def require_labels(self, split: str) -> None:
+    def require_labels(
+        self, split: str, label_path_of: Callable[[Path], Path] | None = None
+    ) -> None:
         """See that some image of a split is labelled.
+
+        Parameters
+        ----------
+        split
+            ``train``, ``val`` or ``test``.
+        label_path_of
+            Where the labels of an image lie. Default: `label_path`.
 
         Raises
         ------
         DataError
             None is, or the split has no images.
         """
-        images = self.images(split)
-        if not any(label_path(image).is_file() for image in images):
+        images, place = self.images(split), label_path_of or label_path
+        if not any(place(image).is_file() for image in images):
             raise DataError(
                 f"{self.yaml}: {split}: none of the {len(images)} images has labels; "
-                f"looked for {label_path(images[0])} and the like"
+                f"looked for {place(images[0])} and the like"
             )
 
     def calibration_split(self) -> str:

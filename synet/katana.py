@@ -1,6 +1,7 @@
 """The layers that Katana runs (`chips/katana.yaml` says why)."""
 
 from synet.layers import (
+    SPPF,
     Add,
     BatchNorm,
     Cat,
@@ -8,9 +9,11 @@ from synet.layers import (
     Conv2d,
     DepthwiseConv2d,
     Detect,
+    GlobalAvgPool,
     Grayscale,
     Head,
     InvertedResidual,
+    Linear,
     MaxPool2d,
     ReLU,
     Stem,
@@ -25,11 +28,14 @@ __all__ = [
     "Conv2d",
     "DepthwiseConv2d",
     "Detect",
+    "GlobalAvgPool",
     "Grayscale",
     "Head",
     "InvertedResidual",
+    "Linear",
     "MaxPool2d",
     "ReLU",
+    "SPPF",
     "Stem",
     "Upsample",
 ]

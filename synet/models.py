@@ -19,7 +19,8 @@ def get_model(
     model
         ``best.pt``, ``katana-kqvga.yaml``, ``katana-kqvga``.
     repo
-        Folder of the fork that trained, or shall build, it. Default: the installed yolov5.
+        Folder of the fork that trained, or shall build, it. Default: for a checkpoint the installed
+        YOLO that it names, if any; for a yaml the installed yolov5.
     nc
         Number of classes, for a yaml. Default: the yaml's own.
 
@@ -33,8 +34,8 @@ def get_model(
     SynetError
         There is no such model, or it cannot be made safe for its chip.
     """
-    from synet.backends import yolov5
+    from synet.backends import forks
 
     if Path(model).suffix == ".pt":
-        return yolov5.load_model(model, repo)
-    return yolov5.build_model(model, repo, nc)
+        return forks.load_model(model, repo)
+    return forks.build_model(model, repo, nc)

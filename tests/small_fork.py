@@ -46,14 +46,14 @@ class Segment(Detect):
 
 class Model:
     def __init__(self, rows):
-        self.model = parse_model(rows, [3])
+        self.model = build_rows(rows, [3])
 
-def parse_model(rows, channels):
+def build_rows(rows, channels):
     return [eval(name)() for name in rows]
 """,
     "late.py": """
 from PACKAGE.common import Conv
-from PACKAGE.yolo import parse_model
+from PACKAGE.yolo import build_rows
 from PACKAGE.files import check_file
 
 class Later(Conv):
@@ -91,7 +91,7 @@ def _found(fork: Fork | None) -> Callable:
 
 FAMILY = Family(
     name="small",
-    signature=("rows", "channels"),  # no real YOLO, which the process may hold too, has these
+    builder="build_rows",  # no real YOLO, which the process may hold too, has such a function
     swaps=(Swap("Conv", "small_fork:SafeConv"), Swap("Detect", "small_fork:SafeDetect")),
     parse_model=_first_of,
     model_init=_model_init,

@@ -58,10 +58,10 @@ def test_options_exist(line):
     """Parsed by the command itself, and not run."""
     _, *arguments = shlex.split(line)
     command = main
-    while arguments and hasattr(command, "commands"):
+    while arguments and hasattr(command, "commands") and arguments[0] in command.commands:
         name = arguments.pop(0)
-        assert name in command.commands, f"no such command: {line}"
         command = command.commands[name]
+    assert command is not main, f"no such command: {line}"
     command.make_context(name, arguments)
 
 
@@ -85,6 +85,7 @@ def workplace(tmp_path_factory) -> Path:
         module.write_text(source, encoding="utf-8")
     (fork / "__init__.py").unlink()
 
+    shutil.copytree(ROOT / "examples" / "odd-yolo", fork.parent / "odd-yolo")
     folder = fork.parent / "work"
     draw_dataset(folder, train=8, val=4, test=4).rename(folder / "my.yaml")
     return folder
@@ -93,14 +94,14 @@ def workplace(tmp_path_factory) -> Path:
 def typed(line: str, folder: Path) -> None:
     """Run a line as typed in `folder`, but train for a moment only, and without a network."""
     command, *arguments = shlex.split(line)
-    if "train" in arguments or "train.py" in arguments:
+    if any(argument == "train" or argument.endswith("train.py") for argument in arguments):
         arguments += SHORTER
     program = {"synet": [sys.executable, "-m", "synet"], "python": [sys.executable]}[command]
     nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
     done = subprocess.run(
         [*program, *arguments],
         cwd=folder,
-        env=os.environ | nowhere | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | nowhere | {"PYTHONPATH": str(ROOT), "SYNET_RUN": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,31 +1,50 @@
 """A fork's command line, completed before the fork parses it.
 
-Forks look for ``--cfg`` in their own folders before any function that could be wrapped
-runs, and fetch pretrained weights from the network unless told otherwise.
+Forks look for a model yaml in their own folders before any function that could be wrapped
+runs, fetch pretrained weights from the network unless told otherwise, and, the older ones,
+read a data yaml in a form of years ago.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+from pathlib import Path
+
 from synet import zoo
 
+DEFAULT_CHIP = "katana"
 IMAGE_SIZE = ("--img", "--imgsz", "--img-size")
+MODEL = ("--cfg", "--conf", "--config", "--model")
+_CHECK_DATASET = re.compile(r"^def check_(det_)?dataset\(.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def completed(arguments: list[str]) -> list[str]:
-    """Arguments of a training script with ``--cfg NAME`` made into a file from the zoo.
+def completed(arguments: list[str], root: Path | None = None) -> list[str]:
+    """Arguments of a training script with the names of zoo models made into files.
 
     Where the model yaml states its image shape, an image size that was not given is
     its longer side; where ``--weights`` was not given, training starts from scratch, as no
-    published weights fit a zoo model. Anything else stays as it was typed.
+    published weights fit a zoo model. A data yaml that the fork cannot read as it is
+    becomes a resolved copy of it. Anything else stays as it was typed.
+
+    Parameters
+    ----------
+    arguments
+        ``sys.argv[1:]``.
+    root
+        Folder of the fork, to see what its reading of data yamls knows.
     """
     arguments = list(arguments)
+    for at, argument in enumerate(arguments):
+        option, equals, name = argument.rpartition("=")
+        if name.endswith(".yaml") or (at and arguments[at - 1] in MODEL) or option in MODEL:
+            arguments[at] = f"{option}{equals}{zoo.find_model_path(name)}"
+    if root is not None:
+        _resolve_data(arguments, root)
     at = value_at(arguments, "--cfg")
-    if at is None:
-        return arguments
-    option, equals, name = arguments[at].rpartition("=")
-    path = zoo.find_model_path(name)
-    arguments[at] = f"{option}{equals}{path}"
-    shape = zoo.claims(zoo.read_definition(path), path).image_shape if _is_model(path) else None
+    path = arguments[at].removeprefix("--cfg=") if at is not None else ""
+    shape = zoo.claims(zoo.read_definition(path), path).image_shape if _is_yaml(path) else None
     if shape is None:
         return arguments
     if not any(_given(arguments, option) for option in IMAGE_SIZE):
@@ -35,9 +54,56 @@ def completed(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _is_model(path: str) -> bool:
-    from pathlib import Path
+def chip_of(arguments: list[str]) -> str:
+    """The chip that the model yaml behind ``--cfg`` is made for, else Katana."""
+    at = value_at(arguments, "--cfg")
+    path = None if at is None else zoo.find_model_path(arguments[at].removeprefix("--cfg="))
+    if not path or not Path(path).is_file():
+        return DEFAULT_CHIP
+    return zoo.claims(zoo.read_definition(path), path).chip or DEFAULT_CHIP
 
+
+def _resolve_data(arguments: list[str], root: Path) -> None:
+    """Put a copy that every fork can read in place of a data yaml that this one cannot."""
+    at = value_at(arguments, "--data")
+    path = arguments[at].removeprefix("--data=") if at is not None else ""
+    if not _is_yaml(path) or knows_path(root):
+        return
+    from synet.data import load_dataset, resolved_yaml
+    from synet.errors import SynetError
+
+    try:
+        dataset = load_dataset(path)
+    except SynetError:
+        return  # a form of the fork's own
+    sources = [place for split in dataset.sources.values() for place in split]
+    if not all(place.exists() for place in sources):
+        return  # written for the folder that the fork is started in
+    whole = Path(path).resolve()
+    name = hashlib.sha256(bytes(whole) + whole.read_bytes()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    # Kept: a run that is resumed reads it again.
+    copy = cache / "synet" / "data" / f"{Path(path).stem}-{name}.yaml"
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    resolved_yaml(path, copy)
+    arguments[at] = arguments[at].removesuffix(path) + str(copy)
+
+
+def knows_path(root: Path) -> bool:
+    """Does a fork know the key ``path`` of a data yaml, which YOLOv5 has had since v6.0?
+
+    Told by its source, as the fork has not been imported when its arguments are needed.
+    """
+    folders = (root, root / "utils", *root.glob("*/utils"), *root.glob("*/data"))
+    files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    for file in (*files, *root.glob("*/*/utils.py")):
+        found = _CHECK_DATASET.search(file.read_text(encoding="utf-8", errors="replace"))
+        if found and re.search(r"""['"]path['"]""", found[0]):
+            return True
+    return False
+
+
+def _is_yaml(path: str) -> bool:
     return Path(path).suffix in (".yaml", ".yml") and Path(path).is_file()
 
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import inspect
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from synet.patches.pkg_resources import flat, pkg_resources, requirement_lines
+from synet.patches.stubs import is_provided, provide
 
 if TYPE_CHECKING:
     from synet.patches.engine import Applied
@@ -54,17 +52,6 @@ class Repair:
     since: str
     needed: Callable[[], bool]
     apply: Callable[[Applied], None]
-
-
-@dataclass(frozen=True)
-class ForkRepair:
-    """A function of forks, by name, and the wrapt wrapper that mends it."""
-
-    name: str
-    function: str
-    error: str
-    since: str
-    wrapper: Callable[[Callable, Any, tuple, dict], Any]
 
 
 def apply_library_repairs(applied: Applied) -> list[Repair]:
@@ -123,6 +110,33 @@ def _name_trapz(applied: Applied) -> None:
     applied.bind(np, "trapz", np.trapezoid)
 
 
+def _numbers_and_text_do_not_mix() -> bool:
+    import numpy as np
+
+    try:
+        np.concatenate((0, ["a"]), axis=None)
+    except TypeError:
+        return True
+    return False
+
+
+def _join_as_text(applied: Applied) -> None:
+    import numpy as np
+
+    join = np.concatenate
+
+    def concatenate(arrays: Any, *args: Any, **kwargs: Any) -> np.ndarray:
+        try:
+            return join(arrays, *args, **kwargs)
+        except np.exceptions.DTypePromotionError:
+            arrays = [np.asarray(array) for array in arrays]
+            if not any(array.dtype.kind == "U" for array in arrays):
+                raise
+            return join([array.astype(str) for array in arrays], *args, **kwargs)
+
+    applied.bind(np, "concatenate", concatenate)
+
+
 # ------------------------------------------------------------------------------------ Pillow
 
 
@@ -157,17 +171,11 @@ def _add_getsize(applied: Applied) -> None:
         applied.bind(font, "getsize", _getsize)
 
 
-# -------------------------------------------------------------------------------- setuptools
+# ------------------------------------------------------------------------------------ modules
 
 
-def _pkg_resources_missing() -> bool:
-    if "pkg_resources" in sys.modules:
-        return False
-    return importlib.util.find_spec("pkg_resources") is None
-
-
-def _provide_pkg_resources(applied: Applied) -> None:
-    applied.bind_item(sys.modules, "pkg_resources", pkg_resources())
+def _missing(module: str) -> bool:
+    return module not in sys.modules and importlib.util.find_spec(module) is None
 
 
 def _installing_is_on() -> bool:
@@ -181,23 +189,6 @@ def _stop_installing(applied: Applied) -> None:
         module = sys.modules.get(name)
         if hasattr(module, "AUTOINSTALL"):  # it has read the variable already
             applied.bind(module, "AUTOINSTALL", False)
-
-
-# ----------------------------------------------------------------------------------- IPython
-
-
-def _ipython_missing() -> bool:
-    return "IPython" not in sys.modules and importlib.util.find_spec("IPython") is None
-
-
-def _provide_ipython(applied: Applied) -> None:
-    package, display = ModuleType("IPython"), ModuleType("IPython.display")
-    display.display = lambda *objects, **options: print(*objects)
-    display.clear_output = lambda wait=False: None
-    package.display, package.get_ipython = display, lambda: None  # None: not in a notebook
-    package.__path__, package.__version__, package.version_info = [], "0", (0, 0, 0)
-    applied.bind_item(sys.modules, "IPython", package)
-    applied.bind_item(sys.modules, "IPython.display", display)
 
 
 # -------------------------------------------------------------------------------- matplotlib
@@ -274,80 +265,38 @@ def font_file() -> Path:
     return Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
-# ------------------------------------------------------------------------- functions of forks
+@dataclass(frozen=True)
+class Remedy:
+    """A repair that is made elsewhere, for the list."""
+
+    name: str
+    error: str
+    since: str
 
 
-def _check_requirements(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> bool:
-    """Say what is missing; never install, and never stop what may well run without it."""
-    bound = inspect.signature(wrapped).bind(*args, **kwargs)
-    bound.apply_defaults()
-    wanted = bound.arguments.get("requirements", ())
-    excluded = set(bound.arguments.get("exclude", ()))
-    unmet = list(unmet_requirements(wanted, excluded))
-    if unmet:
-        LOGGER.warning(
-            "requirements not met: %s. SyNet installs nothing while a fork runs; where something "
-            "fails for want of it, stop and run: pip install %s",
-            "; ".join(unmet),
-            " ".join(f'"{line.partition(" (")[0]}"' for line in unmet),
-        )
-    return not unmet
-
-
-def unmet_requirements(wanted: Any, excluded: Iterable[str] = ()) -> Iterator[str]:
-    """Which of `wanted` this environment does not meet, each with the reason.
-
-    Parameters
-    ----------
-    wanted
-        A requirements.txt, a requirement or a list of them; a tuple inside a list
-        holds alternatives, of which one is enough.
-    excluded
-        Project names to leave out.
-    """
-    if isinstance(wanted, Path) or str(wanted).endswith(".txt"):
-        wanted = Path(wanted).read_text().splitlines() if Path(wanted).is_file() else []
-    elif isinstance(wanted, str):
-        wanted = [wanted]
-    package = pkg_resources()
-    for item in wanted:
-        alternatives = list(requirement_lines(flat(item)))
-        problems = []
-        for line in alternatives:
-            try:
-                name = package.Requirement(line).name
-                if name not in excluded:
-                    package.require(line)
-                problems = []
-                break
-            except package.ResolutionError as error:
-                problems.append(f"{line} ({str(error).rpartition(': ')[2]})")
-            except ValueError:  # a web address, or a spelling that only its author's pip reads
-                break
-        yield from problems[:1]
-
-
-def _check_git_status(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> None:
-    """Nothing: it asks the network, and one version adds a remote to the user's repository."""
-
-
-def _check_git_info(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
-    """What git says of the fork, or nothing: it is a note for the checkpoint."""
-    try:
-        return wrapped(*args, **kwargs)
-    except Exception:  # no GitPython, no git, no remote called origin, another user's folder
-        return {"remote": None, "branch": None, "commit": None}
-
-
-def _attempt_download_from_hub(
-    wrapped: Callable, instance: Any, args: tuple, kwargs: dict
-) -> str | None:
-    """Ask Hugging Face only for what is not a file here."""
-    repository = str(args[0] if args else kwargs.get("repo_id", ""))
-    if not repository or os.path.exists(repository):
-        return None
-    return wrapped(*args, **kwargs)
-
+# What is put right by other modules, whose first purpose it is.
+OTHER_REPAIRS = (
+    Remedy(
+        name="torch_load",  # synet.checkpoint
+        error="UnpicklingError: Weights only load failed, after the last epoch",
+        since="torch 2.6",
+    ),
+    Remedy(
+        name="triton_first",  # synet.order
+        error="LLVM ERROR: inconsistency in registered CommandLine options, exit status 134",
+        since="tensorflow or tensorboard imported before triton",
+    ),
+    Remedy(
+        name="data_path",  # synet.patches.arguments, synet.patches.yolov5
+        error="Dataset not found: the fork does not know the key path of a data yaml",
+        since="forks of YOLOv5 before v6.0",
+    ),
+    Remedy(
+        name="absent_packages",  # synet.patches.absent
+        error="ModuleNotFoundError for a package that only other models of the fork need",
+        since="whatever the fork imports",
+    ),
+)
 
 LIBRARY_REPAIRS = (
     Repair(
@@ -365,6 +314,13 @@ LIBRARY_REPAIRS = (
         apply=_alias_numpy,
     ),
     Repair(
+        name="np_concat_str",
+        error="DTypePromotionError, joining class numbers and label text",
+        since="numpy 2.0",
+        needed=_numbers_and_text_do_not_mix,
+        apply=_join_as_text,
+    ),
+    Repair(
         name="pillow_getsize",
         error="AttributeError: 'FreeTypeFont' object has no attribute 'getsize'",
         since="Pillow 10",
@@ -375,8 +331,8 @@ LIBRARY_REPAIRS = (
         name="pkg_resources",
         error="ModuleNotFoundError: No module named 'pkg_resources'",
         since="setuptools 81",
-        needed=_pkg_resources_missing,
-        apply=_provide_pkg_resources,
+        needed=lambda: _missing("pkg_resources"),
+        apply=lambda applied: provide(applied, "pkg_resources"),
     ),
     Repair(
         name="autoinstall",
@@ -389,8 +345,30 @@ LIBRARY_REPAIRS = (
         name="ipython",
         error="ModuleNotFoundError: No module named 'IPython', when models/common.py is imported",
         since="YOLOv5 v7.0",
-        needed=_ipython_missing,
-        apply=_provide_ipython,
+        needed=lambda: _missing("IPython"),
+        apply=lambda applied: provide(applied, "IPython"),
+    ),
+    Repair(
+        name="stub_cpuinfo",
+        error="ModuleNotFoundError: No module named 'cpuinfo', when the processor is named",
+        since="ultralytics 8.0 to 8.3; later ones do without",
+        needed=lambda: _missing("cpuinfo"),
+        apply=lambda applied: provide(applied, "cpuinfo"),
+    ),
+    Repair(
+        name="stub_mish_cuda",
+        error="ModuleNotFoundError: No module named 'mish_cuda', a CUDA extension",
+        since="ScaledYOLOv4; torch has had Mish since 1.9",
+        needed=lambda: _missing("mish_cuda"),
+        apply=lambda applied: provide(applied, "mish_cuda"),
+    ),
+    Repair(
+        name="stub_nms_rotated",
+        error="ImportError: cannot import name 'nms_rotated_ext', a CUDA extension",
+        since="forks for rotated boxes",
+        # inside a fork: that it is missing is known when it is imported, and not before
+        needed=lambda: not is_provided("nms_rotated_ext"),
+        apply=lambda applied: provide(applied, "nms_rotated_ext"),
     ),
     Repair(
         name="mpl_cycle",
@@ -412,36 +390,5 @@ LIBRARY_REPAIRS = (
         since="YOLOv5 v6.0",
         needed=_fonts_come_from_the_network,
         apply=_take_font_from_matplotlib,
-    ),
-)
-
-FORK_REPAIRS = (
-    ForkRepair(
-        name="requirements",
-        function="check_requirements",
-        error="pip install in the middle of training, with whatever pip is first on PATH",
-        since="YOLOv5 v5.0",
-        wrapper=_check_requirements,
-    ),
-    ForkRepair(
-        name="git_status",
-        function="check_git_status",
-        error="a remote added to the user's repository; ten seconds lost without a network",
-        since="YOLOv5 v6.2",
-        wrapper=_check_git_status,
-    ),
-    ForkRepair(
-        name="git_info",
-        function="check_git_info",
-        error="AttributeError: No item found with id origin (or no GitPython), importing train.py",
-        since="YOLOv5 v7.0",
-        wrapper=_check_git_info,
-    ),
-    ForkRepair(
-        name="hub",
-        function="attempt_download_from_hub",
-        error="ConnectionError from huggingface_hub for weights that lie here",
-        since="yolov5 of PyPI (seen in 7.0.14)",
-        wrapper=_attempt_download_from_hub,
     ),
 )

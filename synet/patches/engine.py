@@ -17,10 +17,12 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
+import logging
+import os
 import site
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -33,6 +35,7 @@ from synet.errors import PatchError
 from synet.files import lies_within
 from synet.order import triton_before_tensorflow
 
+LOGGER = logging.getLogger("synet")
 ABSENT = object()
 
 
@@ -98,19 +101,38 @@ class Applied:
 class Swap:
     """A class of the builder's module that gives way to one of ours.
 
-    `new` is ``"module:Class"``: a string, so that a declaration can be read without
-    torch, and importable, because YOLO pickles whole models by class name.
+    Parameters
+    ----------
+    name
+        What YOLO calls the class.
+    new
+        ``"module:Class"``: a string, so that a declaration can be read without torch, and
+        importable, because YOLO pickles whole models by class name.
+    required
+        Is a fork without it none that can be patched?
+    like
+        ``"module:function"`` that knows such a class by what it does; asked where a fork
+        calls it something else.
+    when
+        ``"module:function"`` of the fork's class and ours: may the one give way to the other?
+    called
+        What this line calls the class, if something else.
     """
 
     name: str
     new: str
+    required: bool = True
+    like: str = ""
+    when: str = ""
+    called: str = ""
 
 
 @dataclass(frozen=True)
 class Wrap:
-    """A function of the fork, by name, and the wrapt wrapper it gets.
+    """A function, or method, of the fork, by name, and the wrapt wrapper it gets.
 
-    `factory` takes the `Fork` and returns ``wrapper(wrapped, instance, args, kwargs)``.
+    `factory` takes the `Fork`, or None where its builder is not known yet, and returns
+    ``wrapper(wrapped, instance, args, kwargs)``.
     """
 
     name: str
@@ -125,22 +147,69 @@ class Family:
     ----------
     name
         For messages: ``"yolov5"``.
-    signature
-        The first parameters of its ``parse_model``.
     swaps
-        Classes that the module of ``parse_model`` must have.
+        Classes that the builder's module has.
     parse_model, model_init
-        Wrappers for ``parse_model`` and for the constructor of each class that calls it.
+        Wrappers for the builder and for the constructor of each class that calls it.
+    builder
+        Name of the function that makes layers of rows, of a model definition and a number (or
+        list) of channels.
+    parameters
+        What it calls those two. Default: they are its only parameters without a default.
+    head
+        The detection head that models of the zoo end in.
+    options
+        Further parameters that it has in this line of YOLOs, with defaults.
+    additions
+        Names that the builder's module gets, with what they stand for (``"module:Class"``).
     functions
         Wrapped wherever in the fork a function of that name is defined; may be missing.
     """
 
     name: str
-    signature: tuple[str, ...]
     swaps: tuple[Swap, ...]
     parse_model: Callable[[Fork], Callable]
     model_init: Callable[[Fork], Callable]
+    builder: str = "parse_model"
+    parameters: tuple[str, str] | None = None
+    head: str = "Detect"
+    options: tuple[str, ...] = ()
+    additions: Mapping[str, str] = field(default_factory=dict)
     functions: tuple[Wrap, ...] = ()
+
+    def inputs_of(self, builder: Callable) -> tuple[str, str] | None:
+        """What a builder of this line calls the definition and the channels; else None."""
+        parameters = inspect.signature(builder).parameters
+        required = [
+            name
+            for name, p in parameters.items()
+            if p.default is p.empty and p.kind not in _VARIADIC
+        ]
+        pair = self.parameters or tuple(required)
+        fits = len(pair) == 2 and {*pair, *self.options} <= {*parameters}
+        return pair if fits else None
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+@dataclass(frozen=True)
+class Building:
+    """A model that is being built.
+
+    Parameters
+    ----------
+    path
+        Its yaml file; empty where it is from none.
+    model
+        Its class.
+    notes
+        What took the place of layers that the chip does not run, for people.
+    """
+
+    path: str
+    model: type
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -150,10 +219,10 @@ class Fork:
     builder: ModuleType
     root: Path
     family: Family
-    chip: str
-    cfg: list[str] = field(
-        default_factory=list
-    )  # the yaml files that are being built, innermost last
+    chip: str | None
+    # What this fork calls the classes that were swapped, by the name YOLO has for them.
+    called: dict[str, str] = field(default_factory=dict)
+    building: list[Building] = field(default_factory=list)  # innermost last
 
     @property
     def names(self) -> Mapping[str, Any]:
@@ -167,7 +236,7 @@ class Patching:
     Parameters
     ----------
     chip
-        Name of a chip file.
+        Name of a chip file; None repairs, and leaves the layers as they are.
     families
         Declarations, tried in order.
     roots
@@ -178,7 +247,7 @@ class Patching:
 
     def __init__(
         self,
-        chip: str,
+        chip: str | None,
         families: tuple[Family, ...],
         roots: tuple[Path, ...] = (),
         functions: tuple[Wrap, ...] = (),
@@ -189,19 +258,28 @@ class Patching:
         self.functions = functions
         self.forks: list[Fork] = []
         self.unrecognised: list[tuple[str, str]] = []
+        self.unreached: list[str] = []
         self.applied = Applied()
 
     def start(self) -> None:
         """Patch what is imported, and whatever will be. All of it, or, on an error, nothing."""
         try:
-            hook = _ImportHook(self._executed)
+            hook = _ImportHook(self.executed)
             sys.meta_path.insert(0, hook)
             self.applied.on_undo(lambda: sys.meta_path.remove(hook))
             for module in list(sys.modules.values()):
-                self._executed(module)
+                self.executed(module)
         except BaseException:
             self.stop()
             raise
+
+    def learn(self, families: Iterable[Family], roots: Iterable[Path] = ()) -> None:
+        """Patch forks of more families, too, and take more folders for forks."""
+        more = tuple(family for family in families if family not in self.families)
+        self.families = more + self.families  # the particular before the general
+        self.roots += [root for root in roots if root not in self.roots]
+        for module in list(sys.modules.values()) if more else ():
+            self.executed(module)
 
     def stop(self) -> None:
         """Put every displaced object back."""
@@ -212,7 +290,7 @@ class Patching:
         """Folders whose classes a checkpoint may name."""
         return tuple(dict.fromkeys([*self.roots, *(fork.root for fork in self.forks)]))
 
-    def _executed(self, module: ModuleType) -> None:
+    def executed(self, module: ModuleType) -> None:
         """Look at a module whose code has just run (or had run before the patch)."""
         file = _file(module)
         if file is None:
@@ -220,59 +298,89 @@ class Patching:
         if any(_within(file, root) for root in self.roots_of_forks()):
             fork = next((fork for fork in self.forks if _within(file, fork.root)), None)
             self._wrap_functions(module, fork)
-        parse_model = _defined(module, "parse_model")
-        if parse_model is not None:
-            self._found_builder(module, parse_model, file)
+        for builder in dict.fromkeys(family.builder for family in self.families):
+            function = _defined(module, builder)
+            if function is not None:
+                self._found_builder(module, function, file)
 
-    def _found_builder(self, module: ModuleType, parse_model: FunctionType, file: Path) -> None:
-        parameters = tuple(inspect.signature(parse_model).parameters)
-        for family in self.families:
-            if parameters == family.signature:
-                break
+    def _found_builder(self, module: ModuleType, function: FunctionType, file: Path) -> None:
+        named = [family for family in self.families if family.builder == function.__name__]
+        family = next((family for family in named if family.inputs_of(function)), None)
+        fork = family and Fork(module, fork_root(module.__name__, file), family, self.chip)
+        missing = _missing(fork) if fork else [f"{function.__name__} of a definition and channels"]
+        if fork and not missing:
+            self._patch(fork, function)
+        elif fork and self.chip and any(_within(file, root) for root in self.roots):
+            raise PatchError(
+                f"{file}: looks like {family.name} (it defines {function.__name__}) but lacks "
+                f"{', '.join(missing)}; SyNet cannot make its models safe for {self.chip}. "
+                f"Give the fork's own class that name, import it there, or write a patch of its "
+                f"own: synet patches new {fork.root}"
+            )
         else:
             # Recorded rather than raised: YOLOs import each other's packages for their helpers.
-            self.unrecognised.append((module.__name__, f"parse_model({', '.join(parameters)})"))
-            return
-        fork = Fork(module, fork_root(module.__name__, file), family, self.chip)
-        missing = [swap.name for swap in family.swaps if swap.name not in _names(module)]
-        models = [c for c in _classes(module) if _calls(c, "parse_model")]
-        if not models:
-            missing.append("a Model class that calls parse_model")
-        if missing:
-            raise PatchError(
-                f"{file}: looks like {family.name} (it defines parse_model) but lacks "
-                f"{', '.join(missing)}; SyNet cannot make its models safe for {self.chip}. "
-                f"Name the fork's own class so, or import it there under that name."
-            )
+            shown = ", ".join(inspect.signature(function).parameters)
+            self.unrecognised.append((module.__name__, f"{function.__name__}({shown})"))
+
+    def _patch(self, fork: Fork, function: FunctionType) -> None:
         self.forks.append(fork)
-        apply = self.applied
-        for swap in family.swaps:
-            old, new = _names(module)[swap.name], _resolve(swap.new)
+        apply, modules = self.applied, self._modules()
+        for swap in fork.family.swaps:
+            if swap.name not in fork.called:
+                continue
+            old, new = fork.names[fork.called[swap.name]], _resolve(swap.new)
             if old is new:  # imported from a module of the same fork that is swapped already
                 continue
-            self._rebind(old, new, "swap")
-            for cls in [cls for other in self._modules() for cls in _classes(other)]:
+            self._rebind(old, new, "swap", modules)
+            if hasattr(new, "adopt"):  # it is called as the old one was
+                apply.on_undo(new.adopt(old))
+            for cls in [cls for other in modules for cls in _classes(other)]:
                 if old in cls.__bases__:
                     apply.rebase(cls, old, new)
-        wrapper = wrapt.FunctionWrapper(parse_model, family.parse_model(fork))
-        self._rebind(parse_model, wrapper, "wrap")
-        for cls in models:
-            wrapper = wrapt.FunctionWrapper(vars(cls)["__init__"], family.model_init(fork))
+            self._note_unreached(old, modules)
+        for name, reference in fork.family.additions.items():
+            apply.bind(fork.builder, name, _resolve(reference), "add")
+        wrapper = wrapt.FunctionWrapper(function, fork.family.parse_model(fork))
+        self._rebind(function, wrapper, "wrap", modules)
+        for cls in models_of(fork):
+            wrapper = wrapt.FunctionWrapper(vars(cls)["__init__"], fork.family.model_init(fork))
             apply.bind(cls, "__init__", wrapper, "wrap")
-        for other in self._modules():
-            self._wrap_functions(other, fork)
+        for other in modules:
+            self._wrap_functions(other, fork, modules)
 
-    def _wrap_functions(self, module: ModuleType, fork: Fork | None) -> None:
+    def _note_unreached(self, old: type, modules: list[ModuleType]) -> None:
+        """Say where in a fork a swapped class is held by something else than a name."""
+        found: dict[int, str] = {}
+        for module in reversed(modules):  # what is imported stands behind who imports it
+            for place, holder in _holders(module, old):
+                found.setdefault(id(holder), f"{_title(module)}.{place}")
+        self.unreached += found.values()
+        for place in found.values():
+            LOGGER.warning(
+                "%s keeps the fork's own %s, which a swap of names cannot reach; what is built "
+                "with it is made safe layer by layer",
+                place,
+                old.__name__,
+            )
+
+    def _wrap_functions(
+        self, module: ModuleType, fork: Fork | None, modules: list[ModuleType] | None = None
+    ) -> None:
         """Wrap the named functions that `module` defines, wherever the fork has bound them."""
         for wrap in (*self.functions, *(fork.family.functions if fork else ())):
             function = _defined(module, wrap.name)
             if function is not None:
                 wrapper = wrapt.FunctionWrapper(function, wrap.factory(fork))
-                self._rebind(function, wrapper, "wrap")
+                self._rebind(function, wrapper, "wrap", modules or self._modules())
+            for cls in _classes(module):
+                method = vars(cls).get(wrap.name)
+                if type(method) is FunctionType:
+                    wrapper = wrapt.FunctionWrapper(method, wrap.factory(fork))
+                    self.applied.bind(cls, wrap.name, wrapper, "wrap")
 
-    def _rebind(self, old: Any, new: Any, kind: str) -> None:
+    def _rebind(self, old: Any, new: Any, kind: str, modules: list[ModuleType]) -> None:
         """Put `new` wherever a fork's module, or the user's script, has bound `old`."""
-        for module in self._modules():
+        for module in modules:
             for name in [n for n, value in _names(module).items() if value is old]:
                 self.applied.bind(module, name, new, kind)
 
@@ -294,7 +402,7 @@ class _ImportHook(importlib.abc.MetaPathFinder):
     """
 
     def __init__(self, executed: Callable[[ModuleType], None]) -> None:
-        self._executed = executed
+        self.executed = executed
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name == "tensorflow":
@@ -315,9 +423,65 @@ class _ImportHook(importlib.abc.MetaPathFinder):
             del loader.exec_module  # the module's __loader__ stays as Python made it
             execute(module)
             if self in sys.meta_path:  # found under the patch, executed after it was undone
-                self._executed(module)
+                self.executed(module)
 
         loader.exec_module = exec_module
+
+
+def _missing(fork: Fork) -> list[str]:
+    """What a builder's module lacks; what it has is noted in ``fork.called``."""
+    missing = []
+    for swap in fork.family.swaps:
+        name = _called(fork, swap)
+        if name is not None:
+            fork.called[swap.name] = name
+        elif swap.required:
+            missing.append(swap.called or swap.name)
+    if not models_of(fork):
+        missing.append(f"a Model class that calls {fork.family.builder}")
+    return missing
+
+
+def _called(fork: Fork, swap: Swap) -> str | None:
+    """What the fork calls the class that `swap` is about; None where it may not be swapped."""
+    name = swap.called or swap.name
+    if isinstance(fork.names.get(name), type):
+        fits = not swap.when or _resolve(swap.when)(fork.names[name], _resolve(swap.new))
+        return name if fits else None
+    like = _resolve(swap.like) if swap.like else lambda _: False
+    classes = {n: value for n, value in fork.names.items() if isinstance(value, type)}
+    return next((name for name, value in classes.items() if like(value)), None)
+
+
+def models_of(fork: Fork) -> list[type]:
+    """Classes of the builder's module that build their layers with it, maybe through a helper."""
+    functions = [v for v in fork.names.values() if type(v) is FunctionType]
+    builders = {fork.family.builder}
+    while (
+        more := {
+            f.__name__
+            for f in functions
+            if f.__module__ == fork.builder.__name__ and builders & {*f.__code__.co_names}
+        }
+        - builders
+    ):
+        builders |= more
+    return [cls for cls in _classes(fork.builder) if _calls(cls, builders)]
+
+
+def _holders(module: ModuleType, value: Any) -> Iterator[tuple[str, Any]]:
+    """Places other than names in which a module holds `value`: tables, defaults, attributes."""
+    for name, held in _names(module).items():
+        if name.startswith("__"):
+            continue
+        if isinstance(held, (list, tuple, set, frozenset)) and any(v is value for v in held):
+            yield name, held
+        elif isinstance(held, dict) and any(v is value for v in held.values()):
+            yield name, held
+        elif type(held) is FunctionType and any(v is value for v in held.__defaults__ or ()):
+            yield f"{name}(), a default", held
+        elif isinstance(held, type) and held.__module__ == module.__name__:
+            yield from ((f"{name}.{key}", held) for key, v in vars(held).items() if v is value)
 
 
 def fork_root(name: str, file: Path) -> Path:
@@ -365,6 +529,11 @@ def _names(module: ModuleType) -> dict[str, Any]:
 
 @cache
 def _resolved(name: str) -> Path:
+    return _resolved_folder(os.path.dirname(name)) / os.path.basename(name)
+
+
+@cache
+def _resolved_folder(name: str) -> Path:  # thousands of modules lie in some hundred folders
     return Path(name).resolve()
 
 
@@ -382,9 +551,9 @@ def _classes(module: ModuleType) -> Iterator[type]:
             yield value
 
 
-def _calls(cls: type, name: str) -> bool:
-    code = getattr(vars(cls).get("__init__"), "__code__", None)
-    return code is not None and name in code.co_names
+def _calls(cls: type, names: set[str]) -> bool:
+    methods = [value for value in vars(cls).values() if type(value) is FunctionType]
+    return "__init__" in vars(cls) and any(names & {*m.__code__.co_names} for m in methods)
 
 
 def _resolve(reference: str) -> Any:

@@ -18,7 +18,8 @@ from typing import Any
 from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Fork
 
-PARTS = ("backbone", "head")
+PARTS = ("backbone", "neck", "head")
+REQUIRED_PARTS = ("backbone", "head")
 # First parameters of a layer whose number of output channels the yaml gives.
 CHANNELS = (("c1", "c2"), ("in_channels", "out_channels"))
 
@@ -27,6 +28,11 @@ PLAIN_SYNTAX = (
     *(ast.Expression, ast.Name, ast.Attribute, ast.Constant, ast.List, ast.Tuple, ast.Load),
     *(ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Call, ast.keyword),
 )
+
+# How yaml rows spell Python's constants; not every fork evaluates them.
+CONSTANTS = {"None": None, "True": True, "False": False}
+# Layers of ours that no row can ride on Conv stand in the builder's globals under this prefix.
+OURS = "SyNet"
 
 TORCH_NAME = re.compile(r"torch\.nn|(torch\.)?nn\.[A-Z]\w*")
 
@@ -45,10 +51,13 @@ class _Row(list):
 
 def read_rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
     """All rows of a model definition, each of the form that a fork can read."""
-    for part in PARTS:
+    for part in REQUIRED_PARTS:
         if not isinstance(definition.get(part), list):
             raise SynetError(f"{_file_of(fork)}: no {part!r}, a list of layers")
-    rows = [row for part in PARTS for row in definition[part]]
+    for key in ("nc", "depth_multiple", "width_multiple"):
+        if not isinstance(definition.get(key, 1), (int, float)):
+            raise SynetError(f"{_file_of(fork)}: {key}: {definition[key]!r} is not a number")
+    rows = [row for part in PARTS for row in definition.get(part, ())]
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
             raise SynetError(
@@ -63,24 +72,30 @@ def rewritten(
 ) -> tuple[dict[str, Any], list[bool]]:
     """A copy of a model definition in the fork's own words, and which rows are ours."""
     from synet import layers
+    from synet.patches.heads import zoo_head
 
     definition = copy.deepcopy(dict(definition))
     # Every activation becomes the chip's, and the fork would run this text as code.
     definition.pop("activation", None)
     depth, ours_first, riders = definition.get("depth_multiple", 1), "synet" in definition, []
-    swapped = {fork.names[swap.name]: swap.name for swap in fork.family.swaps}
-    for part in PARTS:
+    own = {fork.names[called]: called for called in fork.called.values()}
+    for part in [part for part in PARTS if part in definition]:
         for at, (source, repeats, name, args) in enumerate(definition[part]):
             index = len(riders)
             _refuse_code(fork, [name, *args], index)
-            known = _in_fork(fork, name)
+            args = [CONSTANTS.get(arg, arg) if isinstance(arg, str) else arg for arg in args]
             layer = getattr(layers, name) if name in layers.__all__ else None
-            ours = layer is not None and layer not in swapped and (not known or ours_first)
-            if ours:
+            if layer is None and not _in_fork(fork, name):
+                name = fork.called.get(name, name)
+            known = _in_fork(fork, name) or layer in own
+            ours = layer is not None and layer not in own and (not known or ours_first)
+            if name == "Detect" and ours_first:
+                row, ours = zoo_head(fork, [source, repeats, name, args]), False
+            elif ours:
                 _check_arguments(fork, index, layer, args, channels)
-                row = _riding(layer, source, repeats, args, depth)
-            elif known or layer is not None:
-                row = [source, repeats, swapped.get(layer, name), args]
+                row = _riding(fork, name, source, repeats, args, depth)
+            elif known:
+                row = [source, repeats, own.get(layer, name), args]
             else:
                 raise PatchError(_unknown(fork, name, index))
             definition[part][at] = _Row(row, index, taken)
@@ -88,16 +103,20 @@ def rewritten(
     return definition, riders
 
 
-def _riding(layer: type, source: int | list, repeats: int, args: list, depth: float) -> list:
+def _riding(
+    fork: Fork, name: str, source: int | list, repeats: int, args: list, depth: float
+) -> list:
     """The fork's own kind of row that makes it build one of our layers."""
+    from synet import layers
     from synet.layers.conv import Spec
 
+    layer = getattr(layers, name)
     source = source[0] if isinstance(source, list) else source
     if tuple(inspect.signature(layer).parameters)[:2] not in CHANNELS:
         # as many channels out as in: the fork's case for layers that it does not know
-        return [source, repeats, layer, args]
+        return [source, repeats, OURS + name, args]
     repeats = max(round(repeats * depth), 1) if repeats > 1 else repeats
-    return [source, 1, "Conv", [args[0], Spec(layer, args[1:], repeats)]]
+    return [source, 1, fork.called["Conv"], [args[0], Spec(layer, args[1:], repeats)]]
 
 
 def _check_arguments(fork: Fork, index: int, layer: type, args: list, channels: int) -> None:
@@ -119,12 +138,12 @@ def _refuse_code(fork: Fork, texts: list, index: int) -> None:
 
     On resuming, the rows come out of a checkpoint, which may be anybody's.
     """
-    for text in texts:
+    for text in _texts(texts):
         try:
-            tree = ast.parse(text, mode="eval") if isinstance(text, str) else None
-        except SyntaxError:
+            tree = ast.parse(text.strip(), mode="eval")  # eval() passes over blanks; parse does not
+        except (SyntaxError, ValueError):
             continue  # nothing can run it
-        for node in ast.walk(tree) if tree else ():
+        for node in ast.walk(tree):
             dotted = node.func if isinstance(node, ast.Call) else node
             dotted = ast.unparse(dotted) if isinstance(node, (ast.Call, ast.Attribute)) else "nn.X"
             if not isinstance(node, PLAIN_SYNTAX) or not TORCH_NAME.fullmatch(dotted):
@@ -132,6 +151,15 @@ def _refuse_code(fork: Fork, texts: list, index: int) -> None:
                     f"{row_place(fork, index)}: {text!r} is code, which no model yaml may hold; "
                     f"use names and numbers"
                 )
+
+
+def _texts(values: Any) -> Iterator[str]:
+    """Every text in the nested lists and mappings of a row."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, (list, tuple, dict)):
+        for value in (*values.values(), *values) if isinstance(values, dict) else values:
+            yield from _texts(value)
 
 
 def _in_fork(fork: Fork, name: Any) -> bool:
@@ -165,12 +193,16 @@ def _unknown(fork: Fork, name: str, index: int) -> str:
 
 
 def _file_of(fork: Fork) -> str:
-    return fork.cfg[-1] if fork.cfg and fork.cfg[-1] else "model definition"
+    return _path(fork) or "model definition"
+
+
+def _path(fork: Fork) -> str:
+    return fork.building[-1].path if fork.building else ""
 
 
 def row_place(fork: Fork, index: int) -> str:
     """Where row `index` stands: file and line, or what is known of it."""
-    path = fork.cfg[-1] if fork.cfg else ""
+    path = _path(fork)
     if not path:
         return f"model definition, layer {index}"
     import yaml
@@ -178,7 +210,7 @@ def row_place(fork: Fork, index: int) -> str:
     try:
         root = yaml.compose(Path(path).read_text(encoding="utf-8", errors="replace"))
         parts = {key.value: value for key, value in root.value}
-        nodes = [node for part in PARTS for node in parts[part].value]
+        nodes = [node for part in PARTS if part in parts for node in parts[part].value]
     except (OSError, yaml.YAMLError, KeyError, AttributeError) as error:
         raise SynetError(f"{path}: changed while it was being read: {error}") from None
     return f"{path}:{nodes[index].start_mark.line + 1}"

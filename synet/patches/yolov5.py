@@ -1,8 +1,7 @@
-"""What SyNet swaps in the YOLOv5 line: a declaration, and the three wrappers it names.
+"""What SyNet patches in the YOLOv5 line: a declaration, and the functions only that line has.
 
-``parse_model`` looks its layers up in its module's globals when it is called. So
-swapping `Conv` and `Detect` there, and in every module of the fork, makes the fork's own
-blocks (C3, SPPF, ...) come out chip-safe, with the fork's own bookkeeping of channels.
+Anything that builds its layers with a ``parse_model`` of two parameters is of this line:
+YOLOv3 to YOLOv9, YOLOR's successors, and what teams have made of them.
 """
 
 from __future__ import annotations
@@ -13,63 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.errors import ChipError, DataError, SynetError
+from synet.errors import DataError, SynetError
 from synet.patches.engine import Family, Fork, Swap, Wrap
-from synet.patches.rows import read_rows, rewritten, row_place
-
-
-def wrap_parse_model(fork: Fork) -> Callable:
-    """Hand the fork rows that it can build, and check what it built against the chip."""
-
-    def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-        bound = inspect.signature(wrapped).bind(*args, **kwargs)
-        definition, channels = bound.arguments["d"], bound.arguments["ch"][-1]
-        rows = read_rows(fork, definition)
-        taken: list[int] = []
-        bound.arguments["d"], riders = rewritten(fork, definition, channels, taken)
-        try:
-            layers, save = wrapped(*bound.args, **bound.kwargs)
-        except Exception as error:
-            if not taken:
-                raise
-            kind = type(error) if isinstance(error, SynetError) else SynetError
-            place = f"{row_place(fork, taken[-1])}: {rows[taken[-1]][2]}"
-            raise kind(f"{place}: {_reason(error)}") from error
-        for index, row in enumerate(rows):
-            if riders[index] and isinstance(row[0], list):  # rode in on its first input alone
-                layers[index].f = row[0]
-                save = sorted({*save, *(i % index for i in row[0] if i != -1)})
-        _make_safe(fork, layers, rows, channels)
-        return layers, save
-
-    return parse_model
-
-
-def wrap_model_init(fork: Fork) -> Callable:
-    """Find ``cfg`` in the zoo, and note in the model which chip it was built for."""
-
-    def __init__(wrapped: Callable, model: Any, args: tuple, kwargs: dict) -> None:  # noqa: N807
-        bound = inspect.signature(wrapped).bind(*args, **kwargs)
-        cfg = zoo.find_model_path(bound.arguments.get("cfg"))
-        path = str(cfg) if isinstance(cfg, (str, Path)) else ""
-        definition = zoo.read_definition(path) if path else cfg  # resuming hands a mapping over
-        if path:
-            bound.arguments["cfg"] = cfg
-        if isinstance(definition, dict):
-            wanted = zoo.claims(definition, path or "the checkpoint's yaml").chip
-            if wanted not in (None, fork.chip):
-                raise ChipError(
-                    f"{path or 'the checkpoint'} is made for {wanted}, and this process is "
-                    f"patched for {fork.chip}"
-                )
-        fork.cfg.append(path)
-        try:
-            wrapped(*bound.args, **bound.kwargs)
-        finally:
-            fork.cfg.pop()
-        model.synet = {"chip": fork.chip}
-
-    return __init__
+from synet.patches.parse_model import reason, wrap_model_init, wrap_parse_model
+from synet.patches.rows import OURS
 
 
 def wrap_check_file(fork: Fork) -> Callable:
@@ -84,7 +30,7 @@ def wrap_check_file(fork: Fork) -> Callable:
         except AssertionError as error:  # what YOLOv5 raises for the user's mistakes
             near = zoo.near_names(str(file))
             hint = f"; did you mean {' or '.join(near)} of the zoo?" if near else ""
-            raise SynetError(f"{_reason(error)}{hint}") from error
+            raise SynetError(f"{reason(error)}{hint}") from error
 
     return check_file
 
@@ -109,23 +55,51 @@ def wrap_check_dataset(fork: Fork) -> Callable:
                 return wrapped(*bound.args, **bound.kwargs)
             except Exception as error:  # YOLOv5 raises the bare class
                 missing = next(place for place in places if not place.exists())
-                raise DataError(f"{data}: {missing} does not exist: {_reason(error)}") from error
+                raise DataError(f"{data}: {missing} does not exist: {reason(error)}") from error
         dataset.images("val")
-        dataset.require_labels("train")
+        dataset.require_labels("train", _label_paths(fork))
         bound.arguments[parameter] = resolved_definition(data)
         return wrapped(*bound.args, **bound.kwargs)
 
     return check_dataset
 
 
+def _label_paths(fork: Fork) -> Callable[[Path], Path] | None:
+    """Where this fork looks for the labels of an image, if it has a function for that."""
+    import sys
+
+    for module in list(sys.modules.values()):
+        function = vars(module).get("img2label_paths") if hasattr(module, "__dict__") else None
+        file = getattr(module, "__file__", None)
+        if callable(function) and file and Path(file).resolve().is_relative_to(fork.root):
+            return lambda image: Path(function([str(image)])[0])
+    return None
+
+
+# Shared by every line: what YOLO calls its classes, and what takes their place.
+SWAPS = (
+    Swap("Conv", "synet.layers.conv:Conv", like="synet.patches.likeness:is_conv"),
+    Swap(
+        *("Concat", "synet.layers.basic:Cat", False),
+        when="synet.patches.likeness:is_concat",
+    ),
+    Swap(
+        *("Detect", "synet.layers.yolov5:Detect", False),
+        when="synet.patches.likeness:is_same_head",
+    ),
+)
+
+# Layers of the zoo that keep the number of channels, so that they cannot ride in on Conv.
+ADDITIONS = {
+    OURS + name: f"synet.layers:{name}"
+    for name in ("Add", "BatchNorm", "Cat", "GlobalAvgPool", "Grayscale")
+    + ("MaxPool2d", "ReLU", "Upsample")
+}
+
 FAMILY = Family(
     name="yolov5",
-    signature=("d", "ch"),
-    swaps=(
-        Swap("Conv", "synet.layers.conv:Conv"),
-        Swap("Concat", "synet.layers.basic:Cat"),
-        Swap("Detect", "synet.layers.yolov5:Detect"),
-    ),
+    swaps=SWAPS,
+    additions=ADDITIONS,
     parse_model=wrap_parse_model,
     model_init=wrap_model_init,
     functions=(
@@ -134,32 +108,3 @@ FAMILY = Family(
         Wrap("check_dataset", wrap_check_dataset),
     ),
 )
-
-
-def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
-    """Replace what is left of torch's own layers, then see that the chip runs every row."""
-    from torch import nn
-
-    from synet.layers.replace import replace_layers
-    from synet.layers.trace import first_problem
-
-    for index, layer in enumerate(layers):
-        box = nn.ModuleList([layer])
-        try:
-            replace_layers(box)
-        except ChipError as error:
-            raise ChipError(f"{row_place(fork, index)}: {rows[index][2]}: {error}") from None
-        if box[0] is not layer:
-            for note in ("i", "f", "type", "np"):  # what parse_model writes on each layer
-                setattr(box[0], note, getattr(layer, note))
-            layers[index] = box[0]
-    found = first_problem(layers, channels, fork.chip, fork.names["Detect"])
-    if found:
-        index, problem = found
-        raise ChipError(f"{row_place(fork, index)}: {rows[index][2]}: {problem}")
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    plain = text and (isinstance(error, SynetError) or type(error) in (AssertionError, Exception))
-    return text if plain else f"{type(error).__name__}: {text}"

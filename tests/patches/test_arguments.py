@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from synet import zoo
-from synet.patches.arguments import completed
+from synet.patches.arguments import chip_of, completed
 
 KQVGA = zoo.find_model_path("katana-kqvga")
 
@@ -64,7 +67,8 @@ def test_the_size_of_a_users_own_yaml_is_its_longer_side(empty_folder):
         ["--cfg", ""],
         ["--cfg", "yolov5n.yaml"],
         ["--cfg", "models/nowhere.yaml", "--epochs", "3"],
-        ["--config", "katana-kqvga.yaml"],
+        ["--project", "katana-kqvga"],
+        ["model=yolov5n.yaml"],
     ],
 )
 def test_anything_else_stays_as_it_was_typed(typed):
@@ -75,3 +79,58 @@ def test_the_list_that_was_given_is_not_changed():
     typed = ["--cfg", "katana-kqvga"]
     completed(typed)
     assert typed == ["--cfg", "katana-kqvga"]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [["--conf", "katana-kqvga.yaml"], ["model=katana-kqvga.yaml"], ["katana-kqvga.yaml", "d.yaml"]],
+)
+def test_a_zoo_model_is_found_however_a_script_asks_for_it(typed):
+    path = zoo.find_model_path("katana-kqvga")
+    assert completed(typed) == [part.replace("katana-kqvga.yaml", path) for part in typed]
+
+
+CHECKS = {
+    "old": "def check_dataset(data):\n    val = data.get('val')\n\n\nkey = 'path'\n",
+    "new": "def check_dataset(data):\n    path = data.get('path')\n    return path\n",
+    "none": "",
+}
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_an_old_fork_gets_a_data_yaml_that_it_can_read(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root, images = tmp_path / "fork", tmp_path / "set" / "images"
+    (root / "utils").mkdir(parents=True)
+    (root / "utils" / "general.py").write_text(CHECKS[kind])
+    images.mkdir(parents=True)
+    data = tmp_path / "set" / "my.yaml"
+    data.write_text("path: .\ntrain: images\nval: images\nnames: {0: a, 1: b}\n")
+    for typed in (["--data", str(data)], [f"--data={data}"]):
+        (*_, last) = completed(typed, root)
+        if kind == "new":
+            assert last == typed[-1]
+            continue
+        copy = Path(last.removeprefix("--data="))
+        assert copy.is_relative_to(tmp_path / "cache" / "synet")
+        assert yaml.safe_load(copy.read_text()) == {
+            "train": str(images),
+            "val": str(images),
+            "nc": 2,
+            "names": ["a", "b"],
+        }
+    assert data.read_text().startswith("path: .")
+
+
+def test_a_data_yaml_that_is_read_from_the_working_directory_stays(tmp_path):
+    data = tmp_path / "data" / "my.yaml"
+    data.parent.mkdir()
+    data.write_text("train: ../elsewhere/images\nval: images\nnc: 1\nnames: [a]\n")
+    assert completed(["--data", str(data)], tmp_path) == ["--data", str(data)]
+
+
+def test_the_chip_is_the_one_that_the_yaml_names(tmp_path):
+    (tmp_path / "ours.yaml").write_text("synet: {chip: another}\n")
+    assert chip_of(["train.py", "--cfg", str(tmp_path / "ours.yaml")]) == "another"
+    assert chip_of(["train.py", f"--cfg={tmp_path / 'ours.yaml'}"]) == "another"
+    assert chip_of(["train.py", "--cfg", "nowhere.yaml"]) == chip_of(["python"]) == "katana"

@@ -22,11 +22,12 @@ import wrapt
 import yaml
 from PIL import ImageFont
 
-from synet.patches import compat
+from synet.patches import compat, fork_repairs
 from synet.patches.engine import Applied
+from synet.patches.pkg_resources import pkg_resources
 
 REPAIRS = {repair.name: repair for repair in compat.LIBRARY_REPAIRS}
-FORK_REPAIRS = {repair.name: repair for repair in compat.FORK_REPAIRS}
+FORK_REPAIRS = {repair.name: repair for repair in fork_repairs.FORK_REPAIRS}
 
 
 def old_trapz():
@@ -82,7 +83,38 @@ def old_autoinstall():
     assert os.environ["YOLO_AUTOINSTALL"] == os.environ["YOLOv5_AUTOINSTALL"] == "false"
 
 
+def old_labels():
+    joined = np.concatenate((3, ["1.5", "2"]), axis=None)
+    assert np.array([joined], dtype=np.float32).tolist() == [[3.0, 1.5, 2.0]]
+    assert np.concatenate(([1], [2])).dtype.kind == "i"
+
+
+def old_mish():
+    mish = importlib.import_module("mish_cuda").MishCuda()
+    value = torch.tensor([1.0])
+    torch.testing.assert_close(mish(value), value * torch.tanh(torch.log(1 + value.exp())))
+
+
+def old_cpuinfo():
+    assert importlib.import_module("cpuinfo").get_cpu_info()["brand_raw"]
+
+
+def old_extension():
+    Path("rotated_fork").mkdir(exist_ok=True)
+    Path("rotated_fork/__init__.py").write_text("from . import nms_rotated_ext\n")
+    sys.modules.pop("rotated_fork", None)
+    importlib.invalidate_caches()
+    extension = importlib.import_module("rotated_fork").nms_rotated_ext
+    boxes = torch.tensor([[50, 50, 40, 20, 0.0], [50, 50, 40, 20, 0.1], [90, 90, 9, 9, 1.0]])
+    kept = extension.nms_rotated(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.5)
+    assert kept.tolist() == [1, 2]
+
+
 OLD_CODE = {
+    "np_concat_str": (old_labels, TypeError),
+    "stub_cpuinfo": (old_cpuinfo, ImportError),
+    "stub_mish_cuda": (old_mish, ImportError),
+    "stub_nms_rotated": (old_extension, ImportError),
     "np_trapz": (old_trapz, AttributeError),
     "np_alias": (old_aliases, AttributeError),
     "pillow_getsize": (old_getsize, AttributeError),
@@ -98,6 +130,7 @@ OLD_CODE = {
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv("YOLO_AUTOINSTALL", raising=False)
     monkeypatch.delenv("YOLOv5_AUTOINSTALL", raising=False)
     applied = Applied()
@@ -108,7 +141,7 @@ def clean(monkeypatch, tmp_path):
 def test_every_repair_has_old_code():
     assert OLD_CODE.keys() == REPAIRS.keys()
     names = [*REPAIRS, *FORK_REPAIRS]
-    assert len(set(names)) == len(compat.LIBRARY_REPAIRS) + len(compat.FORK_REPAIRS)
+    assert len(set(names)) == len(compat.LIBRARY_REPAIRS) + len(fork_repairs.FORK_REPAIRS)
     assert all(r.error and r.since for r in (*REPAIRS.values(), *FORK_REPAIRS.values()))
 
 
@@ -116,7 +149,8 @@ def snapshot() -> dict:
     """Everything that a library repair may touch."""
     fonts = (ImageFont.ImageFont, ImageFont.FreeTypeFont)
     owners = (np, torch.Tensor, torch.hub, *fonts)
-    seen = {(repr(owner), name): value for owner in owners for name, value in vars(owner).items()}
+    seen: dict = {"finders": list(sys.meta_path)}
+    seen |= {(repr(owner), name): value for owner in owners for name, value in vars(owner).items()}
     seen |= {
         name: sys.modules.get(name) for name in ("pkg_resources", "IPython", "IPython.display")
     }
@@ -172,7 +206,7 @@ def test_other_downloads_are_not_answered_with_a_font(clean, tmp_path):
 
 @pytest.fixture
 def pkg():
-    return compat.pkg_resources()
+    return pkg_resources()
 
 
 def test_parse_requirements(pkg, tmp_path):
@@ -253,6 +287,18 @@ def test_hub_is_asked_only_for_what_is_not_here(tmp_path):
     assert ask(repo_id="some/model") == "asked for some/model"
 
 
+def test_biases_are_set_outside_of_what_is_differentiated():
+    weight = torch.nn.Parameter(torch.zeros(6))
+
+    def _initialize_biases(value):
+        weight.view(2, 3)[:, 1] += value
+
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        _initialize_biases(1)
+    wrapped("leaf_inplace", _initialize_biases)(1)
+    assert weight.tolist() == [0, 1, 0, 0, 1, 0] and weight.requires_grad
+
+
 # --------------------------------------------------------------------- the stock package
 
 DRIVER = """
@@ -272,7 +318,8 @@ socket.socket, socket.getaddrinfo = Offline, no_name
 
 import importlib.util, torch, wrapt
 from synet import checkpoint
-from synet.patches.compat import FORK_REPAIRS, apply_library_repairs
+from synet.patches.compat import apply_library_repairs
+from synet.patches.fork_repairs import FORK_REPAIRS
 from synet.patches.engine import Applied
 
 applied = Applied()

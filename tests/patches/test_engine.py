@@ -16,7 +16,7 @@ from types import FunctionType, ModuleType
 
 import pytest
 import small_fork
-from small_fork import FAMILY, SafeConv, SafeDetect, forget, load, write_package
+from small_fork import FAMILY, FILES, SafeConv, SafeDetect, forget, load, write_package
 
 from synet.errors import PatchError
 from synet.patches import engine
@@ -25,7 +25,7 @@ from synet.patches.engine import Applied, Patching, Wrap, fork_root
 WRONG_YOLO = """
 from PACKAGE.common import Conv
 
-def parse_model(rows, channels):
+def build_rows(rows, channels):
     return []
 """
 
@@ -128,7 +128,7 @@ def test_a_fork_imported_earlier_is_patched_and_put_back(packages, patching):
     patching.start()
     assert_patched("early_fork", *modules[:2])
     assert modules[3].Later.__bases__ == (SafeConv,)
-    assert modules[3].parse_model is modules[1].parse_model
+    assert modules[3].build_rows is modules[1].build_rows
     patching.stop()
     assert_same_objects(before, contents(*modules))
 
@@ -145,7 +145,7 @@ def test_a_fork_imported_later_is_patched_and_put_back(packages, patching):
     assert common.Alias is yolo.Conv is original and type(common.C3().cv1) is original
     assert common.DWConv.__bases__ == (original,) and common.Mixed.__bases__ == (dict, original)
     assert yolo.Segment.__bases__ == (yolo.Detect,)
-    functions = yolo.parse_model, vars(yolo.Model)["__init__"], yolo.check_file
+    functions = yolo.build_rows, vars(yolo.Model)["__init__"], yolo.check_file
     assert [type(function) for function in functions] == [FunctionType] * 3
 
 
@@ -201,7 +201,7 @@ def test_changes_are_told(packages, patching):
         "small_fork.SafeConv",
     ) in told
     assert ("told_fork.common.DWConv", "rebase") in {line[:2] for line in told}
-    assert ("told_fork.yolo.parse_model", "wrap") in {line[:2] for line in told}
+    assert ("told_fork.yolo.build_rows", "wrap") in {line[:2] for line in told}
 
 
 # ------------------------------------------------------------------------------- what goes wrong
@@ -212,6 +212,7 @@ def test_failing_half_way_leaves_nothing_behind(packages, patching):
     write_package(packages, "b_wrong_fork", yolo=WRONG_YOLO)
     modules = load("a_good_fork.common", "a_good_fork.yolo", "b_wrong_fork.yolo")
     before, finders = contents(*modules), list(sys.meta_path)
+    patching.roots.append(packages)
     with pytest.raises(PatchError, match="b_wrong_fork"):
         patching.start()
     assert_same_objects(before, contents(*modules))
@@ -221,27 +222,28 @@ def test_failing_half_way_leaves_nothing_behind(packages, patching):
 def test_a_builder_of_the_wrong_shape_says_what_is_missing_and_where(packages, patching):
     package = write_package(packages, "wrong_fork", yolo=WRONG_YOLO)
     write_package(packages, "right_fork")
+    patching.roots.append(packages)
     patching.start()
     with pytest.raises(PatchError) as caught:
         load("wrong_fork.yolo")
     message = str(caught.value)
     assert message.startswith(f"{package / 'yolo.py'}: ")
-    assert "lacks Detect, a Model class that calls parse_model; " in message
+    assert "lacks Detect, a Model class that calls build_rows; " in message
     assert "katana" in message and "\n" not in message
     load("right_fork.yolo")
     assert [fork.builder.__name__ for fork in patching.forks] == ["right_fork.yolo"]
 
 
 def test_a_builder_of_another_family_is_left_alone_and_remembered(packages, patching):
-    other = "def parse_model(cfg):\n    return cfg\n"
+    other = "def build_rows(cfg):\n    return cfg\n"
     write_package(packages, "other_line", yolo=other)
     patching.start()
     (yolo,) = load("other_line.yolo")
-    assert yolo.parse_model("x") == "x" and patching.forks == []
-    assert ("other_line.yolo", "parse_model(cfg)") in patching.unrecognised
+    assert yolo.build_rows("x") == "x" and patching.forks == []
+    assert ("other_line.yolo", "build_rows(cfg)") in patching.unrecognised
 
 
-def test_parse_model_imported_from_elsewhere_is_no_builder(packages, patching):
+def test_a_builder_imported_from_elsewhere_is_no_builder(packages, patching):
     write_package(packages, "one_fork")
     patching.start()
     load("one_fork.late")
@@ -432,3 +434,22 @@ def test_a_script_of_the_environment_is_no_root(monkeypatch, tmp_path):
     assert engine.script_root() == tmp_path.resolve()
     main.__file__ = str(Path(sys.executable).parent / "synet")
     assert engine.script_root() is None
+
+
+def test_a_builder_of_the_wrong_shape_outside_of_the_fork_is_remembered(packages, patching):
+    write_package(packages, "others_fork", yolo=WRONG_YOLO)
+    patching.start()
+    load("others_fork.yolo")
+    assert patching.forks == []
+    assert ("others_fork.yolo", "build_rows(rows, channels)") in patching.unrecognised
+
+
+def test_a_class_that_no_name_holds_is_named(packages, patching, caplog):
+    kept = "\nTABLE = {'Conv': Conv}\nALL = (Conv,)\ndef make(kind=Conv):\n    return kind()\n"
+    text = FILES["common.py"] + kept + "\nclass Holder:\n    kind = Conv\n"
+    write_package(packages, "keeping_fork", common=text)
+    patching.start()
+    load("keeping_fork.yolo")
+    places = ["TABLE", "ALL", "make(), a default", "Holder.kind"]
+    assert patching.unreached == [f"keeping_fork.common.{place}" for place in places]
+    assert "keeping_fork.common.TABLE keeps the fork's own Conv" in caplog.text

@@ -1,0 +1,285 @@
+"""Any fork of a YOLO that builds its layers with a ``parse_model``: its models, trained or not."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import importlib.util
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synet import zoo
+from synet.custom_patches import patch_custom
+from synet.errors import CheckpointError, PatchError, SynetError
+from synet.files import lies_within
+from synet.patches.arguments import DEFAULT_CHIP
+from synet.patches.engine import Family, models_of
+from synet.patches.new import FILE as PATCH_FILE
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from synet.patches.engine import Fork
+
+LOGGER = logging.getLogger("synet")
+# Files beside a checkpoint's folder in which trainers note their options.
+OPTION_FILES = ("opt.yaml", "args.yaml")
+# YOLOs that may be installed, and the packages that their checkpoints, or those of clones, name.
+MAKERS = {"ultralytics": {"ultralytics"}, "yolov5": {"yolov5", "models"}}
+
+
+def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module:
+    """Load a checkpoint that was trained under the patch, running no code from it.
+
+    Parameters
+    ----------
+    weights
+        A ``.pt`` file of a YOLO or of a fork of one.
+    repo
+        Folder of the fork that made it. Default: the installed package whose modules it names;
+        none is needed where it holds only layers of torch and SyNet.
+
+    Returns
+    -------
+    The EMA model where there is one, in eval mode and float32, with ``names`` (by class
+    number) and ``image_shape`` (height, width).
+
+    Raises
+    ------
+    CheckpointError
+        Not a checkpoint, not a whole model, or a model that was trained without the patch.
+    """
+    from synet import checkpoint
+
+    root = folder_of(repo) if repo is not None else _installed_maker(weights)
+    roots = [root] if root else []
+    patching = patch_custom(DEFAULT_CHIP, roots=roots, families=families_of(root))
+    if root:  # the checkpoint names classes of the fork's modules
+        importable_builders(root, patching.families)
+    content = checkpoint.read(weights, roots=roots, forkless=True)
+    model = content.get("ema") or content.get("model")
+    if not hasattr(model, "yaml"):
+        raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
+    if not hasattr(model, "synet"):
+        raise CheckpointError(
+            f"{weights}: was trained without SyNet's patch, so its layers pad and activate as no "
+            f"chip does; train it again with patch_custom(...) in train.py"
+        )
+    model = model.float().eval()
+    _name_classes(model)
+    model.image_shape = zoo.claims(model.yaml).image_shape or _trained_shape(weights, content)
+    return model
+
+
+def build_model(
+    cfg: str | Path, repo: str | Path | None = None, nc: int | None = None, chip: str = ""
+) -> nn.Module:
+    """Build the untrained model of a yaml, or of a zoo name, in eval mode.
+
+    Raises
+    ------
+    SynetError
+        There is no such yaml.
+    ChipError, PatchError
+        The chip cannot run a layer of it; no layer has the name it uses.
+    """
+    path = zoo.model_path(cfg)
+    claims = zoo.claims(zoo.read_definition(path), path)
+    fork = find_fork(repo, chip or claims.chip or DEFAULT_CHIP)
+    with quiet():
+        model = _model_class(fork)(str(path), nc=nc).eval()
+    for note in model.synet.get("substituted", ()):
+        LOGGER.warning("%s", note)
+    _name_classes(model)
+    model.image_shape = claims.image_shape
+    return model
+
+
+def find_fork(repo: str | Path | None, chip: str) -> Fork:
+    """Import the module that builds models, under the patch, and return what was patched.
+
+    Parameters
+    ----------
+    repo
+        Folder of the fork. Default: the installed yolov5 package.
+    chip
+        Name of a chip file.
+
+    Raises
+    ------
+    PatchError
+        No module below `repo` defines a ``parse_model`` that SyNet knows how to patch.
+    """
+    root = folder_of(repo) if repo is not None else installed("yolov5")
+    patching = patch_custom(chip, roots=[root], families=families_of(root))
+    builders = importable_builders(root, patching.families)
+    for name in [name for name, builder in builders.items() if builder.fits]:
+        with quiet():
+            importlib.import_module(name)
+    found = [fork for fork in patching.forks if root in Path(fork.builder.__file__).parents]
+    if not found:
+        seen = "; ".join(f"{name} has {builder}" for name, builder in builders.items())
+        raise PatchError(
+            f"{root}: no module defines a parse_model(definition, channels), as YOLOs do"
+            f"{f' ({seen})' if seen else ''}; name the fork's folder with --repo, or write a "
+            f"patch for it: synet patches new {root}"
+        )
+    return found[0]
+
+
+def families_of(root: Path | None) -> list[Family]:
+    """What the ``synet_patch.py`` of a fork declares; see `synet.patches.custom_template`."""
+    files = sorted(root.rglob(PATCH_FILE)) if root is not None else []
+    families = []
+    for file in files:
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        families.append(module.FAMILY)
+    return families
+
+
+class _Builder:
+    """A builder in a source file, known by its parameters."""
+
+    def __init__(self, node: ast.FunctionDef, families: Iterable[Family]) -> None:
+        arguments = node.args
+        self.name = node.name
+        self.parameters = [argument.arg for argument in arguments.args]
+        required = self.parameters[: len(self.parameters) - len(arguments.defaults)]
+        pairs = [f.parameters or tuple(required) for f in families if f.builder == node.name]
+        self.fits = any(len(pair) == 2 and {*pair} <= {*self.parameters} for pair in pairs)
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.parameters)})"
+
+
+def importable_builders(root: Path, families: Iterable[Family]) -> dict[str, _Builder]:
+    """Make each module below `root` that defines a builder of one of `families` importable.
+
+    Returns
+    -------
+    Their names, with the function as its source has it: importing one to see is no option,
+    as YOLOv5 has another in ``models/tf.py``, which loads tensorflow.
+    """
+    builders, families = {}, list(families)
+    names = {family.builder for family in families}
+    for file in sorted(root.rglob("*.py")):
+        source = file.read_bytes() if lies_within(file, root) else b""
+        if not any(f"\ndef {name}(".encode() in source for name in names):
+            continue
+        base, name = import_name(root, file)
+        if str(base) not in sys.path:
+            sys.path.insert(0, str(base))
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef) and node.name in names:
+                builders[name] = _Builder(node, families)
+    return builders
+
+
+def import_name(root: Path, file: Path) -> tuple[Path, str]:
+    """The folder to import from, and the dotted name by which the fork itself calls `file`.
+
+    Whether ``models/yolo.py`` is ``models.yolo`` or ``ours.models.yolo`` is told by what it
+    imports: some clones have an ``__init__.py`` at their top, and some packages lack one.
+    """
+    source = file.read_text(encoding="utf-8", errors="replace")
+
+    def imports(pattern: str) -> bool:
+        return bool(re.search(rf"^\s*(from|import) {pattern}", source, re.MULTILINE))
+
+    folders = [folder for folder in file.parents if folder.is_relative_to(root)]
+    named = next((folder for folder in folders if imports(rf"{re.escape(folder.name)}\b")), None)
+    if named is not None:
+        base = named.parent
+    elif imports(r"\."):
+        base = next(folder for folder in file.parents if not (folder / "__init__.py").is_file())
+    else:
+        base = file.parent
+    return base, ".".join(file.relative_to(base).with_suffix("").parts)
+
+
+def folder_of(repo: str | Path) -> Path:
+    """The folder of a fork that the user names.
+
+    Raises
+    ------
+    SynetError
+        There is none.
+    """
+    root = Path(repo).resolve()
+    if not root.is_dir():
+        raise SynetError(f"--repo {repo}: no such folder")
+    return root
+
+
+def installed(package: str) -> Path:
+    """The folder of an installed YOLO.
+
+    Raises
+    ------
+    SynetError
+        It is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SynetError(f"the {package} package is not installed: pip install 'synet[{package}]'")
+    return Path(spec.submodule_search_locations[0]).resolve()
+
+
+def _installed_maker(weights: str | Path) -> Path | None:
+    """The installed YOLO whose classes a checkpoint names, if there is one."""
+    from synet import checkpoint
+
+    packages = {name.partition(".")[0] for name in checkpoint.classes_named(weights)}
+    for package, names in MAKERS.items():
+        if packages & names and importlib.util.find_spec(package) is not None:
+            return installed(package)
+    return None
+
+
+def _model_class(fork: Fork) -> type[nn.Module]:
+    """The class of the builder's module that makes a detection model of a yaml."""
+    for name in ("DetectionModel", "Model"):
+        if isinstance(fork.names.get(name), type):
+            return fork.names[name]
+    return models_of(fork)[0]
+
+
+def _name_classes(model: nn.Module) -> None:
+    """Give a model ``names`` by class number, which old forks only write into checkpoints."""
+    names = getattr(model, "names", None) or [str(i) for i in range(model.yaml["nc"])]
+    model.names = dict(names) if isinstance(names, dict) else dict(enumerate(names))
+
+
+def _trained_shape(weights: str | Path, content: dict[str, Any]) -> tuple[int, int] | None:
+    """The image size that the checkpoint, or the options beside it, say it was trained at."""
+    noted = [content.get("opt"), content.get("train_args")]
+    for name in OPTION_FILES:
+        file = Path(weights).resolve().parent.parent / name
+        if file.is_file():
+            with contextlib.suppress(SynetError):
+                noted.append(zoo.read_definition(file))
+    for options in noted:
+        options = options if isinstance(options, dict) else {}
+        size = options.get("imgsz") or options.get("img_size")
+        sizes = [size] if isinstance(size, int) else size
+        if isinstance(sizes, (list, tuple)) and all(isinstance(n, int) for n in sizes) and sizes:
+            return (max(sizes), max(sizes))  # square: two are those of training and of testing
+    return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what a fork logs while it builds from a user who asked for something else."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,154 @@
+"""The wrappers of every YOLO that builds its layers with a ``parse_model``.
+
+``parse_model`` looks its layers up in its module's globals when it is called. So
+swapping ``Conv`` there, and in every module of the fork, makes the fork's own blocks
+(C3, SPPF, ...) come out chip-safe, with the fork's own bookkeeping of channels.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synet import zoo
+from synet.chips import get_chip
+from synet.errors import ChipError, SynetError
+from synet.patches.engine import Building, Fork
+from synet.patches.rows import read_rows, rewritten, row_place
+
+LOGGER = logging.getLogger("synet")
+
+
+def wrap_parse_model(fork: Fork) -> Callable:
+    """Hand the fork rows that it can build, and make what it built safe for the chip."""
+
+    from synet.patches.heads import without_stems
+
+    def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+        definition_name, channels_name = fork.family.inputs_of(wrapped)
+        definition, given = bound.arguments[definition_name], bound.arguments[channels_name]
+        rows = read_rows(fork, definition)
+        channels = definition.get("ch", given[-1] if isinstance(given, list) else given)
+        gray = get_chip(fork.chip).image_channels == 1 and rows[0][2] != "Grayscale"
+        channels = 1 if gray else channels
+        bound.arguments[channels_name] = [channels] if isinstance(given, list) else channels
+        taken: list[int] = []
+        bound.arguments[definition_name], riders = rewritten(fork, definition, channels, taken)
+        try:
+            made = wrapped(*bound.args, **bound.kwargs)
+        except Exception as error:
+            if not taken:
+                raise
+            kind = type(error) if isinstance(error, SynetError) else SynetError
+            place = f"{row_place(fork, taken[-1])}: {rows[taken[-1]][2]}"
+            raise kind(f"{place}: {reason(error)}") from error
+        # YOLO's builders return what to keep for later rows, too; those of others may not.
+        layers, save, *more = made if isinstance(made, tuple) else (made, [])
+        for index, row in enumerate(rows):
+            if riders[index] and isinstance(row[0], list):  # rode in on its first input alone
+                layers[index].f = row[0]
+                save = sorted({*save, *(i % index for i in row[0] if i != -1)})
+        if "synet" in definition:
+            without_stems(layers[-1])
+        _make_safe(fork, layers, rows, channels)
+        if gray:
+            _see_gray(layers)
+        return (layers, save, *more) if isinstance(made, tuple) else layers
+
+    return parse_model
+
+
+def wrap_model_init(fork: Fork) -> Callable:
+    """Find the model's yaml in the zoo, and note in the model what it was built for."""
+
+    def __init__(wrapped: Callable, model: Any, args: tuple, kwargs: dict) -> None:  # noqa: N807
+        signature = inspect.signature(wrapped)
+        bound = signature.bind(*args, **kwargs)
+        parameter = next(iter(signature.parameters))
+        cfg = zoo.find_model_path(bound.arguments.get(parameter))
+        path = str(cfg) if isinstance(cfg, (str, Path)) and Path(cfg).is_file() else ""
+        definition = zoo.read_definition(path) if path else cfg  # resuming hands a mapping over
+        if path:
+            bound.arguments[parameter] = cfg
+        chip = get_chip(fork.chip)
+        if isinstance(definition, dict):
+            wanted = zoo.claims(definition, path or "the checkpoint's yaml").chip
+            if wanted not in (None, fork.chip):
+                raise ChipError(
+                    f"{path or 'the checkpoint'} is made for {wanted}, and this process is "
+                    f"patched for {fork.chip}"
+                )
+            if "ch" in definition and "ch" in signature.parameters:
+                bound.arguments["ch"] = definition["ch"]  # some lines read only the argument
+        building = Building(path, type(model))
+        fork.building.append(building)
+        try:
+            wrapped(*bound.args, **bound.kwargs)
+        finally:
+            fork.building.pop()
+        channels = (getattr(model, "yaml", None) or {}).get("ch", 3)
+        channels = 1 if chip.image_channels == 1 else channels
+        model.synet = {"chip": fork.chip, "channels": channels}
+        if building.notes:
+            model.synet["substituted"] = building.notes
+
+    return __init__
+
+
+def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
+    """Replace what is left of torch's own layers, then see that the chip runs every row."""
+    from synet.layers.heads import head_form, needed_rows
+    from synet.layers.trace import UnsafeRow, make_rows_safe
+
+    needed = needed_rows(layers) - {len(layers) - 1} if head_form(layers[-1]) else None
+    try:
+        found = make_rows_safe(layers, channels, fork.chip, needed)
+    except UnsafeRow as error:
+        place = f"{row_place(fork, error.index)}: {rows[error.index][2]}"
+        raise ChipError(f"{place}: {error}") from None
+    _replace_rest(fork, layers, needed, rows)
+    for substitution in found:
+        note = f"{row_place(fork, substitution.index)}: {substitution}"
+        LOGGER.warning("%s", note)
+        for building in fork.building[-1:]:
+            building.notes.append(note)
+
+
+def _replace_rest(fork: Fork, layers: Any, needed: set[int] | None, rows: list) -> None:
+    """Replace torch's own layers in the head, and in branches that only help training."""
+    from torch import nn
+
+    from synet.layers.replace import replace_layers
+
+    for index, layer in enumerate(layers):
+        if needed is None or index in needed:
+            continue
+        try:
+            replace_layers(nn.ModuleList([layer]))
+        except ChipError as error:
+            if index == len(layers) - 1:
+                place = f"{row_place(fork, index)}: {rows[index][2]}"
+                raise ChipError(f"{place}: {error}") from None
+
+
+def _see_gray(layers: Any) -> None:
+    """Let the first layer take the luma of colour images: the chip's camera gives no more."""
+    from torch import nn
+
+    from synet.layers.basic import Grayscale
+    from synet.layers.trace import take_notes
+
+    first = layers[0]
+    layers[0] = nn.Sequential(Grayscale(), first)
+    take_notes(first, layers[0])
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, with its type where that says more."""
+    text = str(error).strip().partition("\n")[0]
+    plain = text and (isinstance(error, SynetError) or type(error) in (AssertionError, Exception))
+    return text if plain else f"{type(error).__name__}: {text}"

@@ -1,0 +1,149 @@
+"""Forks found below a folder, and their models, built from a yaml or read from a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import real_forks
+import torch
+import yaml
+from click.testing import CliRunner
+from real_forks import MIXED, RENAMED, installed
+from small_fork import forget
+
+from synet.backends import forks as backend
+from synet.cli import main
+from synet.custom_patches import patch_custom, unpatch
+from synet.errors import CheckpointError, PatchError, SynetError
+
+
+@pytest.fixture(autouse=True)
+def unpatched(monkeypatch, tmp_path_factory):
+    """Forks that a test imports are gone after it, and so is the patch."""
+    unpatch()
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    unpatch()
+    forget(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory) -> dict[str, Path]:
+    """A clone and a renamed package, whose scripts hold no line of ours."""
+    folder = tmp_path_factory.mktemp("untouched")
+    found = {"clone": real_forks.write_clone(folder), "package": real_forks.write_package(folder)}
+    for root in found.values():
+        script = root / "train.py"
+        script.write_text(script.read_text().removeprefix(real_forks.TWO_LINES))
+    return found
+
+
+# ------------------------------------------------------------------------------------- finding
+
+
+@pytest.mark.parametrize("fork", ["clone", "package", "both"])
+def test_builders_of_every_layout_are_found(forks, fork):
+    root = forks["package"].parent if fork == "both" else forks[fork]
+    found = backend.find_fork(root, "katana")
+    assert Path(found.builder.__file__).is_relative_to(root)
+    assert found.names["Model"]("katana-kqvga").synet == {"chip": "katana", "channels": 1}
+    names = {"clone": {"models.yolo"}, "package": {f"{RENAMED}.models.yolo"}}
+    expected = names.get(fork, set().union(*names.values()))
+    assert {f.builder.__name__ for f in patch_custom("katana").forks} >= expected
+
+
+@pytest.mark.parametrize(
+    ("file", "imports", "base", "name"),
+    [
+        ("models/yolo.py", "from models.common import *", ".", "models.yolo"),
+        ("src/models/yolo.py", "from models.common import *", "src", "models.yolo"),
+        ("ours/models/yolo.py", "from ours.models.common import *", ".", "ours.models.yolo"),
+        ("models/yolo.py", "import fork.models.common", "..", "fork.models.yolo"),
+        ("ours/models/yolo.py", "from ..common import Conv", ".", "ours.models.yolo"),
+        ("yolo.py", "from common import *", ".", "yolo"),
+        ("fork/nn/tasks.py", "from fork.nn import Conv", ".", "fork.nn.tasks"),
+    ],
+)
+def test_a_module_is_called_what_its_fork_calls_it(tmp_path, file, imports, base, name):
+    root = tmp_path / "fork"
+    path = root / file
+    path.parent.mkdir(parents=True)
+    for folder in (path.parent, *path.parent.parents):
+        if folder.is_relative_to(root) and folder != root:
+            (folder / "__init__.py").touch()
+    path.write_text(f"import os\n{imports}\n")
+    found = backend.import_name(root, path)
+    assert (found[0].resolve(), found[1]) == ((root / base).resolve(), name)
+
+
+def test_a_folder_without_a_builder(tmp_path):
+    (tmp_path / "other.py").write_text("def parse(d):\n    pass\n")
+    with pytest.raises(PatchError, match=r"no module defines a parse_model\("):
+        backend.find_fork(tmp_path, "katana")
+
+
+def test_a_builder_of_another_line_is_told(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "strange_builder.py").write_text("\ndef parse_model(cfg):\n    pass\n")
+    with pytest.raises(PatchError, match=r"strange_builder has parse_model\(cfg\)"):
+        backend.find_fork(tmp_path, "katana")
+
+
+def test_no_such_repo(tmp_path):
+    with pytest.raises(SynetError, match=r"--repo .*nowhere: no such folder$"):
+        backend.find_fork(tmp_path / "nowhere", "katana")
+
+
+def test_patches_explains_what_is_swapped(forks):
+    result = CliRunner().invoke(main, ["patches", str(forks["clone"])])
+    assert result.exit_code == 0, result.output
+    rows = [line.replace("│", " ").split() for line in result.output.splitlines()]
+    assert ["models.common.Conv", "class", "models.common.Conv", "synet.layers.conv.Conv"] in rows
+    assert any(row[:1] == ["models.yolo.parse_model"] for row in rows)
+    assert f"models.yolo in {forks['clone']}: " in result.output
+
+
+# ------------------------------------------------------------------------------------- loading
+
+
+def save(model: torch.nn.Module, path: Path, **more) -> Path:
+    torch.save({"model": model.half(), "ema": None, "epoch": -1, **more}, path)
+    return path
+
+
+def test_names_and_image_shape_of_a_checkpoint(tmp_path):
+    model = backend.build_model("katana-kqvga", nc=2)
+    loaded = backend.load_model(save(model, tmp_path / "best.pt"))
+    assert loaded.names == {0: "0", 1: "1"} and loaded.image_shape == (240, 320)
+    assert not loaded.training and next(loaded.parameters()).dtype == torch.float32
+
+
+def test_image_shape_of_a_stock_model_is_what_it_trained_at(tmp_path):
+    model = backend.build_model(installed() / "models" / "yolov5n.yaml")
+    path = save(model, tmp_path / "best.pt", opt={"imgsz": 96})
+    assert backend.load_model(path).image_shape == (96, 96)
+
+
+def test_a_checkpoint_trained_without_the_patch_is_refused(tmp_path):
+    fork = backend.find_fork(None, "katana")
+    unpatch()
+    model = fork.names["Model"](str(installed() / "models" / "yolov5n.yaml"))
+    with pytest.raises(CheckpointError, match=r"best\.pt: was trained without SyNet's patch"):
+        backend.load_model(save(model, tmp_path / "best.pt"))
+
+
+def test_a_checkpoint_without_a_model_is_refused(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"model": {"weight": torch.zeros(1)}}, path)
+    with pytest.raises(CheckpointError, match=r"weights\.pt: holds no YOLO model"):
+        backend.load_model(path)
+
+
+def test_number_of_classes_of_a_yaml(tmp_path):
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED)
+    model = backend.build_model(path, nc=5)
+    assert model.names == {i: str(i) for i in range(5)} and model.image_shape == (64, 96)
+    assert yaml.safe_load(MIXED)["nc"] == 2
