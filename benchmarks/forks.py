@@ -9,7 +9,7 @@ operations and how much memory does it need, is everything put back by ``unpatch
 
 DIR holds each fork's git repository as ``DIR/owner+name/repo``. ``forkbench.py``, which knows how
 each fork is started, and the images are found through ``SYNET_SHARED``, by default ``../shared``.
-Results are kept in ``runs/forks/results.json``: what is there already is not run again.
+Results are kept in ``runs/forks/results.json``: what has succeeded is not run again.
 """
 
 from __future__ import annotations
@@ -289,6 +289,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     results = options.work / "results.json"
     rows = json.loads(results.read_text()) if results.is_file() else []
+    rows = [row for row in rows if "scores" in row]  # what failed is tried again
     known = {(row["fork"], row["kind"]) for row in rows}
     bench, only = forkbench(), [name for name in options.only.split(",") if name]
     forks = [

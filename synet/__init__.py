@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["as_keras", "askeras", "get_model", "patch_custom", "unpatch"]
+__all__ = ["as_keras", "askeras", "check", "get_model", "make_safe", "patch_custom", "unpatch"]
 
 if TYPE_CHECKING:
     from synet.custom_patches import patch_custom, unpatch
     from synet.export.context import askeras
     from synet.export.context import askeras as as_keras
     from synet.models import get_model
+    from synet.safe import check, make_safe
 
 # Resolved when asked for, so that ``import synet`` loads neither torch nor anything of a YOLO.
 _HOMES = {
     "as_keras": ("synet.export.context", "askeras"),
     "askeras": ("synet.export.context", "askeras"),
+    "check": ("synet.safe", "check"),
     "get_model": ("synet.models", "get_model"),
+    "make_safe": ("synet.safe", "make_safe"),
     "patch_custom": ("synet.custom_patches", "patch_custom"),
     "unpatch": ("synet.custom_patches", "unpatch"),
 }

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import small_heads as heads
+import torch
 
+from synet.agreement import keras_runner
 from synet.data import load_dataset, read_image
 from synet.errors import SynetError
 from synet.evaluate import ground_truth
 from synet.images import letterbox
-from synet.predictor import TflitePredictor, TorchPredictor, detect, load_predictor
+from synet.predictor import (
+    TflitePredictor,
+    TorchPredictor,
+    detect,
+    image_channels,
+    load_predictor,
+)
+from synet.quantize import to_keras
 
-torch = pytest.importorskip("torch")
 
-
-class Rows(torch.nn.Module):
-    """Answers every image with the same rows, and remembers the image."""
+class Rows(heads.Anchors):
+    """A network that is nothing but a head: it answers every image with the same rows."""
 
     def __init__(self, rows, names=("a", "b"), ch=3) -> None:
-        super().__init__()
+        super().__init__(nc=2)
         self.rows = torch.nn.Parameter(torch.tensor(rows, dtype=torch.float32)[None])
         self.names = names
         self.yaml = {"ch": ch}
@@ -41,14 +49,30 @@ def test_torch_rows_become_corners_and_scores():
     np.testing.assert_allclose(network.seen[0].numpy(), image.transpose(2, 0, 1) / 255, atol=1e-6)
 
 
+@pytest.mark.parametrize("head", [heads.Face, heads.Dual, heads.Picked, heads.Pose])
+def test_any_head_and_its_tflite_twin_find_the_same(head):
+    network = heads.network(head(nc=2), 4 if head is heads.Dual else 2)
+    predictor = TorchPredictor(network, (64, 96))
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 1), np.uint8)
+    boxes, scores = predictor(image)
+    twin = keras_runner(to_keras(network, (64, 96), 1))(image.astype(np.float32) / 255)
+    np.testing.assert_allclose(boxes[:, :2], twin["x1y1"][0], rtol=0, atol=1e-2)
+    np.testing.assert_allclose(boxes[:, 2:], twin["x2y2"][0], rtol=0, atol=1e-2)
+    np.testing.assert_allclose(scores, twin["scores"][0], rtol=0, atol=1e-4)
+
+
+ROW = [[0] * 7]
+
+
 @pytest.mark.parametrize("names", [("a", "b"), {1: "b", 0: "a"}, {"1": "b", "0": "a"}])
 def test_names_as_list_or_map(names):
-    assert TorchPredictor(Rows([[0] * 7], names), (8, 8)).names == ("a", "b")
+    assert TorchPredictor(Rows(ROW, names), (8, 8)).names == ("a", "b")
 
 
 def test_names_keep_the_order_of_their_numbers():
-    names = {str(number): f"class {number}" for number in reversed(range(12))}
-    found = TorchPredictor(Rows([[0] * 17], names), (8, 8)).names
+    network = heads.network(heads.Anchors(nc=12))
+    network.names = {str(number): f"class {number}" for number in reversed(range(12))}
+    found = TorchPredictor(network, (8, 8)).names
     assert found == tuple(f"class {number}" for number in range(12))
 
 
@@ -64,11 +88,26 @@ def test_a_network_is_given_its_own_number_of_channels(ch):
     np.testing.assert_allclose(found.boxes, [[24, 18, 40, 30]])  # in the pixels of the image
 
 
+def test_channels_that_a_chip_asks_for_come_first():
+    network = Rows(ROW, ch=3)
+    assert image_channels(network) == 3
+    network.synet = {"chip": "katana", "channels": 1}
+    assert image_channels(network) == 1
+    network.synet = {"chip": "katana"}
+    del network.yaml
+    assert image_channels(network) == 3
+
+
 def test_another_kind_of_network():
-    with pytest.raises(
-        SynetError, match=r"seg.pt: not a YOLOv5 detector of 2 classes: .*\(1, 1, 9"
-    ):
-        TorchPredictor(Rows([[0] * 9]), (8, 8), name="seg.pt")(np.zeros((8, 8, 3), np.uint8))
+    predictor = TorchPredictor(Rows([[0] * 9]), (8, 8), name="seg.pt")
+    with pytest.raises(SynetError, match=r"seg.pt: Rows returned \(1, 1, 9\), where .*R, 7\)"):
+        predictor(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(SynetError, match="seg.pt: scores 2 classes, but names 3"):
+        TorchPredictor(Rows(ROW, "abc"), (8, 8), name="seg.pt")
+    network = heads.Never()
+    network.names = ["a"]
+    with pytest.raises(SynetError, match=r"seg.pt: .*Never is no detection head"):
+        TorchPredictor(network, (8, 8), name="seg.pt")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model", "data.yaml"])

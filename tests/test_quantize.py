@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import small_heads as heads
 import tiny_yolo
 
 from synet import quantize as module
@@ -319,6 +320,32 @@ def test_the_untrained_model_of_a_yaml(tiny, data):
     assert again.calibration == result.calibration
 
 
+def test_a_model_with_keypoints(data, monkeypatch):
+    network = heads.network(heads.Pose(nc=1, kpt_shape=(4, 3)))
+    network.image_shape = (64, 96)
+    monkeypatch.setattr(module, "get_model", lambda *_: network)
+    roomy = get_chip("katana")
+    roomy = dataclasses.replace(roomy, ops={**roomy.ops, "SOFTMAX": roomy.ops["RESHAPE"]})
+    monkeypatch.setattr(module, "get_chip", lambda name: roomy)
+    result = quantize_model("best.pt", data, number=3, progress=False)
+    assert result.problems == ()
+    found = read_metadata(result.content)
+    assert (found["task"], found["kpt_shape"], found["channels"]) == ("pose", [4, 3], 1)
+    shapes = {port.name: port.shape for port in TfliteModel(result.content).outputs}
+    rows = 8 * 12 + 4 * 6
+    assert shapes["keypoints"] == (1, rows, 8) and shapes["presence"] == (1, rows, 4)
+
+
+def test_a_head_that_is_not_known(data, monkeypatch):
+    network = heads.network(heads.Distances())
+    network.model[-1].proto = heads.Never()
+    network.image_shape = (64, 96)
+    monkeypatch.setattr(module, "get_model", lambda *_: network)
+    with pytest.raises(SynetError, match="Distances is no detection head that SyNet can export"):
+        quantize_model("best.pt", data, number=3, progress=False)
+    assert list(Path().iterdir()) == []
+
+
 def test_a_checkpoint_has_its_file_beside_it(tiny, data, tmp_path):
     import torch
 
@@ -360,6 +387,22 @@ def test_a_missed_bar_leaves_no_file(which, tiny, data, monkeypatch):
     assert "no file was written, --force keeps it" in one_line(caught)
     assert caught.value.exit_status == (2 if which == "chip" else 1)
     assert list(Path().iterdir()) == []
+
+
+def test_memory_is_only_told_of_a_model_that_is_made_for_no_chip(tiny, data, monkeypatch):
+    """A fork's own yaml: the file is there to be measured, and the way out is named."""
+    misses(monkeypatch, "chip")
+    text = tiny.read_text()
+    tiny.write_text(text.replace("  chip: katana\n", ""))
+    result = quantize_model(tiny, data, (128, 192), number=2, progress=False)
+    (problem,) = result.problems
+    assert "of activations alive at once, katana has 1.0 KiB" in problem
+    assert problem.endswith("(they fit at no multiple of 16 with the aspect of 128x192)")
+    assert result.path.read_bytes() == result.content
+    limited = dataclasses.replace(get_chip("katana"), ops={})
+    monkeypatch.setattr(module, "get_chip", lambda name: limited)
+    with pytest.raises(ChipError, match="does not run on katana"):
+        quantize_model(tiny, data, number=2, progress=False)
 
 
 def test_a_file_that_misses_bars_is_kept_by_force(tiny, data, monkeypatch):

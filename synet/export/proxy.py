@@ -115,8 +115,9 @@ class KerasProxy:
         function = getattr(torch.Tensor, name, None)
         if not callable(function):
             raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
-        return lambda *args, **kwargs: self.__torch_function__(
-            function, (type(self),), (self, *args), kwargs
+        # as torch's own functions do: a mode that watches or changes calls sees this one too
+        return lambda *args, **kwargs: torch.overrides.handle_torch_function(
+            function, (self,), self, *args, **kwargs
         )
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which axes a ``view`` splits or merges, so that stored order can stay as it is."""
+"""Shapes worked out beforehand: of a ``view`` that keeps the stored order, of a large resize."""
 
 from __future__ import annotations
 
@@ -83,3 +83,23 @@ def stored_view(
     order = sorted(range(len(runs)), key=lambda r: place[r])
     dims = [dim for r in order for dim in runs[r][1]]
     return tuple(new[d] for d in dims), tuple(dims.index(d) for d in range(len(new)))
+
+
+def resize_steps(
+    before: Sequence[int], after: Sequence[int]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Sizes from `before` to `after`: by one prime factor a step, where a whole factor leads there.
+
+    Repeating pixels four times is repeating them twice, and twice again.
+
+    >>> resize_steps((3, 4), (12, 16))
+    [((3, 4), (6, 8)), ((6, 8), (12, 16))]
+    """
+    factor = after[0] // before[0]
+    steps, size = [], tuple(before)
+    if tuple(after) == tuple(n * factor for n in before):
+        for prime in range(2, factor):
+            while factor % prime == 0 and factor > prime:
+                steps.append((size, tuple(n * prime for n in size)))
+                size, factor = steps[-1][1], factor // prime
+    return steps if size == tuple(after) else [*steps, (size, tuple(after))]

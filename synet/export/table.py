@@ -6,7 +6,7 @@ check of a model that is being built reads that, long before anything is exporte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,20 @@ from synet.export.context import current, where
 from synet.export.proxy import NCHW, KerasProxy
 
 Lowering = Callable[..., Any]
+# A TFLite operation, and where a chip may limit it its kernel, stride and dilation, or the image
+# sizes before and after.
+Operation = str | tuple[str, Mapping[str, Any]]
 TABLE: dict[Any, Lowering] = {}
-OPERATIONS: dict[Any, Callable[..., Sequence[str]]] = {}
+OPERATIONS: dict[Any, Callable[..., Sequence[Operation]]] = {}
 # Most functions read pixels, so zeros that wait are added first; these take them over.
 KEEPS_PADDING: set[Lowering] = set()
+FEW = 8  # parts that are cut and joined to spare a TRANSPOSE
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # which torch understands too
 
 
 def lowers(
     *names: str | Callable,
-    ops: Sequence[str] | Callable[..., Sequence[str]] = (),
+    ops: Sequence[Operation] | Callable[..., Sequence[Operation]] = (),
     keeps_padding: bool = False,
 ) -> Callable[[Lowering], Lowering]:
     """Register the twin of a torch function.
@@ -37,7 +42,8 @@ def lowers(
         Functions, or names looked up in ``torch``, ``torch.nn.functional`` and
         ``torch.Tensor``, where one function often lives three times.
     ops
-        TFLite operations that it becomes, or a function that tells them from the arguments.
+        TFLite operations that it becomes, or a function that tells them from the arguments, in
+        which a constant is an array of numpy.
     keeps_padding
         The twin knows what to do with zeros that its tensor is still waiting for.
     """
@@ -69,6 +75,7 @@ def lower(function: Any, args: tuple, kwargs: dict) -> Any:
         path and the line of code.
     """
     name = getattr(function, "__name__", str(function))
+    kwargs = torch_names(kwargs)
     in_place = name.endswith("_") and not name.endswith("__")
     lowering = TABLE.get(function)
     if lowering is None and in_place:
@@ -88,25 +95,61 @@ def lower(function: Any, args: tuple, kwargs: dict) -> Any:
     return result
 
 
+def torch_names(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments by torch's own names."""
+    return {NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
+
+
 def in_order(x: KerasProxy, dims: Sequence[int]) -> Any:
     """The Keras tensor of `x` with its axes in the order of torch's `dims`."""
+    return rearranged(x.tensor, tuple(x.axes[dim] for dim in dims))
+
+
+def rearranged(tensor: Any, order: Sequence[int]) -> Any:
+    """A Keras tensor with its axes in another order, without TRANSPOSE where that can be."""
     import keras
 
-    order = tuple(x.axes[dim] for dim in dims)
-    if order == tuple(range(len(order))):
-        return x.tensor
-    return keras.ops.transpose(x.tensor, order)
+    sizes = [tensor.shape[axis] for axis in order]
+    real = [axis for axis, size in zip(order, sizes, strict=True) if size != 1]
+    if list(order) == sorted(order):
+        return tensor
+    if real == sorted(real):
+        return keras.ops.reshape(tensor, sizes)
+    # A short axis that goes elsewhere is parts that are joined: few chips have TRANSPOSE.
+    for to, axis in enumerate(order):
+        rest = [other for other in real if other != axis]
+        if rest == sorted(rest) and 1 < sizes[to] <= FEW:
+            shape = [*sizes[:to], 1, *sizes[to + 1 :]]
+            cuts = [(slice(None),) * axis + (slice(i, i + 1),) for i in range(sizes[to])]
+            return join([keras.ops.reshape(tensor[cut], shape) for cut in cuts], to, "order")
+    return keras.ops.transpose(tensor, order)
 
 
 def settle(x: KerasProxy) -> KerasProxy:
-    """Add the zeros that `x` is still waiting for."""
+    """Add the zeros that `x` is still waiting for.
+
+    As constants beside the image: a chip without PAD joins tensors all the same.
+    """
     if not any(x.pad):
         return x
+    tensor = x.tensor
+    for axis, sides in ((1, x.pad[:2]), (2, x.pad[2:])):
+        shapes = [(*tensor.shape[:axis], n, *tensor.shape[axis + 1 :]) for n in sides]
+        before, after = (np.zeros(shape, np.float32) for shape in shapes)
+        tensor = join([before, tensor, after], axis, "pad")
+    return KerasProxy(tensor, x.axes)
+
+
+def join(parts: Sequence[Any], axis: int, name: str) -> Any:
+    """Keras tensors and constants side by side along a stored axis; empty ones are left out."""
     import keras
 
-    top, bottom, left, right = x.pad
-    layer = keras.layers.ZeroPadding2D(((top, bottom), (left, right)), name=layer_name("pad"))
-    return KerasProxy(layer(x.tensor), x.axes)
+    parts = [part for part in parts if part.shape[axis]]
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, keras.KerasTensor) for part in parts):
+        return keras.layers.Concatenate(axis=axis, name=layer_name(name))(parts)
+    return keras.ops.concatenate(parts, axis)  # the layer takes no constants
 
 
 def _settled(value: Any) -> Any:

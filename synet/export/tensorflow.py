@@ -55,9 +55,12 @@ def convert(keras_model: keras.Model, images: Callable[[], Iterable[np.ndarray]]
     ExportError
         The converter cannot convert the model; its last words are quoted.
     """
+    import keras
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
+    if isinstance(keras_model.output, (list, tuple)):  # the converter takes no lists within lists
+        keras_model = keras.Model(keras_model.inputs, keras_model.outputs)
     converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # An image makes the converter fill in ranges at all; calibrate() replaces them.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from synet.layers.basic import MaxPool2d
 from synet.layers.conv import Conv
 
 
@@ -79,3 +81,46 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.second(self.first(x))
+
+
+class SPPF(nn.Module):
+    """Maxima over ever larger windows beside the image itself: (N, c1, H, W) to (N, c2, H, W).
+
+    Older YOLOs have no layer of this name, so that a zoo model brings its own.
+
+    Parameters
+    ----------
+    c1, c2
+        Channels of input and output.
+    k
+        Window of one pooling; three in a row see k, 2k - 1 and 3k - 2 pixels.
+    """
+
+    def __init__(self, c1: int, c2: int, k: int = 5) -> None:
+        super().__init__()
+        self.cv1 = Conv(c1, c1 // 2)
+        self.cv2 = Conv(c1 // 2 * 4, c2)
+        self.m = MaxPool2d(k)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        seen = [self.cv1(x)]
+        for _ in range(3):
+            seen.append(self.m(seen[-1]))
+        return self.cv2(torch.cat(seen, 1))
+
+
+class Mixer(nn.Module):
+    """What takes the place of attention: every pixel looks at its neighbours, then channels mix.
+
+    A depthwise convolution as wide as small chips have, and a 1x1 convolution without activation:
+    (N, c1, H, W) to (N, c2, H, W). Attention's own output has no activation either, and is
+    added to something.
+    """
+
+    def __init__(self, c1: int, c2: int, k: int = 7) -> None:
+        super().__init__()
+        self.depthwise = Conv(c1, c1, k, g=c1)
+        self.project = Conv(c1, c2, act=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self.project(self.depthwise(x))

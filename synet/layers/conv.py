@@ -11,7 +11,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from synet.errors import ChipError
-from synet.layers.same import conv2d_same, conv_transpose2d_same, fused_conv2d_same, pair
+from synet.layers.binding import STANDARD, adopt, conv_arguments
+from synet.layers.same import (
+    conv2d_same,
+    conv2d_widened,
+    conv_transpose2d_same,
+    conv_transpose2d_upsampled,
+    fused_conv2d_same,
+    pair,
+    stuffing_offset,
+    widened,
+)
 
 
 class Conv2d(nn.Conv2d):
@@ -80,6 +90,55 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return conv_transpose2d_same(input, self.weight, self.bias, self.stride)
 
 
+class WidenedConv2d(nn.Conv2d):
+    """``nn.Conv2d`` to the last digit, exported without padding that a chip lacks.
+
+    For networks that are trained already: `Conv2d` would shift what they see by a pixel. See
+    `synet.layers.same.widened` for what it costs.
+    """
+
+    @classmethod
+    def of(cls, old: nn.Conv2d, shape: tuple[int, ...]) -> WidenedConv2d | None:
+        """A twin with the parameters of `old`, for images of `shape`; None where there is none."""
+        plain = set(old.dilation) == {1} and old.padding_mode == "zeros"
+        if not plain or isinstance(old.padding, str):
+            return None
+        axes = zip(shape[2:], old.kernel_size, old.stride, old.padding, strict=True)
+        if not all(widened(*axis) for axis in axes):
+            return None
+        form = (old.kernel_size, old.stride, old.padding, old.dilation, old.groups)
+        new = cls(old.in_channels, old.out_channels, *form, bias=old.bias is not None)
+        new.weight, new.bias = old.weight, old.bias
+        return new
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return conv2d_widened(input, weight, bias, self.stride, self.padding, self.groups)
+
+
+class UpsampledConvTranspose2d(nn.ConvTranspose2d):
+    """``nn.ConvTranspose2d`` to the last digit, exported without TRANSPOSE_CONV.
+
+    Only where the output is `stride` times as large as the input.
+    """
+
+    @classmethod
+    def of(cls, old: nn.ConvTranspose2d) -> UpsampledConvTranspose2d | None:
+        """A twin of `old` with its parameters; None where its form is another."""
+        form = [old.kernel_size, old.stride, old.padding, old.output_padding]
+        square = all(isinstance(v, tuple) and len(set(v)) == 1 for v in form)
+        if not square or old.groups != 1 or set(old.dilation) != {1}:
+            return None
+        if stuffing_offset(*(v[0] for v in form)) is None:
+            return None
+        new = cls(old.in_channels, old.out_channels, *form, bias=old.bias is not None)
+        new.weight, new.bias = old.weight, old.bias
+        return new
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
+        stride, padding, extra = self.stride[0], self.padding[0], self.output_padding[0]
+        return conv_transpose2d_upsampled(input, self.weight, self.bias, stride, padding, extra)
+
+
 class Spec:
     """A zoo layer that rides into a fork's ``parse_model`` as an argument of its ``Conv``.
 
@@ -140,29 +199,18 @@ class Conv(nn.Module):
         Padding that is not 'same'.
     """
 
+    __signature__ = STANDARD
+    default_act = nn.ReLU6()  # forks read and set it
+    adopt = staticmethod(adopt)
+
     def __new__(cls, *args: Any, **kwargs: Any) -> nn.Module:  # noqa: D102
         spec = next((arg for arg in args if isinstance(arg, Spec)), None)
         # What is not a Conv is not initialised again: type.__call__ returns it as it is.
         return super().__new__(cls) if spec is None else spec.build(args[0], args[1])
 
-    def __init__(
-        self,
-        c1: int,
-        c2: int,
-        k: int | tuple[int, int] = 1,
-        s: int | tuple[int, int] = 1,
-        p: int | tuple[int, int] | None = None,
-        g: int = 1,
-        *rest: Any,
-        d: int = 1,
-        act: Any = True,
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        for value in rest:
-            if isinstance(value, int) and not isinstance(value, bool):
-                d = value
-            else:
-                act = value
+        c1, c2, k, s, p, g, d, act = conv_arguments(args, kwargs)
         k, s = pair(k), pair(s)
         if p is not None and not _is_same(pair(p), k, d):
             raise ChipError(
@@ -171,7 +219,7 @@ class Conv(nn.Module):
             )
         self.conv = Conv2d(c1, c2, k, s, bias=False, groups=g, dilation=d)
         self.bn = nn.BatchNorm2d(c2)
-        self.act = nn.Identity() if act is False or act is None else nn.ReLU6(inplace=True)
+        self.act = nn.ReLU6(inplace=True) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.act(self.bn(self.conv(x)))

@@ -8,90 +8,128 @@ where the old layer is safe as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import nn
 
-from synet.errors import ChipError
 from synet.layers.basic import MaxPool2d
 from synet.layers.conv import Conv2d
 
 Recipe = Callable[[nn.Module], nn.Module | None]
 REPLACEMENTS: dict[type[nn.Module], Recipe] = {}
+REASONS: dict[type[nn.Module], str] = {}
 
 
-def replaces(*originals: type[nn.Module]) -> Callable[[Recipe], Recipe]:
-    """Register the recipe for torch layers of these very types."""
+@dataclass(frozen=True)
+class Substitution:
+    """A module that gave way to another: where, what it was, what it is, and why.
+
+    `index` numbers the row of a YOLO, and `path` leads from there. `why` is empty where the new
+    module computes the very numbers of the old one. `count` is that of modules which are
+    alike, this being the first of them.
+    """
+
+    path: str
+    was: str
+    now: str
+    why: str
+    index: int | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        more = f" ({self.count} times)" if self.count > 1 else ""
+        return f"{where}{self.was} is now {self.now}{more}: {self.why}"
+
+
+def replaces(*originals: type[nn.Module], why: str = "") -> Callable[[Recipe], Recipe]:
+    """Register the recipe for torch layers of these very types.
+
+    `why` is for the report; empty where no number changes.
+    """
 
     def register(recipe: Recipe) -> Recipe:
         for original in originals:
             if REPLACEMENTS.setdefault(original, recipe) is not recipe:
                 raise ValueError(f"{original.__name__} is already replaced")
+            REASONS[original] = why
         return recipe
 
     return register
 
 
-def replace_layers(model: nn.Module) -> list[str]:
+def replace_layers(
+    model: nn.Module, recipes: dict[type[nn.Module], Recipe] | None = None
+) -> list[Substitution]:
     """Replace, in place, every layer of `model` that has a chip-safe twin.
+
+    Parameters
+    ----------
+    recipes
+        Others than `REPLACEMENTS`, for some types.
 
     Returns
     -------
-    Paths of the replaced layers.
-
-    Raises
-    ------
-    ChipError
-        A layer has no chip-safe twin in the form it has here; its path is named.
+    What was replaced, also where no number changes.
     """
-    replaced: list[str] = []
-    twins: dict[nn.Module, nn.Module | None] = {}
-    for path, module in list(model.named_modules()):
-        # not named_children(), which leaves out a layer that is there twice
+    found = []
+    known = REPLACEMENTS | (recipes or {})
+    for path, old in list(model.named_modules()):
+        if not path or type(old) not in known:
+            continue
+        new = known[type(old)](old)
+        if new is not None:
+            new.train(old.training)
+            count = replace_module(model, old, new)
+            was, now = type(old).__name__, type(new).__name__
+            now = f"SyNet's {now}" if now == was else now
+            found.append(Substitution(path, was, now, REASONS[type(old)], count=count))
+    return found
+
+
+def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> int:
+    """Put `new` wherever `old` is within `root`; how often that was."""
+    count = 0
+    for module in list(root.modules()):
+        # not named_children(), which leaves out a module that is there twice
         for name, child in list(module._modules.items()):
-            if type(child) not in REPLACEMENTS:
-                continue
-            where = f"{path}.{name}" if path else name
-            try:
-                if child not in twins:
-                    twins[child] = REPLACEMENTS[type(child)](child)
-            except ChipError as error:
-                raise ChipError(f"{where}: {error}") from None
-            new = twins[child]
-            if new is not None:
-                setattr(module, name, new.train(child.training))
-                replaced.append(where)
-    return replaced
+            if child is old:
+                setattr(module, name, new)
+                count += 1
+    return count
 
 
 @replaces(
-    nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.Mish, nn.Hardswish, nn.Hardtanh
+    *(nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.Mish, nn.Hardswish),
+    *(nn.Hardtanh,),
+    why="every chip has ReLU6, and few have another",
 )
 def _to_relu6(old: nn.Module) -> nn.Module:
     return nn.ReLU6(inplace=getattr(old, "inplace", False))
 
 
-@replaces(nn.Conv2d)
+@replaces(nn.Conv2d, why="it pads as the chip does")
 def _to_same_padding(old: nn.Conv2d) -> nn.Module | None:
     spans = [d * (k - 1) for k, d in zip(old.kernel_size, old.dilation, strict=True)]
-    symmetric = [span // 2 for span in spans]
-    padding = old.padding if isinstance(old.padding, tuple) else tuple(symmetric)
-    if old.padding == "valid":
-        padding = (0, 0)
-    same = all(p in (s // 2, (s + 1) // 2) for p, s in zip(padding, spans, strict=True))
-    if not same or (any(spans) and old.padding_mode != "zeros"):
-        raise ChipError(f"{old}: only 'same' padding, {tuple(symmetric)} here, runs on every chip")
     if not any(spans) or (set(old.stride) == {1} and not any(span % 2 for span in spans)):
-        return None  # torch's own padding is TensorFlow's
-    new = Conv2d(
-        old.in_channels,
-        old.out_channels,
-        old.kernel_size,
-        old.stride,
-        old.bias is not None,
-        old.groups,
-        old.dilation,
-    )
-    new.load_state_dict(old.state_dict())
+        return None  # torch's own padding is TensorFlow's, or another altogether
+    return same_padding_twin(old)
+
+
+def same_padding_twin(old: nn.Conv2d) -> Conv2d | None:
+    """A `Conv2d` with the parameters of `old`; None where it has as many pixels only by luck."""
+    spans = [d * (k - 1) for k, d in zip(old.kernel_size, old.dilation, strict=True)]
+    if old.padding == "same":
+        padded = spans
+    else:
+        padded = [0, 0] if old.padding == "valid" else [2 * p for p in old.padding]
+    short = [span - p for span, p in zip(spans, padded, strict=True)]
+    same = all(-1 <= n < s for n, s in zip(short, old.stride, strict=True))
+    if not same or max(short) > 1 or (any(spans) and old.padding_mode != "zeros"):
+        return None
+    form = (old.kernel_size, old.stride, old.bias is not None, old.groups, old.dilation)
+    new = Conv2d(old.in_channels, old.out_channels, *form)
+    new.weight, new.bias = old.weight, old.bias
     return new
 
 

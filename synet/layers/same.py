@@ -64,8 +64,66 @@ def conv_transpose2d_same(
     return y[:, :, : x.shape[2] * stride[0], : x.shape[3] * stride[1]]
 
 
+LARGEST = 7  # pixels: the kernels of every chip
+
+
+def widened(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int] | None:
+    """A kernel that with 'same' padding looks where torch's looks, along one axis.
+
+    'same' pads a strided 3x3 kernel at the end of an even image only, torch on both sides. A 4x4
+    kernel whose last row and column are zero begins where torch's begins.
+
+    Returns
+    -------
+    Size of the kernel, and how many of its first weights are zero; None where 'same' gives fewer
+    windows than torch, or the kernel would be larger than `LARGEST`.
+    """
+    if (size + 2 * padding - kernel) // stride + 1 > -(-size // stride):
+        return None
+    forms = ((k, offset) for k in range(kernel, LARGEST + 1) for offset in range(k - kernel + 1))
+    return next((f for f in forms if same_padding(size, f[0], stride)[0] == padding + f[1]), None)
+
+
+def conv2d_widened(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    groups: int,
+) -> Tensor:
+    """``F.conv2d`` itself; exported, its kernel is `widened` so that 'same' padding will do."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(conv2d_widened, (x,), x, weight, bias, stride, padding, groups)
+    return F.conv2d(x, weight, bias, stride, padding, 1, groups)
+
+
+def stuffing_offset(kernel: int, stride: int, padding: int, extra: int) -> int | None:
+    """Where in its block of `stride` pixels the one that is not zero lies.
+
+    A transposed convolution is a convolution over an image with zeros between its pixels. None
+    where the output is not `stride` times as large, or 'same' padding does not line up.
+    """
+    offset = kernel // 2 - padding
+    fits = kernel + extra - 2 * padding == stride and 0 <= offset < stride
+    return offset if fits else None
+
+
+def conv_transpose2d_upsampled(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, extra: int
+) -> Tensor:
+    """``F.conv_transpose2d`` itself; exported, an upsampling, a multiplication, a convolution."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(
+            conv_transpose2d_upsampled, (x,), x, weight, bias, stride, padding, extra
+        )
+    return F.conv_transpose2d(x, weight, bias, stride, padding, extra)
+
+
 def max_pool2d_same(x: Tensor, kernel: int, stride: int = 1) -> Tensor:
     """Max pooling with 'same' padding: (N, C, H, W) to (N, C, ceil(H/stride), ceil(W/stride))."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(max_pool2d_same, (x,), x, kernel, stride)
     top, bottom = same_padding(x.shape[2], kernel, stride)
     left, right = same_padding(x.shape[3], kernel, stride)
     if top == bottom and left == right:

@@ -1,125 +1,296 @@
-"""What torch functions a built model calls, and whether a chip runs what they become."""
+"""Running a built model to find what its chip does not run, and putting in what it does.
+
+A module is told by what it does while it runs: one that works value by value is an activation, one
+that multiplies activations with each other is attention, whatever its class is called.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch import nn
 
 from synet.chips import Chip, get_chip
-from synet.chips.check import limits, scales
-from synet.chips.record import OpRule
-from synet.layers.same import pair
+from synet.errors import ChipError
+from synet.layers.behaviour import activation_for
+from synet.layers.blocks import Mixer
+from synet.layers.clip import ACTIVATIONS, clip_activations, is_clipped
+from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
+from synet.layers.record import Problem, Recorder
+from synet.layers.replace import (
+    Substitution,
+    replace_layers,
+    replace_module,
+    same_padding_twin,
+)
 
 IMAGE = 256  # pixels: what YOLO's own constructor runs its layers on
+NOTES = ("i", "f", "type", "np")  # what ``parse_model`` writes on each row
+# Functions that multiply activations with each other; the export knows only the first.
+PRODUCTS = frozenset(
+    ("matmul", "__matmul__", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention")
+    + ("multi_head_attention_forward", "_native_multi_head_attention")
+    + ("_transformer_encoder_layer_fwd",)
+)
 
 
-class _Recorder(TorchFunctionMode):
-    """Collects, for each torch function called on tensors, what the chip lacks of it."""
+class UnsafeRow(ChipError):
+    """A row of a YOLO that the chip does not run and that nothing can take the place of."""
 
-    def __init__(self, chip: Chip) -> None:
-        from synet.export.lowerings import OPERATIONS, TABLE
-
-        super().__init__()
-        self.operations, self.table, self.chip = OPERATIONS, TABLE, chip
-        self.problem: str | None = None
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if self.problem is None:
-            self.problem = self._check(func, args, kwargs or {}, result)
-        return result
-
-    def _check(self, func: Any, args: tuple, kwargs: dict, result: Any) -> str | None:
-        name = (resolve_name(func) or getattr(func, "__name__", str(func))).rpartition(".")[2]
-        if func not in self.operations:
-            results = result if isinstance(result, tuple) else (result,)
-            on_values = any(isinstance(r, Tensor) and r.dim() > 0 for r in results)
-            return f"{name} cannot be exported" if on_values and _called_on_values(args) else None
-        for operation in self.operations[func](*args, **kwargs):
-            if operation == "PAD":
-                continue  # before a convolution it is 'same' padding, or the export says so
-            if operation not in self.chip.ops:
-                fix = self.chip.alternatives.get(operation, "use Conv or InvertedResidual")
-                return f"{name} becomes {operation}, which {self.chip.name} does not run; {fix}"
-            given = inspect.signature(self.table[func]).bind(*args, **kwargs).arguments
-            for problem, fix in _exceeded(operation, given, result, self.chip.ops[operation]):
-                return f"{problem}; {fix}"
-        return None
+    def __init__(self, index: int, problem: str) -> None:
+        super().__init__(problem)
+        self.index = index
 
 
-def _exceeded(
-    operation: str, given: Mapping[str, Any], result: Tensor, rule: OpRule
-) -> Iterator[tuple[str, str]]:
-    """What of an operation is beyond its limits, from the arguments of the torch function."""
-    weight, kernel = given.get("weight"), given.get("kernel_size")
-    if isinstance(weight, Tensor) and weight.dim() == 4:
-        kernel = tuple(weight.shape[2:])
-    if kernel is not None:
-        options = {
-            "kernel": pair(kernel),
-            "stride": pair(given.get("stride") or (kernel if weight is None else 1)),
-            "dilation": pair(given.get("dilation", 1)),
-        }
-        yield from limits(operation, options, rule)
-    if rule.scales is not None:
-        before, after = (tuple(image.shape[2:]) for image in (next(iter(given.values())), result))
-        yield from scales(operation, before, after, rule.scales)
+@dataclass(frozen=True)
+class Mended:
+    """What `mend` has put in, what it found no help for, and what the run returned."""
+
+    substitutions: list[Substitution]
+    problems: list[Problem]
+    output: Any
 
 
-def _called_on_values(args: tuple) -> bool:
-    return any(isinstance(arg, Tensor) and arg.is_floating_point() for arg in args)
-
-
-def first_problem(
-    layers: Sequence[nn.Module], channels: int, chip: str, head: type[nn.Module]
-) -> tuple[int, str] | None:
-    """Run the layers of a YOLO one after another, to find the first that the chip cannot run.
+def make_rows_safe(
+    layers: Sequence[nn.Module],
+    channels: int,
+    chip: str,
+    needed: Iterable[int] | None = None,
+) -> list[Substitution]:
+    """Change the rows of a YOLO, in place, so that the chip runs them.
 
     Parameters
     ----------
     layers
-        As ``parse_model`` builds them: each has ``f``, the layers that it reads, -1 for the
-        one before.
+        As ``parse_model`` builds them: each has ``f``, the rows that it reads, counted from
+        itself where negative.
     channels
         Of the image.
     chip
         Name of the chip.
-    head
-        Class of the detection head. It is ours, and cannot run before it knows its strides.
+    needed
+        Rows that the exported head reads; what they read in turn is needed too. The rest,
+        such as an auxiliary branch, only helps training, and stays as it is. None: all rows
+        but detection heads, which do not run here: they do not know their strides yet.
 
     Returns
     -------
-    Index of the layer and what is wrong with it, or None.
+    What was put in where the numbers are no longer those of the fork's own row.
+
+    Raises
+    ------
+    UnsafeRow
+        A row that cannot be saved: its index, and what is wrong with it in one line.
     """
-    recorder = _Recorder(get_chip(chip))
-    x, outputs = torch.zeros(1, channels, IMAGE, IMAGE), []
-    modes = [layer.training for layer in layers]
+    # heads import the layers
+    from synet.layers.heads import head_form
+
+    target, outputs = get_chip(chip), {}
+    x = torch.zeros(1, channels, IMAGE, IMAGE)
+    found: list[Substitution] = []
+    for index in _reached(layers, needed):
+        sources = _sources(layers[index], index)
+        inputs = [outputs[i] if i >= 0 else x for i in sources]
+        if isinstance(layers[index].f, int):
+            (inputs,) = inputs
+        box = nn.ModuleList([layers[index]])
+        try:
+            replaced = replace_layers(box)
+            mended = mend(box, lambda box=box, inputs=inputs: box[0](inputs), target)
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise UnsafeRow(index, str(error).partition("\n")[0]) from error
+        if mended.problems:
+            raise UnsafeRow(index, str(mended.problems[0]))
+        _take_over(layers, index, box[0])
+        outputs[index] = mended.output
+        gone = tuple(s.path + "." for s in mended.substitutions if s.now == Mixer.__name__)
+        kept = [s for s in replaced if not s.path.startswith(gone)]
+        found += _of_row(index, [*kept, *mended.substitutions])
+    for index, layer in enumerate(layers):
+        if index not in outputs and head_form(layer) is not None:
+            found += _of_row(index, replace_layers(nn.ModuleList([layer])))
+    return found
+
+
+def mend(root: nn.Module, run: Callable[[], Any], chip: Chip) -> Mended:
+    """Run a model again and again, each time with what stands in for what the chip lacks.
+
+    Parameters
+    ----------
+    root
+        Holds every module that may be replaced.
+    run
+        Runs it.
+    """
+    found: list[Substitution] = []
+    with _evaluating(root) as modes, torch.no_grad():
+        while True:
+            recorder = Recorder(chip)
+            with recorder:
+                output = run()
+            new = _substitute(root, recorder, modes)
+            if not new:
+                return Mended(found, recorder.problems, output)
+            found += new
+
+
+def problems_of(root: nn.Module, run: Callable[[], Any], chip: Chip) -> list[Problem]:
+    """What a run of `root` in evaluation mode calls that the chip does not run."""
+    recorder = Recorder(chip)
+    with _evaluating(root), torch.no_grad(), recorder:
+        run()
+    return recorder.problems
+
+
+def _substitute(
+    root: nn.Module, recorder: Recorder, modes: dict[nn.Module, bool]
+) -> list[Substitution]:
+    """One round of substitutions: attention first, for what it holds goes with it."""
+    paths = {module: path for path, module in root.named_modules()}
+    proposed = _mixers(recorder) or [*_activations(recorder), *_twins(recorder)]
+    found = []
+    for old, new, why in proposed:
+        if old not in paths or not replace_module(root, old, new):
+            continue
+        parameter = next(old.parameters(), torch.zeros(()))
+        new.to(parameter.device, parameter.dtype).eval()
+        modes.update(dict.fromkeys(new.modules(), modes.get(old, True)))
+        found.append(Substitution(paths[old], type(old).__name__, _shown(new), why))
+    if found:
+        return found
+    for problem in recorder.problems:
+        module = problem.stack[-1] if problem.stack else None
+        if problem.function.rstrip("_") in ACTIVATIONS and module in paths:
+            if not is_clipped(module):
+                clip_activations(module)
+                was = f"{problem.function}() in {type(module).__name__}"
+                found.append(Substitution(paths[module], was, "ReLU6", problem.text))
+    return found
+
+
+Proposal = tuple[nn.Module, nn.Module, str]
+
+
+def _mixers(recorder: Recorder) -> list[Proposal]:
+    """A `Mixer` for each innermost module that multiplies activations and keeps an image's size."""
+    found: dict[nn.Module, Proposal] = {}
+    for problem in recorder.problems:
+        if problem.function not in PRODUCTS:
+            continue
+        for module in reversed(problem.stack):
+            call = recorder.calls.get(module)
+            if call is not None and call.keeps_image:
+                new = Mixer(call.before[1], call.after[1])
+                found.setdefault(module, (module, new, problem.text))
+                break
+    inner = {part for module in found for part in module.modules() if part is not module}
+    return [proposal for module, proposal in found.items() if module not in inner]
+
+
+def _activations(recorder: Recorder) -> list[Proposal]:
+    """The chip's activation for whatever is one and has no type that we know."""
+    troubles = {module: problem for problem in recorder.problems for module in problem.stack}
+    found: dict[nn.Module, Proposal] = {}
+    for module, call in recorder.calls.items():
+        if call.before is None or call.before != call.after:
+            continue
+        problem = troubles.get(module)
+        new = activation_for(module, call.before, runs=problem is None)
+        if new is not None:
+            why = problem.text if problem else f"{recorder.chip.name} has {_shown(new)}"
+            found[module] = (module, new, why)
+    inner = {part for module in found for part in module.modules() if part is not module}
+    return [proposal for module, proposal in found.items() if module not in inner]
+
+
+def _twins(recorder: Recorder) -> list[Proposal]:
+    """Convolutions in the operations that the chip has, of the same numbers where there are any."""
+    found = {}
+    for problem in recorder.problems:
+        old = problem.stack[-1] if problem.stack else None
+        call = recorder.calls.get(old)
+        new, why = None, ""
+        if call is None or call.before is None:
+            continue
+        if problem.operation == "TRANSPOSE_CONV" and type(old) is nn.ConvTranspose2d:
+            new = UpsampledConvTranspose2d.of(old)
+        elif problem.operation == "PAD" and type(old) is nn.Conv2d:
+            new = WidenedConv2d.of(old, call.before)
+        if problem.operation == "PAD" and new is None and isinstance(old, nn.Conv2d):
+            new, why = same_padding_twin(old), problem.text
+        if new is not None:
+            found[old] = (old, new, why)
+    return list(found.values())
+
+
+def _shown(module: nn.Module) -> str:
+    return type(module).__name__
+
+
+def _of_row(index: int, substitutions: Iterable[Substitution]) -> list[Substitution]:
+    """Those of one row, whose paths begin with its number in a box of one."""
+    return [replace(s, path=s.path[2:], index=index) for s in _merged(substitutions)]
+
+
+def _merged(substitutions: Iterable[Substitution]) -> Iterator[Substitution]:
+    """One for all that are alike, and none for those that change no number."""
+    alike: dict[tuple[str, str, str], list[Substitution]] = {}
+    for each in substitutions:
+        if each.why:
+            alike.setdefault((each.was, each.now, each.why), []).append(each)
+    for same in alike.values():
+        yield replace(same[0], count=sum(each.count for each in same))
+
+
+@contextmanager
+def _evaluating(root: nn.Module) -> Iterator[dict[nn.Module, bool]]:
+    """Evaluation mode for every module; what comes in must be entered with its later mode."""
+    modes = {module: module.training for module in root.modules()}
+    for module in modes:
+        module.training = False
     try:
-        with torch.no_grad():
-            for index, layer in enumerate(layers):
-                if isinstance(layer, head):
-                    break
-                if isinstance(layer.f, int):
-                    x = x if layer.f == -1 else outputs[layer.f]
-                else:
-                    x = [x if i == -1 else outputs[i] for i in layer.f]
-                layer.eval()
-                try:
-                    with recorder:
-                        x = layer(x)
-                except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-                    return index, str(error).partition("\n")[0]
-                if recorder.problem:
-                    return index, recorder.problem
-                outputs.append(x)
+        yield modes
     finally:
-        for layer, mode in zip(layers, modes, strict=True):
-            layer.train(mode)
-    return None
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _sources(layer: nn.Module, index: int) -> list[int]:
+    """Rows that a row reads; -1 is the image."""
+    sources = [layer.f] if isinstance(layer.f, int) else list(layer.f)
+    return [source if source >= 0 else max(index + source, -1) for source in sources]
+
+
+def _reached(layers: Sequence[nn.Module], needed: Iterable[int] | None) -> list[int]:
+    """`needed`, and the rows that those read, in order."""
+    if needed is None:
+        # heads import the layers
+        from synet.layers.heads import head_form
+
+        needed = [i for i, layer in enumerate(layers) if head_form(layer) is None]
+    todo, reached = list(needed), set()
+    while todo:
+        index = todo.pop()
+        if index >= 0 and index not in reached:
+            reached.add(index)
+            todo += _sources(layers[index], index)
+    return sorted(reached)
+
+
+def _take_over(layers: Any, index: int, new: nn.Module) -> None:
+    old = layers[index]
+    if new is not old:
+        take_notes(old, new)
+        layers[index] = new
+
+
+def take_notes(old: nn.Module, new: nn.Module) -> None:
+    """Write on a layer what ``parse_model`` wrote on the one whose place it takes."""
+    for note in NOTES:
+        value = getattr(old, note, None)
+        if not callable(value):  # every module has a method called ``type``
+            setattr(new, note, value)

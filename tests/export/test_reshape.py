@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from synet.export.reshape import groups, resolve_shape, stored_view
+from synet.export.reshape import groups, resize_steps, resolve_shape, stored_view
 
 SIZES = (1, 1, 2, 2, 3, 4, 6)
 
@@ -112,3 +112,21 @@ def test_the_size_that_is_left_out(new, shape):
 def test_a_shape_that_does_not_fit(new):
     with pytest.raises(ValueError, match=r"cannot view \(2, 3, 4\) as "):
         resolve_shape((2, 3, 4), new)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sizes"),
+    [
+        ((3, 4), (6, 8), [(6, 8)]),
+        ((3, 4), (24, 32), [(6, 8), (12, 16), (24, 32)]),
+        ((3, 4), (18, 24), [(6, 8), (18, 24)]),
+        ((3, 4), (9, 12), [(9, 12)]),
+        ((3, 4), (6, 4), [(6, 4)]),
+        ((3, 4), (7, 9), [(7, 9)]),
+        ((3, 4), (3, 4), []),
+    ],
+)
+def test_a_resize_goes_by_prime_factors(before, after, sizes):
+    steps = resize_steps(before, after)
+    assert [end for _, end in steps] == sizes
+    assert [start for start, _ in steps] == [before, *sizes][: len(steps)]

@@ -117,6 +117,21 @@ CALLS: dict[str, list[tuple[tuple, dict]]] = {
         for bias in (draw(5), None)
         for stride in ((1, 1), (2, 2), (3, 3), (2, 1))
     ],
+    "max_pool2d_same": [
+        call(x, kernel, stride) for x in (ODD, EVEN) for kernel, stride in ((2, 2), (3, 2), (5, 1))
+    ],
+    "conv2d_widened": [
+        call(x, KERNEL, BIAS, stride, padding, 1)
+        for x in (ODD, EVEN)
+        for stride in ((1, 1), (2, 2), (3, 3), (2, 1))
+        for padding in ((0, 0), (1, 1), (0, 1))
+    ],
+    "conv_transpose2d_upsampled": [
+        call(x, draw(4, 5, k, k), bias, stride, padding, extra)
+        for x in (ODD, EVEN)
+        for bias in (draw(5), None)
+        for k, stride, padding, extra in ((2, 2, 0, 0), (4, 2, 1, 0), (3, 2, 1, 1), (4, 4, 0, 0))
+    ],
     "max_pool2d": [
         call(x, kernel, stride, padding, ceil_mode=ceil)
         for x in (ODD, EVEN)
@@ -131,7 +146,10 @@ CALLS: dict[str, list[tuple[tuple, dict]]] = {
         ],
         call(EVEN, 2, 2, ceil_mode=True),
     ],
-    "adaptive_avg_pool2d": [call(ODD, 1), call(EVEN, (1, 1))],
+    **dict.fromkeys(
+        ("adaptive_avg_pool2d", "adaptive_max_pool2d"),
+        [*[call(x, 1) for x in (ODD, EVEN, X((1, 3, 20, 31)), X((1, 3, 1, 5)))], call(ODD, (1, 1))],
+    ),
     "interpolate": [
         *[call(x, scale_factor=factor) for x in (ODD, EVEN) for factor in (2.0, 3)],
         call(ODD, size=(14, 9)),
@@ -188,6 +206,7 @@ CALLS: dict[str, list[tuple[tuple, dict]]] = {
             call([ODD, X((1, 2, 7, 9))], 1),
             call([ODD, X((1, 4, 7, 2)), ODD], -1),
             call([ODD, OTHER], 1),
+            call([OTHER, ODD], 1),
             call([ROWS, ROWS]),
             call([ODD], 1),
         ],
@@ -214,6 +233,11 @@ CALLS: dict[str, list[tuple[tuple, dict]]] = {
     **dict.fromkeys(
         ("expand", "broadcast_to"), [call(X((1, 4, 1, 9)), (1, 4, 7, 9)), call(ROWS, (3, 2, 5, 6))]
     ),
+    "__setitem__": [
+        call(ODD, (Ellipsis, slice(0, 4)), X((1, 4, 7, 4))),
+        call(ODD, (slice(None), slice(1, 3)), 1.5),
+        call(ODD, (slice(None), slice(2, None)), draw(1, 2, 7, 9)),
+    ],
     "expand_as": [call(X((1, 1, 7, 9)), OTHER), call(X((1, 1, 7, 9)), ODD)],
     "pixel_shuffle": [call(ODD, 2), call(X((1, 18, 3, 5)), 3)],
     **dict.fromkeys(
@@ -253,6 +277,10 @@ class Calling(nn.Module):
         left = list(inputs)
         first, *rest = _filled(self.args, left)
         name = short(self.function)
+        if name == "__setitem__":
+            changed = first + 0
+            changed[rest[0]] = rest[1]
+            return changed
         if getattr(torch.Tensor, name, None) is self.function:
             return getattr(first, name)(*rest, **self.kwargs)
         return self.function(first, *rest, **self.kwargs)
@@ -508,6 +536,48 @@ def test_relu6_is_an_activation_that_fuses():
         assert relu.max_value == 6.0
 
 
+@pytest.mark.parametrize(
+    "function",
+    {
+        "shuffle": lambda x: x.view(1, 2, 4, 8, 10).transpose(1, 2).reshape(1, 8, 8, 10),
+        "shuffle back": lambda x: x.view(1, 4, 2, 8, 10).transpose(1, 2).reshape(1, 8, 8, 10),
+        "anchors first": lambda x: x.view(1, 2, 4, 8, 10).permute(0, 1, 3, 4, 2).reshape(1, -1, 4),
+        "anchors, as they are": lambda x: x.view(1, 2, 4, 8, 10).permute(0, 1, 3, 4, 2),
+        "gate": lambda x: x * x.mean((2, 3)).view(1, 8, 1, 1).expand_as(x),
+        "distribution": lambda x: F.conv2d(
+            x.reshape(1, 2, 4, 80).permute(0, 2, 1, 3).softmax(1), torch.ones(1, 4, 1, 1)
+        ).reshape(1, 2, 80),
+        "mean of channels": lambda x: x.mean(1, keepdim=True),
+        "most of channels": lambda x: x.max(1, keepdim=True)[0],
+        "most of image": lambda x: F.adaptive_max_pool2d(x, 1),
+        "vector": lambda x: F.linear(x.mean((2, 3)), draw(3, 8)),
+        "difference": lambda x: (x - x.mean((2, 3), keepdim=True)) / 3,
+        "stacked": lambda x: torch.stack([x, x * 2]).sum(0),
+        "part": lambda x: _with_part(x),
+        "pooled after zeros": lambda x: F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1),
+        "border": lambda x: F.max_pool2d(F.pad(x, (1, 0, 1, 0), mode="replicate"), 2, 2),
+        "eight times": lambda x: F.interpolate(x, scale_factor=8),
+        "groups": lambda x: F.conv2d(x, draw(6, 4, 3, 3), draw(6), 1, 1, groups=2),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_a_chip_of_few_operations_runs_it(function):
+    from synet.chips import get_chip, violations
+    from synet.graph import read_graph
+    from synet.quantize import quantize
+
+    image = nn.Conv2d(1, 8, 1)
+    model = assert_same(Call(lambda x: function[1](image(x))), draw(1, 1, 8, 10, low=0, high=1))
+    graph = read_graph(quantize(model, number=2, progress=False))
+    assert [str(violation) for violation in violations(graph, get_chip("katana"))] == []
+
+
+def _with_part(x):
+    x = x * 1
+    x[:, :4] = x[:, :4] + 1
+    return x
+
+
 # --- what cannot be exported ----------------------------------------------------------------
 
 
@@ -582,7 +652,7 @@ def test_an_unknown_function_in_a_layer_of_torch_names_the_users_line():
         "dropout": (Call(lambda x: F.dropout(x)), "training mode"),
         "mask": (Call(lambda x: x[torch.ones(1, 4, 7, 9) > 0]), "an index of type Tensor"),
         "alpha": (Call(lambda x: torch.add(x, x, alpha=2)), "alpha=2"),
-        "assignment": (Call(lambda x: x.__setitem__(0, 1)), "__setitem__ has no Keras twin"),
+        "assignment": (Call(lambda x: x.__setitem__(0, 1)), "an assignment to (0,)"),
         "size": (Call(lambda x: x.view(1, 5, -1)), "cannot view (1, 4, 7, 9) as (1, 5, -1)"),
         "branch": (Call(lambda x: x if x.mean() else -x), "a branch on a tensor's value"),
     }.values(),

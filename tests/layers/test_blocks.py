@@ -6,6 +6,7 @@ from keras_twin import assert_same, draw, layers, settle
 from torch import nn
 
 from synet.layers import Head, InvertedResidual, Stem
+from synet.layers.blocks import Mixer
 
 SIZES = ((16, 20), (15, 19))
 BLOCKS = {
@@ -18,6 +19,7 @@ BLOCKS = {
     "head": Head(8, 16),
     "head 5x5": Head(8, 16, 5),
     "stem": Stem(8, 16, 4),
+    "mixer": Mixer(8, 12),
 }
 
 
@@ -77,3 +79,10 @@ def test_the_second_of_a_stack_does_not_stride():
 def test_a_head_costs_a_ninth_of_a_full_convolution():
     weights = sum(p.numel() for n, p in Head(128, 128).named_parameters() if "conv" in n)
     assert weights < 128 * 128 * 9 / 8
+
+
+def test_a_mixer_sees_seven_pixels_and_is_linear_at_its_end():
+    mixer = Mixer(8, 12)
+    assert mixer(draw(2, 8, 9, 11)).shape == (2, 12, 9, 11)
+    assert mixer.depthwise.conv.weight.shape == (8, 1, 7, 7)
+    assert type(mixer.project.act) is nn.Identity

@@ -18,7 +18,7 @@ from synet.layers import (
     InvertedResidual,
     Stem,
 )
-from synet.layers.conv import Spec
+from synet.layers.conv import Spec, UpsampledConvTranspose2d, WidenedConv2d
 
 SIZES = ((8, 11), (13, 6), (9, 7))
 
@@ -37,6 +37,7 @@ def test_keras_equals_torch(kernel, stride):
         for size in SIZES:
             model = assert_same(module, draw(1, 4 if module is modules[1] else 3, *size))
             kinds = {type(layer).__name__ for layer in model.layers}
+            kinds -= {"Concatenate"} if module is modules[1] else set()  # a group each
             assert kinds <= {
                 *("InputLayer", "Conv2D", "DepthwiseConv2D", "Conv2DTranspose"),
                 *("BatchNormalization", "ReLU"),
@@ -143,6 +144,63 @@ def test_training_updates_it():
     conv(draw(2, 3, 8, 8)).sum().backward()
     assert conv.conv.weight.grad.abs().sum() > 0
     assert conv.bn.num_batches_tracked == 1
+
+
+# --- layers of a network that is trained already --------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "groups"),
+    [(3, 2, 1, 1), (5, 2, 2, 1), (6, 2, 2, 1), (3, 1, 0, 1), (3, 2, 0, 4), (1, 2, 0, 1)],
+)
+def test_a_widened_convolution_is_torchs_without_padding(size, kernel, stride, padding, groups):
+    old = nn.Conv2d(4, 8, kernel, stride, padding, groups=groups)
+    x = draw(1, 4, *size)
+    new = WidenedConv2d.of(old, x.shape)
+    assert torch.equal(new(x), old(x)) and new.weight is old.weight
+    model = assert_same(new, x)
+    convolutions = layers(model, "Conv2D") + layers(model, "DepthwiseConv2D")
+    assert {conv.padding for conv in convolutions} == {"same"}
+    assert not layers(model, "ZeroPadding2D")
+
+
+def test_what_cannot_be_widened_is_padded():
+    assert layers(assert_same(WidenedConv2d(3, 4, 3, 1, 2), draw(1, 3, 8, 8)), "ZeroPadding2D")
+    for old in (
+        nn.Conv2d(3, 4, 3, padding=2),
+        nn.Conv2d(3, 4, 3, dilation=2),
+        nn.Conv2d(3, 4, 3, padding="same"),
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(3, 4, 7, 2, 3),
+    ):
+        assert WidenedConv2d.of(old, (1, 3, 8, 8)) is None
+
+
+@pytest.mark.parametrize("form", [(2, 2), (4, 2, 1), (3, 2, 1, 1), (4, 4)])
+def test_a_transposed_convolution_by_upsampling(form):
+    old = nn.ConvTranspose2d(3, 5, *form)
+    new, x = UpsampledConvTranspose2d.of(old), draw(1, 3, 7, 6)
+    assert torch.equal(new(x), old(x)) and new.weight is old.weight and new.bias is old.bias
+    model = assert_same(new, x)
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert kinds == {"InputLayer", "Resizing", "Multiply", "Conv2D"} or not layers(
+        model, "Conv2DTranspose"
+    )
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        nn.ConvTranspose2d(4, 4, 3, 2),
+        nn.ConvTranspose2d(4, 4, 2, 2, groups=2),
+        nn.ConvTranspose2d(4, 4, (2, 3), 2),
+        nn.ConvTranspose2d(4, 4, 2, 2, dilation=2),
+    ],
+    ids=repr,
+)
+def test_other_transposed_convolutions_have_no_such_twin(old):
+    assert UpsampledConvTranspose2d.of(old) is None
 
 
 # --- a layer of the zoo that rides in as an argument -----------------------------------------

@@ -5,16 +5,15 @@ import torch
 from keras_twin import draw
 from torch import nn
 
-from synet.errors import ChipError
 from synet.layers import Conv2d, MaxPool2d
-from synet.layers.replace import REPLACEMENTS, replace_layers, replaces
+from synet.layers.replace import REPLACEMENTS, Substitution, replace_layers, replaces
 
 
 def only(layer):
     """What replaces `layer`, or itself."""
     model = nn.Sequential(layer)
     replaced = replace_layers(model)
-    assert replaced == (["0"] if model[0] is not layer else [])
+    assert [each.path for each in replaced] == (["0"] if model[0] is not layer else [])
     return model[0]
 
 
@@ -53,6 +52,7 @@ def test_a_subclass_does_something_else_on_purpose():
     [
         nn.Conv2d(4, 6, 3, 2, 1),
         nn.Conv2d(4, 6, 6, 2, 2),
+        nn.Conv2d(4, 6, 2, 2),
         nn.Conv2d(4, 4, 3, 2, 1, groups=4, bias=False),
         nn.Conv2d(4, 6, 4, 1, "same"),
         nn.Conv2d(4, 6, (3, 5), (2, 1), (1, 2)),
@@ -89,6 +89,8 @@ def test_a_convolution_that_pads_like_tensorflow_stays(layer):
     "layer",
     [
         nn.Conv2d(4, 6, 3),
+        nn.Conv2d(4, 6, 2),
+        nn.Conv2d(4, 6, 3, 3),
         nn.Conv2d(4, 6, 3, padding=2),
         nn.Conv2d(4, 6, 1, padding=1),
         nn.Conv2d(4, 6, 3, padding="valid"),
@@ -97,9 +99,8 @@ def test_a_convolution_that_pads_like_tensorflow_stays(layer):
     ],
     ids=repr,
 )
-def test_other_padding_is_refused(layer):
-    with pytest.raises(ChipError, match=r"^1\.branch: Conv2d\(4, 6.*only 'same' padding"):
-        replace_layers(nn.Sequential(nn.ReLU6(), nn.ModuleDict({"branch": layer})))
+def test_a_convolution_with_other_padding_stays(layer):
+    assert only(layer) is layer
 
 
 @pytest.mark.parametrize("kernel", (5, (5, 5), 9, 13))
@@ -132,7 +133,7 @@ def test_layers_are_found_at_any_depth_and_named():
             self.more = nn.ModuleList([nn.Conv2d(3, 3, 3, 2, 1), nn.Conv2d(3, 3, 1)])
 
     model = nn.Sequential(Block(), nn.Sequential(nn.LeakyReLU()))
-    assert replace_layers(model) == ["0.act", "0.more.0", "1.0"]
+    assert [each.path for each in replace_layers(model)] == ["0.act", "0.more.0", "1.0"]
     assert replace_layers(model) == []
     assert type(model[0].more[0]) is Conv2d
 
@@ -140,8 +141,22 @@ def test_layers_are_found_at_any_depth_and_named():
 def test_a_layer_that_is_used_twice():
     shared = nn.SiLU()
     model = nn.Sequential(shared, nn.Conv2d(3, 3, 1), shared)
-    assert replace_layers(model) == ["0", "2"]
+    (replaced,) = replace_layers(model)
+    assert (replaced.path, replaced.count) == ("0", 2)
     assert type(model[0]) is nn.ReLU6 and model[0] is model[2]
+
+
+def test_a_report_says_what_was_and_what_is():
+    found = replace_layers(nn.ModuleDict({"act": nn.SiLU(), "pool": nn.MaxPool2d(5, 1, 2)}))
+    assert str(found[0]) == "act: SiLU is now ReLU6: every chip has ReLU6, and few have another"
+    assert found[1].now == "SyNet's MaxPool2d" and not found[1].why  # the same numbers
+    assert str(Substitution("", "A", "B", "why", 3, 2)) == "A is now B (2 times): why"
+
+
+def test_other_recipes():
+    model = nn.Sequential(nn.SiLU(), nn.Conv2d(3, 4, 3))
+    assert [each.now for each in replace_layers(model, {nn.Conv2d: lambda old: None})] == ["ReLU6"]
+    assert type(model[1]) is nn.Conv2d
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -20,6 +20,8 @@ from synet.layers.same import (
     fused_conv2d_same,
     max_pool2d_same,
     same_padding,
+    stuffing_offset,
+    widened,
 )
 
 BAR = 1e-4
@@ -177,8 +179,7 @@ def test_a_strided_convolution_pads_only_where_the_sides_differ(size, kernel, st
     with pads() as calls:
         Conv2d(1, 1, kernel, stride)(x)
         Conv(1, 1, kernel, stride).eval()(x)
-        max_pool2d_same(x, kernel, stride)
-    assert calls == ([padded] * 3 if padded else [])
+    assert calls == ([padded] * 2 if padded else [])
 
 
 def test_transposed_convolution_never_pads():
@@ -194,3 +195,37 @@ def test_a_fused_convolution_pads_the_same_whatever_its_attribute_says():
     fused.load_state_dict(conv.state_dict())
     torch.testing.assert_close(fused_conv2d_same(fused, x), conv(x))
     assert not torch.allclose(fused(x), conv(x))
+
+
+# --- torch's own padding as TensorFlow's ------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", (7, 8, 9, 12, 13))
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_widened_kernel_looks_where_torchs_does(kernel, stride, size):
+    x, w = draw(1, 1, size, size), weights(1, 1, kernel, kernel)
+    for padding in range(kernel // 2 + 1):
+        theirs = F.conv2d(x, w, None, stride, padding)
+        form = widened(size, kernel, stride, padding)
+        if form is None:
+            continue
+        large, offset = form
+        around = (offset, large - kernel - offset) * 2
+        ours = conv2d_same(x, F.pad(w, around), stride=(stride, stride))
+        torch.testing.assert_close(ours[:, :, : theirs.shape[2], : theirs.shape[3]], theirs)
+
+
+def test_what_a_widened_kernel_costs():
+    assert widened(240, 3, 2, 1) == (4, 0)
+    assert widened(241, 3, 2, 1) == (3, 0)
+    assert widened(240, 3, 1, 1) == (3, 0)
+    assert widened(240, 2, 1, 0) == (2, 0)
+    assert widened(240, 7, 2, 3) is None  # eight pixels
+    assert widened(240, 3, 1, 2) is None  # more windows than pixels
+
+
+def test_zeros_between_the_pixels():
+    assert [stuffing_offset(2, 2, 0, 0), stuffing_offset(4, 2, 1, 0)] == [1, 1]
+    assert [stuffing_offset(3, 2, 1, 1), stuffing_offset(4, 4, 0, 0)] == [0, 2]
+    assert stuffing_offset(3, 2, 0, 0) is None

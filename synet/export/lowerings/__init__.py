@@ -3,10 +3,28 @@
 Importing this package fills the table: whoever reads it imports it from here.
 """
 
-from synet.export.lowerings import activations, arithmetic, convolution, linear, shape
-from synet.export.table import OPERATIONS, TABLE, in_order, lower, settle
+from synet.export.lowerings import (
+    activations,
+    arithmetic,
+    convolution,
+    linear,
+    padding,
+    pooling,
+    resizing,
+    shape,
+)
+from synet.export.table import (
+    KEEPS_PADDING,
+    OPERATIONS,
+    TABLE,
+    in_order,
+    lower,
+    settle,
+    torch_names,
+)
 
 __all__ = [
+    "KEEPS_PADDING",
     "OPERATIONS",
     "TABLE",
     "activations",
@@ -15,6 +33,10 @@ __all__ = [
     "in_order",
     "linear",
     "lower",
+    "padding",
+    "pooling",
+    "resizing",
     "settle",
     "shape",
+    "torch_names",
 ]

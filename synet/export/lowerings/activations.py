@@ -71,7 +71,7 @@ _activation("softplus", ops=("EXP", "LOG"), function=_softplus)
 _activation("tanh", ops=("TANH",), function=lambda k, x: k.ops.tanh(x))
 _activation("exp", ops=("EXP",), function=lambda k, x: k.ops.exp(x))
 _activation("sqrt", ops=("SQRT",), function=lambda k, x: k.ops.sqrt(x))
-_activation("neg", "__neg__", ops=("NEG",), function=lambda k, x: -x)
+_activation("neg", "__neg__", ops=("MUL",), function=lambda k, x: x * -1.0)
 
 
 @lowers("elu", ops=("ELU",))

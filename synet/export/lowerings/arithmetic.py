@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
+from synet.export.lowerings.convolution import convolution
+from synet.export.lowerings.pooling import (
+    MAX_OF_IMAGE,
+    MEAN_OF_IMAGE,
+    max_of_channels,
+    max_of_image,
+    mean_of_image,
+)
 from synet.export.lowerings.shape import inverse, reshape, with_rank
-from synet.export.proxy import KerasProxy
-from synet.export.table import layer_name, lower, lowers, pair
+from synet.export.proxy import NCHW, KerasProxy
+from synet.export.table import FEW, Operation, as_image, in_order, layer_name, lower, lowers, pair
 
 
 def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
@@ -21,20 +30,21 @@ def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
         if not isinstance(y, torch.Tensor) or y.ndim == 0:
             return x.tensor, float(y), x.axes
         x = with_rank(x, y.ndim)
-        constant = y.detach().cpu().float().numpy()
-        constant = constant.reshape((1,) * (x.ndim - constant.ndim) + constant.shape)
+        constant = y.detach().cpu().float()
+        constant = constant[(None,) * (x.ndim - constant.ndim)]
+        # what is repeated to the size of `x` need not be stored so
+        once = [
+            st == 0 and n == m
+            for st, n, m in zip(constant.stride(), constant.shape, x.shape, strict=True)
+        ]
+        constant = constant[tuple(slice(0, 1 if o else None) for o in once)].numpy()
         return x.tensor, constant.transpose(inverse(x.axes)), x.axes
     rank = max(x.ndim, y.ndim)
     x, y = with_rank(x, rank), with_rank(y, rank)
-    if x.axes == y.axes:
-        return x.tensor, y.tensor, x.axes
-    import keras
-
-    order = tuple(y.axes[dim] for dim in inverse(x.axes))
-    return x.tensor, keras.ops.transpose(y.tensor, order), x.axes
+    return x.tensor, in_order(y, inverse(x.axes)), x.axes
 
 
-def _binary(*names: str, ops: Sequence[str], function: Callable[[Any, Any, Any], Any]) -> None:
+def _binary(*names: str, ops: Any, function: Callable[[Any, Any, Any], Any]) -> None:
     """An entry for an arithmetic function of two operands."""
 
     @lowers(*names, ops=ops)
@@ -59,9 +69,31 @@ def _named(layer: str, function: str) -> Callable[[Any, Any, Any], Any]:
     return apply
 
 
+def _subtract(keras: Any, a: Any, b: Any) -> Any:
+    """What is subtracted is added, negated: few chips subtract."""
+    negated = keras.ops.multiply(b, -1.0) if isinstance(b, keras.KerasTensor) else -b
+    return keras.ops.add(a, negated)
+
+
+def _divide(keras: Any, a: Any, b: Any) -> Any:
+    """What is divided by a constant is multiplied by its reciprocal."""
+    if isinstance(b, keras.KerasTensor):
+        return keras.ops.divide(a, b)
+    return keras.ops.multiply(a, 1 / b)
+
+
+def _divide_operations(x: Any, y: Any, **_: Any) -> tuple[str, ...]:
+    return ("DIV",) if isinstance(y, torch.Tensor) else ("MUL",)
+
+
 _binary("add", "__add__", "__radd__", ops=("ADD",), function=_named("Add", "add"))
-_binary("sub", "subtract", "__sub__", ops=("SUB",), function=lambda k, a, b: k.ops.subtract(a, b))
-_binary("rsub", "__rsub__", ops=("SUB",), function=lambda k, a, b: k.ops.subtract(b, a))
+_binary("sub", "subtract", "__sub__", ops=("MUL", "ADD"), function=_subtract)
+_binary(
+    "rsub",
+    "__rsub__",
+    ops=("MUL", "ADD"),
+    function=lambda k, a, b: _subtract(k, b, a),
+)
 _binary(
     "mul",
     "multiply",
@@ -70,14 +102,7 @@ _binary(
     ops=("MUL",),
     function=lambda k, a, b: k.ops.multiply(a, b),
 )
-_binary(
-    "div",
-    "divide",
-    "true_divide",
-    "__truediv__",
-    ops=("DIV",),
-    function=lambda k, a, b: k.ops.divide(a, b),
-)
+_binary("div", "divide", "true_divide", "__truediv__", ops=_divide_operations, function=_divide)
 _binary("__rtruediv__", ops=("DIV",), function=lambda k, a, b: k.ops.divide(b, a))
 _binary("maximum", ops=("MAXIMUM",), function=lambda k, a, b: k.ops.maximum(a, b))
 _binary("minimum", ops=("MINIMUM",), function=lambda k, a, b: k.ops.minimum(a, b))
@@ -100,30 +125,73 @@ def _square(x: KerasProxy) -> KerasProxy:
 def _reduced(x: KerasProxy, name: str, dim: Any, keepdim: bool) -> KerasProxy:
     import keras
 
-    dims = range(x.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
-    dims = sorted(d % x.ndim for d in dims)
-    function = getattr(keras.ops, name)
-    y = function(x.tensor, axis=tuple(x.axis(d) for d in dims), keepdims=True)
-    y = KerasProxy(y, x.axes)
+    dims = _dims(x, dim)
+    if x.ndim == 4 and dims == [2, 3]:
+        x = as_image(x)
+        y = max_of_image(x) if name == "max" else mean_of_image(x, total=name == "sum")
+    elif x.is_image and dims == [1] and name == "mean":
+        share = np.full((1, x.shape[1], 1, 1), 1 / x.shape[1], np.float32)
+        y = KerasProxy(convolution(x.tensor, share, name="mean"), NCHW)
+    elif x.is_image and dims == [1] and name == "max":
+        y = max_of_channels(x)
+    elif name == "sum" and _is_short(x, dims):
+        first, *rest = lower(torch.split, (x, 1), {"dim": dims[0]})
+        y = KerasProxy(sum((part.tensor for part in rest), first.tensor), x.axes)
+    else:
+        function = getattr(keras.ops, name)
+        y = function(x.tensor, axis=tuple(x.axis(d) for d in dims), keepdims=True)
+        y = KerasProxy(y, x.axes)
     return y if keepdim else reshape(y, [n for d, n in enumerate(y.shape) if d not in dims])
 
 
-@lowers("mean", ops=("MEAN",))
+def _dims(x: Any, dim: Any) -> list[int]:
+    dims = range(x.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    return sorted(d % x.ndim for d in dims)
+
+
+def _is_short(x: Any, dims: list[int]) -> bool:
+    """Is it the sum of a few parts, such as of tensors that were stacked?"""
+    return len(dims) == 1 and x.shape[dims[0]] <= FEW
+
+
+def _sum_operations(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> list[Operation]:
+    if _is_short(x, _dims(x, dim)):
+        return ["STRIDED_SLICE", "ADD", "RESHAPE"]
+    return _reduction("SUM", MEAN_OF_IMAGE)(x, dim, keepdim)
+
+
+def _reduction(operation: str, of_image: Operation, of_channels: Operation | None = None) -> Any:
+    """The operations of a reduction: of an image it is one that small chips have too."""
+
+    def operations(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> list[Operation]:
+        if not isinstance(dim, (int, tuple, list, type(None))):
+            return ["MAXIMUM"]
+        dims = _dims(x, dim)
+        if x.ndim == 4 and dims == [2, 3]:
+            found = of_image
+        else:
+            found = of_channels if x.ndim == 4 and dims == [1] and of_channels else operation
+        return [found] if keepdim else [found, "RESHAPE"]
+
+    return operations
+
+
+@lowers("mean", ops=_reduction("MEAN", MEAN_OF_IMAGE, "CONV_2D"))
 def _mean(x: KerasProxy, dim: Any = None, keepdim: bool = False, **_: Any) -> KerasProxy:
     return _reduced(x, "mean", dim, keepdim)
 
 
-@lowers("sum", ops=("SUM",))
+@lowers("sum", ops=_sum_operations)
 def _sum(x: KerasProxy, dim: Any = None, keepdim: bool = False, **_: Any) -> KerasProxy:
     return _reduced(x, "sum", dim, keepdim)
 
 
-@lowers("amax", ops=("REDUCE_MAX",))
+@lowers("amax", ops=_reduction("REDUCE_MAX", MAX_OF_IMAGE, MAX_OF_IMAGE))
 def _amax(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> KerasProxy:
     return _reduced(x, "max", dim, keepdim)
 
 
-@lowers("max", ops=("REDUCE_MAX",))
+@lowers("max", ops=_reduction("REDUCE_MAX", "REDUCE_MAX", MAX_OF_IMAGE))
 def _max(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> Any:
     if isinstance(dim, KerasProxy):
         return lower(torch.maximum, (x, dim), {})
@@ -137,8 +205,15 @@ def _max(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> Any:
     return torch.return_types.max((values, indices if keepdim else reshape(indices, shape)))
 
 
-@lowers("adaptive_avg_pool2d", ops=("MEAN",))
-def _adaptive_avg_pool2d(x: KerasProxy, output_size: Any) -> KerasProxy:
-    if pair(output_size) != (1, 1):
-        raise ValueError(f"output size {output_size}: only 1")
-    return _mean(x, (2, 3), True)
+def _adaptive_pool(*names: Any, operation: Operation, function: Callable[..., Any]) -> None:
+    """An entry for the mean or the maximum of an image."""
+
+    @lowers(*names, ops=(operation,))
+    def _lowering(x: KerasProxy, output_size: Any, *_: Any, **__: Any) -> KerasProxy:
+        if pair(output_size) != (1, 1):
+            raise ValueError(f"output size {output_size}: only 1")
+        return function(x)
+
+
+_adaptive_pool("adaptive_avg_pool2d", operation=MEAN_OF_IMAGE, function=mean_of_image)
+_adaptive_pool("adaptive_max_pool2d", operation=MAX_OF_IMAGE, function=max_of_image)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from synet.export.lowerings.convolution import convolution
 from synet.export.proxy import KerasProxy
 from synet.export.table import as_numpy, in_order, layer_name, lowers
 
@@ -40,15 +41,21 @@ def _batch_norm(
     return KerasProxy(y, x.axes)
 
 
-@lowers("linear", ops=("FULLY_CONNECTED",))
+def _linear_operations(x: Any, weight: torch.Tensor, bias: Any = None) -> tuple[str, ...]:
+    return ("CONV_2D",) if len(x.shape) == 4 else ("RESHAPE", "CONV_2D")
+
+
+@lowers("linear", ops=_linear_operations)
 def _linear(x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None = None) -> KerasProxy:
+    """A 1x1 convolution over an image of as many pixels as there are rows."""
     import keras
 
-    w, b = as_numpy(weight), as_numpy(bias)
-    layer = keras.layers.Dense(w.shape[0], use_bias=b is not None, name=layer_name("linear"))
-    y = layer(in_order(x, range(x.ndim)))
-    layer.set_weights([w.T] if b is None else [w.T, b])
-    return KerasProxy(y)
+    w = as_numpy(weight)
+    rows, shape = in_order(x, range(x.ndim)), tuple(x.shape)
+    if x.ndim != 4:
+        rows = keras.ops.reshape(rows, (1, 1, -1, shape[-1]))
+    y = convolution(rows, w[:, :, None, None], as_numpy(bias), name="linear")
+    return KerasProxy(y if x.ndim == 4 else keras.ops.reshape(y, (*shape[:-1], len(w))))
 
 
 @lowers("matmul", "bmm", "__matmul__", ops=("BATCH_MATMUL",))

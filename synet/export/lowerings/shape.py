@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 
 from synet.export.proxy import KerasProxy
-from synet.export.reshape import resolve_shape, stored_view
-from synet.export.table import as_numpy, in_order, layer_name, lowers
+from synet.export.reshape import groups, resolve_shape, stored_view
+from synet.export.table import FEW, as_numpy, in_order, join, lowers
 
 
 def with_rank(x: KerasProxy, rank: int) -> KerasProxy:
@@ -24,8 +25,6 @@ def inverse(axes: Sequence[int]) -> tuple[int, ...]:
 
 @lowers("cat", "concat", "concatenate", ops=("CONCATENATION",))
 def _cat(tensors: Sequence[Any], dim: int = 0) -> KerasProxy:
-    import keras
-
     first = next(t for t in tensors if isinstance(t, KerasProxy))
     parts = [
         t.tensor
@@ -35,13 +34,10 @@ def _cat(tensors: Sequence[Any], dim: int = 0) -> KerasProxy:
         else as_numpy(t).transpose(inverse(first.axes))
         for t in tensors
     ]
-    if len(parts) == 1:
-        return first
-    layer = keras.layers.Concatenate(axis=first.axis(dim), name=layer_name("cat"))
-    return KerasProxy(layer(parts), first.axes)
+    return KerasProxy(join(parts, first.axis(dim), "cat"), first.axes)
 
 
-@lowers("stack", ops=("PACK",))
+@lowers("stack", ops=("RESHAPE", "CONCATENATION"))
 def _stack(tensors: Sequence[KerasProxy], dim: int = 0) -> KerasProxy:
     return _cat([_unsqueeze(t, dim) for t in tensors], dim)
 
@@ -54,12 +50,56 @@ def reshape(x: KerasProxy, *shape: Any) -> KerasProxy:
     shape = resolve_shape(x.shape, shape)
     view = stored_view(x.shape, x.axes, shape)
     if view is None:  # dimensions merge that are stored apart
-        x = KerasProxy(in_order(x, range(x.ndim)))
-        view = shape, tuple(range(len(shape)))
+        joined = _joined(x, shape)
+        if joined is not None:
+            return joined
+        shuffled = _shuffled(x, shape)
+        x = KerasProxy(in_order(x, range(x.ndim))) if shuffled is None else shuffled
+        view = stored_view(x.shape, x.axes, shape)
     stored, axes = view
     if stored == tuple(x.tensor.shape):
         return KerasProxy(x.tensor, axes)
     return KerasProxy(keras.ops.reshape(x.tensor, stored), axes)
+
+
+def _joined(x: KerasProxy, shape: Sequence[int]) -> KerasProxy | None:
+    """The view as parts side by side, where it merges a short dimension with those behind it.
+
+    What a detection head needs that puts the cells of one anchor behind those of another.
+    """
+    for left, right in groups(x.shape, shape):
+        short = next((dim for dim in left if x.shape[dim] != 1), 0)
+        few = 1 < x.shape[short] <= FEW and x.axis(short) != min(x.axis(dim) for dim in left)
+        if len(left) < 3 or len(right) != 1 or not few:
+            continue
+        sizes = list(shape)
+        sizes[right[0]] //= x.shape[short]
+        parts = [_slice(x, short, i, i + 1) for i in range(x.shape[short])]
+        return _cat([reshape(part, sizes) for part in parts], right[0])
+    return None
+
+
+def _shuffled(x: KerasProxy, shape: Sequence[int]) -> KerasProxy | None:
+    """`x`, its last two stored axes in the other order, if that makes the view possible.
+
+    This is what a channel shuffle needs. Slices that are joined do it without TRANSPOSE, and cost
+    no weights.
+    """
+    import keras
+
+    last = x.ndim - 1
+    *rest, a, b = x.tensor.shape
+    axes = [{last: last - 1, last - 1: last}.get(axis, axis) for axis in x.axes]
+    if last < 3 or min(a, b) > FEW or stored_view(x.shape, axes, shape) is None:
+        return None
+    rows = keras.ops.reshape(x.tensor, (1, -1, 1, a * b))
+    if a <= b:
+        parts = [rows[..., i * b : (i + 1) * b] for i in range(a)]
+        columns = [keras.ops.reshape(part, (1, -1, b, 1)) for part in parts]
+        y = join(columns, 3, "shuffle")
+    else:
+        y = join([rows[..., i::b] for i in range(b)], 3, "shuffle")
+    return KerasProxy(keras.ops.reshape(y, (*rest, b, a)), axes)
 
 
 @lowers("flatten", ops=("RESHAPE",))
@@ -147,20 +187,43 @@ def _getitem(x: KerasProxy, index: Any) -> KerasProxy:
     return y if tuple(y.shape) == tuple(shape) else reshape(y, shape)
 
 
-@lowers("expand", "broadcast_to", ops=("BROADCAST_TO",))
+@lowers("__setitem__", ops=("STRIDED_SLICE", "CONCATENATION"))
+def _setitem(x: KerasProxy, index: Any, value: Any) -> None:
+    """What stands before, the new values, what stands behind: along the one axis that is cut."""
+    index = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in index:
+        at = index.index(Ellipsis)
+        index = index[:at] + (slice(None),) * (x.ndim - len(index) + 1) + index[at + 1 :]
+    cut = [d for d, item in enumerate(index) if item != slice(None)]
+    if len(cut) != 1 or not isinstance(index[cut[0]], slice) or index[cut[0]].step not in (None, 1):
+        raise ValueError(f"an assignment to {index}")
+    (dim,), (start, stop, _) = cut, index[cut[0]].indices(x.shape[cut[0]])
+    if not isinstance(value, KerasProxy):
+        value = torch.as_tensor(value, dtype=torch.float32)
+        value = value.expand([stop - start if d == dim else n for d, n in enumerate(x.shape)])
+    parts = [_slice(x, dim, 0, start), value, _slice(x, dim, stop, x.shape[dim])]
+    x.become(_cat([part for part in parts if part.shape[dim]], dim))
+
+
+@lowers("expand", "broadcast_to", ops=("MUL",))
 def _expand(x: KerasProxy, *shape: Any) -> KerasProxy:
     import keras
 
     shape = shape[0] if isinstance(shape[0], Sequence) else shape
     x = with_rank(x, len(shape))
     sizes = [n if wanted == -1 else wanted for n, wanted in zip(x.shape, shape, strict=True)]
-    stored = tuple(sizes[dim] for dim in inverse(x.axes))
-    return KerasProxy(keras.ops.broadcast_to(x.tensor, stored), x.axes)
+    if sizes == list(x.shape):
+        return x
+    # as chips do it that have no BROADCAST_TO
+    ones = [n if n != have else 1 for n, have in zip(sizes, x.shape, strict=True)]
+    ones = np.ones([ones[dim] for dim in inverse(x.axes)], np.float32)
+    return KerasProxy(keras.ops.multiply(x.tensor, ones), x.axes)
 
 
-@lowers("expand_as", ops=("BROADCAST_TO",))
-def _expand_as(x: KerasProxy, other: Any) -> KerasProxy:
-    return _expand(x, tuple(other.shape))
+@lowers("expand_as", ops=("MUL",))
+def _expand_as(x: Any, other: Any) -> Any:
+    shape = tuple(other.shape)
+    return _expand(x, shape) if isinstance(x, KerasProxy) else x.detach().expand(shape)
 
 
 @lowers("pixel_shuffle", ops=("DEPTH_TO_SPACE",))

@@ -1,0 +1,87 @@
+"""Padding of images: zeros that wait for a convolution, and all other kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+
+from synet.export.proxy import KerasProxy
+from synet.export.table import join, layer_name, lowers, pair, settle
+from synet.layers.same import same_padding
+
+
+def _pad_operations(
+    x: Any, pad: Any, mode: str = "constant", value: float | None = None
+) -> tuple[str, ...]:
+    if mode == "constant":
+        return ("PADV2",) if value else ()  # zeros wait, or lie beside the image as constants
+    return ("STRIDED_SLICE", "CONCATENATION") if mode == "replicate" else ("MIRROR_PAD",)
+
+
+@lowers(F.pad, ops=_pad_operations, keeps_padding=True)
+def _pad(x: KerasProxy, pad: Sequence[int], mode: str = "constant", value: float = 0) -> KerasProxy:
+    import keras
+
+    pad = [int(p) for p in pad] + [0] * (2 * x.ndim - len(pad))
+    zeros = mode == "constant" and not value
+    if x.ndim == 4 and x.is_image and zeros and not any(pad[4:]) and min(pad) >= 0:
+        left, right, top, bottom = pad[:4]
+        waiting = zip(x.pad, (top, bottom, left, right), strict=True)
+        return KerasProxy(x.tensor, x.axes, tuple(a + b for a, b in waiting))
+    x = settle(x)
+    widths = [(0, 0)] * x.ndim
+    for i in range(x.ndim):
+        widths[x.axis(x.ndim - 1 - i)] = (pad[2 * i], pad[2 * i + 1])
+    if mode == "replicate":
+        return KerasProxy(replicated(x.tensor, widths), x.axes)
+    if mode not in ("constant", "reflect", "symmetric"):
+        raise ValueError(f"padding mode {mode!r}")
+    constant = {"constant_values": value or 0} if mode == "constant" else {}
+    return KerasProxy(keras.ops.pad(x.tensor, widths, mode=mode, **constant), x.axes)
+
+
+def replicated(tensor: Any, widths: Sequence[tuple[int, int]]) -> Any:
+    """Repeat what lies at the edges."""
+    for axis, (before, after) in enumerate(widths):
+        whole = (slice(None),) * axis
+        first, last = tensor[(*whole, slice(0, 1))], tensor[(*whole, slice(-1, None))]
+        tensor = join([*[first] * before, tensor, *[last] * after], axis, "pad")
+    return tensor
+
+
+def pads(padding: Any) -> bool:
+    """Does this argument of a convolution add pixels, whatever its kernel?"""
+    return not isinstance(padding, str) and any(pair(padding))
+
+
+def same_or_padded(
+    x: KerasProxy, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], p: Any
+) -> tuple[KerasProxy, str]:
+    """`x` and Keras' padding mode, once `p` and the waiting zeros are taken together."""
+    if p == "same":  # torch's: only stride 1, an odd pixel after the image
+        spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        own = [side for span in spans for side in (span // 2, span - span // 2)]
+    else:
+        own = [n for n in ((0, 0) if p == "valid" else pair(p)) for _ in range(2)]
+    wanted = tuple(waiting + side for waiting, side in zip(x.pad, own, strict=True))
+    if not any(wanted):
+        same = tensorflow_same(x, kernel, stride, dilation)
+        return x, "valid" if any(same) else "same"
+    if wanted == tensorflow_same(x, kernel, stride, dilation):
+        return KerasProxy(x.tensor, x.axes), "same"
+    import keras
+
+    top, bottom, left, right = wanted
+    # a layer that compilers fuse into the convolution
+    layer = keras.layers.ZeroPadding2D(((top, bottom), (left, right)), name=layer_name("pad"))
+    return KerasProxy(layer(x.tensor), x.axes), "valid"
+
+
+def tensorflow_same(
+    x: KerasProxy, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> tuple[int, ...]:
+    sizes = x.tensor.shape[1:3]
+    sides = [same_padding(*axis) for axis in zip(sizes, kernel, stride, dilation, strict=True)]
+    return (*sides[0], *sides[1])

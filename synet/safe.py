@@ -1,0 +1,226 @@
+"""A chip-safe copy of a network that is already built, and maybe trained.
+
+For networks that no patch reaches because nothing builds them from a yaml: YOLOv6, YOLOX,
+darknet's, one's own. What a chip does not run is found by running the network.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from synet.chips import Chip, Violation, get_chip
+from synet.errors import ChipError
+from synet.layers.heads import head_form
+from synet.layers.record import Problem
+from synet.layers.replace import Substitution, replace_layers
+from synet.layers.same import pair
+from synet.layers.trace import mend, problems_of
+
+LOGGER = logging.getLogger("synet")
+
+COLOURS = 3
+
+
+class UnsafeModel(ChipError):
+    """A network that a chip does not run; `violations` holds every reason."""
+
+    def __init__(self, chip: Chip, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        listed = "\n".join(str(violation) for violation in violations)
+        super().__init__(f"{chip.name} does not run this network:\n{listed}")
+
+
+def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> nn.Module:
+    """A copy of a network that has only what `chip` runs; the original stays as it is.
+
+    Weights, batch norm's statistics and the mode of every module are carried over, under the
+    names that they have. These take the place of what the chip lacks:
+
+    - an activation, told by what it does: ReLU6, or the logistic function for a gate;
+    - attention (activations multiplied with each other): an untrained `synet.layers.Mixer`;
+    - padding and transposed convolution: layers that compute the same numbers in operations
+      that the chip has;
+    - the colours of the image, where the chip's camera has none: the first convolution's weights
+      are summed over them, so a grey image gives what it gave as three equal channels.
+
+    All but the last two change the numbers: train, or fine-tune, the copy. Each substitution that
+    changes numbers is logged.
+
+    Parameters
+    ----------
+    model
+        Takes one image (N, C, H, W).
+    chip
+        Name of the chip.
+    imgsz
+        Height and width in pixels, or one number for both, that it will be exported for.
+
+    Returns
+    -------
+    The copy, with ``synet`` set as on a model that was built under SyNet's patch.
+
+    Raises
+    ------
+    UnsafeModel
+        Something is left that the chip does not run: all of it, by module path. A `ChipError`.
+    ChipError
+        The network does not run on such an image, or reads its colours one by one.
+
+    Examples
+    --------
+    >>> safe = synet.make_safe(yolox, "katana", (416, 416))
+    """
+    target, shape = get_chip(chip), pair(imgsz)
+    safe = copy.deepcopy(model)
+    channels = _channels(safe, target, shape)
+    if channels != target.image_channels == 1:
+        _take_gray(safe, shape)
+        channels = 1
+    kept = {nn.Conv2d: lambda old: None}  # what its padding needs shows when it runs
+    found: list[Substitution] = replace_layers(safe, kept)
+    mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target)
+    left = _violations(safe, mended.problems, target)
+    if channels != target.image_channels:
+        left.insert(0, _wrong_image(target, channels))
+    if left:
+        raise UnsafeModel(target, left)
+    for substitution in [*found, *mended.substitutions]:
+        if substitution.why:
+            LOGGER.warning("%s", substitution)
+    safe.synet = {"chip": target.name, "channels": channels}
+    return safe
+
+
+def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> list[Violation]:
+    """What of a network `chip` does not run, found by running a copy of it.
+
+    Parameters
+    ----------
+    model, chip, imgsz
+        As in `make_safe`.
+
+    Returns
+    -------
+    Each with the path of the module, the problem and what mends it, in the order in which they
+    are met; empty where the chip runs it all. Memory is a question for `synet.profile`.
+    """
+    target, shape = get_chip(chip), pair(imgsz)
+    model = copy.deepcopy(model)
+    channels = _channels(model, target, shape)
+    problems = problems_of(model, lambda: model(_image(model, channels, shape)), target)
+    found = _violations(model, problems, target)
+    return [_wrong_image(target, channels), *found] if channels != target.image_channels else found
+
+
+def _violations(model: nn.Module, problems: Sequence[Problem], chip: Chip) -> list[Violation]:
+    paths = {module: path for path, module in model.named_modules()}
+    found = []
+    for problem in problems:
+        module = problem.stack[-1] if problem.stack else model
+        if head_form(module) is not None:
+            continue  # its export is another than its forward
+        where = f"{paths.get(module, '')} ({type(module).__name__})".strip()
+        advice = f"build it from {', '.join(chip.ops)}"
+        found.append(Violation(where, problem.text, problem.fix or advice))
+    return list(dict.fromkeys(found))
+
+
+def _wrong_image(chip: Chip, channels: int) -> Violation:
+    return Violation(
+        "input",
+        f"the image has {channels} channels, {chip.name} gives {chip.image_channels}",
+        "synet.make_safe sums the first convolution's weights over the colours",
+    )
+
+
+def _image(model: nn.Module, channels: int, shape: tuple[int, int]) -> Tensor:
+    weight = next(model.parameters(), torch.zeros(()))
+    return torch.rand(1, channels, *shape, generator=torch.Generator().manual_seed(0)).to(weight)
+
+
+def _channels(model: nn.Module, chip: Chip, shape: tuple[int, int]) -> int:
+    """The chip's, if the model takes such images; else colours."""
+    for channels in dict.fromkeys((chip.image_channels, COLOURS)):
+        try:
+            problems_of(model, lambda c=channels: model(_image(model, c, shape)), chip)
+        except Exception as error:  # whatever a network says to an image that it was not made for
+            last = str(error).strip().partition("\n")[0] or type(error).__name__
+            continue
+        return channels
+    raise ChipError(
+        f"the network does not run on an image of {shape[0]}x{shape[1]} pixels: {last}; give the "
+        f"size that it is made for as imgsz"
+    )
+
+
+# -------------------------------------------------------------------------------- grey images
+
+
+class _FirstConvolutions(TorchFunctionMode):
+    """Notes what each convolution is given, until one is given other channels than it takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs: dict[int, Tensor] = {}
+        self.stopped: Tensor | None = None  # the weight of the convolution that cannot go on
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if getattr(func, "__name__", "").startswith("conv2d"):
+            x, weight = args[:2]
+            groups = args[-1] if isinstance(args[-1], int) else (kwargs or {}).get("groups", 1)
+            self.inputs.setdefault(id(weight), x.detach().clone())
+            if x.shape[1] != weight.shape[1] * groups:
+                self.stopped = weight
+                raise ValueError("a convolution of another number of channels")
+        return func(*args, **(kwargs or {}))
+
+
+def _take_gray(model: nn.Module, shape: tuple[int, int]) -> None:
+    """Sum weights over colours, in place, in each convolution that colours reach."""
+    gray, colour = _image(model, 1, shape), _FirstConvolutions()
+    _run_eval(model, gray.expand(-1, COLOURS, -1, -1), colour)
+    while True:
+        single = _FirstConvolutions()
+        _run_eval(model, gray, single)
+        if single.stopped is None:
+            return
+        weight = single.stopped
+        path, conv = next(
+            (p, m) for p, m in model.named_modules() if getattr(m, "weight", None) is weight
+        )
+        before, after = (seen.inputs[id(weight)][0] for seen in (colour, single))
+        same = [[torch.equal(a, b) for b in after] for a in before]
+        if not all(map(any, same)) or not isinstance(conv, nn.Conv2d) or conv.groups != 1:
+            raise ChipError(
+                f"{path}: it does not read the colours of the image alike, and the chip's camera "
+                f"has none; build the network for images of one channel"
+            )
+        summed = torch.zeros_like(weight.detach()[:, : len(after)])
+        for channel, row in enumerate(same):
+            summed[:, row.index(True)] += weight.detach()[:, channel]
+        conv.weight = nn.Parameter(summed, weight.requires_grad)
+        conv.in_channels = len(after)
+
+
+def _run_eval(model: nn.Module, x: Tensor, mode: _FirstConvolutions) -> None:
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad(), mode:
+            for module in modes:
+                module.training = False
+            model(x)
+    except Exception:
+        if mode.stopped is None and x.shape[1] == COLOURS:
+            raise
+    finally:
+        for module, training in modes.items():
+            module.training = training
