@@ -250,7 +250,19 @@ def table(rows: list[dict]) -> str:
     lines = [
         _line(row) for row in sorted(rows, key=lambda r: (order[r["kind"]], r["fork"].lower()))
     ]
-    return head + "\n".join(lines) + "\n"
+    done = [row for row in rows if "undone" in row]
+    alone = [row for row in rows if "alone" in row]
+    same = max((max(row["deepcopy"], row["fuse"]) for row in done), default=0)
+    notes = [
+        f"`unpatch()` put every name, base class and hook back in "
+        f"{sum(row['undone'] is True for row in done)} of {len(done)}.",
+        f"Layers of another activation, or a fork's own Conv, were left in "
+        f"{sum(bool(row['left']) for row in done)}.",
+        f"`deepcopy` and `fuse()` changed outputs by at most {same:.0e} of their largest value.",
+        f"{sum(row['alone'] is True for row in alone)} of {len(alone)} checkpoints of the zoo model "
+        f"load where there is no fork; the others hold the fork's own head.",
+    ]
+    return head + "\n".join(lines) + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
 
 
 def _line(row: dict) -> str:

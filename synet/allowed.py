@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
+import contextlib
 import datetime
 import importlib
 import os
@@ -39,8 +40,9 @@ def class_named(module_name: str, name: str, roots: tuple[Path, ...]) -> type | 
         That module cannot be imported.
     """
     trusted = (*_OURS, *roots)
-    if module_name.startswith("synet."):
-        importlib.import_module("synet.layers")  # all of them, however SyNet is installed
+    if f"{module_name}.".startswith("synet.layers."):
+        with contextlib.suppress(ImportError):  # found however SyNet is installed
+            importlib.import_module(module_name)
     module = sys.modules.get(module_name)
     if module is None and _defines(module_name, name, trusted):
         module = _imported(module_name)

@@ -96,7 +96,6 @@ def executed(module: ModuleType) -> None:
 
 
 def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching:
-
     from synet import ranks
     from synet.checkpoint import safe_load
     from synet.patches import compat, fork_repairs, ultralytics, yolov5

@@ -1,7 +1,8 @@
 """Packages that a fork imports and this machine lacks: an error when used, not when imported.
 
 Forks collect layers of many papers in one file, with an import for each, of which a training
-run uses few. An import that the fork itself guards with ``try`` fails as ever.
+run uses few. An import that the fork itself guards with ``try`` fails as ever, and so does one
+within a function.
 """
 
 from __future__ import annotations
@@ -94,9 +95,12 @@ class _Finder(importlib.abc.MetaPathFinder):
     def _place(self, package: str) -> str | None:
         """File and line of a fork's unguarded import statement that asks for `package`."""
         roots = list(self.roots())
+        importing = list(_frames(sys._getframe(2)))
+        if not importing or importing[0].f_code.co_name != "<module>":
+            return None  # in a function an import is there to be used, now
         frames = [
             (Path(frame.f_code.co_filename), frame.f_lineno)
-            for frame in _frames(sys._getframe(2))
+            for frame in importing
             if any(lies_within(Path(frame.f_code.co_filename).resolve(), root) for root in roots)
         ]
         if not frames:

@@ -8,11 +8,14 @@ read a data yaml in a form of years ago.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from pathlib import Path
 
 from synet import zoo
+
+LOGGER = logging.getLogger("synet")
 
 DEFAULT_CHIP = "katana"
 IMAGE_SIZE = ("--img", "--imgsz", "--img-size")
@@ -86,6 +89,7 @@ def _resolve_data(arguments: list[str], root: Path) -> None:
     copy = cache / "synet" / "data" / f"{Path(path).stem}-{name}.yaml"
     copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     resolved_yaml(path, copy)
+    LOGGER.warning("%s is handed to the fork as %s, which forks of its age can read", path, copy)
     arguments[at] = arguments[at].removesuffix(path) + str(copy)
 
 

@@ -385,12 +385,7 @@ class Patching:
                 self.applied.bind(module, name, new, kind)
 
     def _modules(self) -> list[ModuleType]:
-        roots = self.roots_of_forks()
-        return [
-            module
-            for module in list(sys.modules.values())
-            if any(_within(_file(module), root) for root in roots)
-        ]
+        return modules_below(*self.roots_of_forks())
 
 
 class _ImportHook(importlib.abc.MetaPathFinder):
@@ -482,6 +477,15 @@ def _holders(module: ModuleType, value: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name}(), a default", held
         elif isinstance(held, type) and held.__module__ == module.__name__:
             yield from ((f"{name}.{key}", held) for key, v in vars(held).items() if v is value)
+
+
+def modules_below(*roots: Path) -> list[ModuleType]:
+    """Imported modules whose files lie in forks, in the order of their import."""
+    return [
+        module
+        for module in list(sys.modules.values())
+        if any(_within(_file(module), root) for root in roots)
+    ]
 
 
 def fork_root(name: str, file: Path) -> Path:

@@ -109,6 +109,24 @@ def _without_gradients(wrapped: Callable, instance: Any, args: tuple, kwargs: di
         return wrapped(*args, **kwargs)
 
 
+def _fuse_conv_and_bn(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
+    """Fold batch norm into a convolution with groups, which old versions take for one without."""
+    import torch
+    from torch import nn
+
+    conv, norm = inspect.signature(wrapped).bind(*args, **kwargs).args[:2]
+    if conv.groups == 1:
+        return wrapped(*args, **kwargs)
+    form = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
+    fused = nn.Conv2d(conv.in_channels, conv.out_channels, *form).to(conv.weight)
+    with torch.no_grad():
+        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = 0 if conv.bias is None else conv.bias
+        fused.weight.copy_(conv.weight * gain.view(-1, 1, 1, 1))
+        fused.bias.copy_((bias - norm.running_mean) * gain + norm.bias)
+    return fused.requires_grad_(False)
+
+
 FORK_REPAIRS = (
     ForkRepair(
         name="requirements",
@@ -149,5 +167,12 @@ FORK_REPAIRS = (
         error="RuntimeError: a view of a leaf Variable that requires grad is being used in-place",
         since="torch 1.5, for forks of YOLOv3 and YOLOv4",
         wrapper=_without_gradients,
+    ),
+    ForkRepair(
+        name="fuse_groups",
+        functions=("fuse_conv_and_bn",),
+        error="RuntimeError: shape is invalid for input of size, fusing a depthwise convolution",
+        since="ScaledYOLOv4 and others that forked YOLOv5 before v3.1",
+        wrapper=_fuse_conv_and_bn,
     ),
 )

@@ -100,39 +100,57 @@ def wrap_model_init(fork: Fork) -> Callable:
 
 
 def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
-    """Replace what is left of torch's own layers, then see that the chip runs every row."""
-    from synet.layers.heads import head_form, needed_rows
+    """Replace what is left of torch's own layers, and see that the chip runs every row."""
     from synet.layers.trace import UnsafeRow, make_rows_safe
 
-    needed = needed_rows(layers) - {len(layers) - 1} if head_form(layers[-1]) else None
+    needed = _needed(fork, layers, rows)
     try:
         found = make_rows_safe(layers, channels, fork.chip, needed)
     except UnsafeRow as error:
         place = f"{row_place(fork, error.index)}: {rows[error.index][2]}"
         raise ChipError(f"{place}: {error}") from None
-    _replace_rest(fork, layers, needed, rows)
+    _replace_by_type(layers, {*range(len(layers))} - needed)
     for substitution in found:
-        note = f"{row_place(fork, substitution.index)}: {substitution}"
-        LOGGER.warning("%s", note)
-        for building in fork.building[-1:]:
-            building.notes.append(note)
+        _tell(fork, f"{row_place(fork, substitution.index)}: {substitution}")
 
 
-def _replace_rest(fork: Fork, layers: Any, needed: set[int] | None, rows: list) -> None:
+def _needed(fork: Fork, layers: Any, rows: list) -> set[int]:
+    """The rows that the chip has to run: not the head, whose export is ours."""
+    from synet.layers.heads import head_form, needed_rows
+
+    last = len(layers) - 1
+    if head_form(layers[last]) is not None:
+        return needed_rows(layers) - {last}
+    if isinstance(layers[last].f, int):  # a classifier, or a backbone alone
+        return {*range(len(layers))}
+    _tell(
+        fork,
+        f"{row_place(fork, last)}: {rows[last][2]} is no head that SyNet can export yet: the model "
+        f"can be trained, and not quantized",
+    )
+    return {*range(last)}
+
+
+def _replace_by_type(layers: Any, indices: set[int]) -> None:
     """Replace torch's own layers in the head, and in branches that only help training."""
     from torch import nn
 
     from synet.layers.replace import replace_layers
+    from synet.layers.trace import take_notes
 
-    for index, layer in enumerate(layers):
-        if needed is None or index in needed:
-            continue
-        try:
-            replace_layers(nn.ModuleList([layer]))
-        except ChipError as error:
-            if index == len(layers) - 1:
-                place = f"{row_place(fork, index)}: {rows[index][2]}"
-                raise ChipError(f"{place}: {error}") from None
+    for index in indices:
+        box = nn.ModuleList([layers[index]])
+        replace_layers(box)
+        if box[0] is not layers[index]:
+            take_notes(layers[index], box[0])
+            layers[index] = box[0]
+
+
+def _tell(fork: Fork, note: str) -> None:
+    """Log what the user should know of a model, and keep it on the model."""
+    LOGGER.warning("%s", note)
+    for building in fork.building[-1:]:
+        building.notes.append(note)
 
 
 def _see_gray(layers: Any) -> None:

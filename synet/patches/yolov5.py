@@ -13,7 +13,7 @@ from typing import Any
 
 from synet import zoo
 from synet.errors import DataError, SynetError
-from synet.patches.engine import Family, Fork, Swap, Wrap
+from synet.patches.engine import Family, Fork, Swap, Wrap, modules_below
 from synet.patches.parse_model import reason, wrap_model_init, wrap_parse_model
 from synet.patches.rows import OURS
 
@@ -66,12 +66,9 @@ def wrap_check_dataset(fork: Fork) -> Callable:
 
 def _label_paths(fork: Fork) -> Callable[[Path], Path] | None:
     """Where this fork looks for the labels of an image, if it has a function for that."""
-    import sys
-
-    for module in list(sys.modules.values()):
-        function = vars(module).get("img2label_paths") if hasattr(module, "__dict__") else None
-        file = getattr(module, "__file__", None)
-        if callable(function) and file and Path(file).resolve().is_relative_to(fork.root):
+    for module in modules_below(fork.root):
+        function = vars(module).get("img2label_paths")
+        if callable(function):
             return lambda image: Path(function([str(image)])[0])
     return None
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -87,3 +89,13 @@ def test_it_trains():
     module, x = clipped(F.relu), torch.tensor([-1.0, 2.0, 9.0], requires_grad=True)
     module(x).sum().backward()
     assert x.grad.tolist() == [0, 1, 0]
+
+
+def test_a_process_that_never_clipped_reads_them_too(tmp_path):
+    module = nn.Sequential(nn.Conv2d(1, 2, 1))
+    clip_activations(module)
+    torch.save({"model": module}, tmp_path / "best.pt")
+    code = "import sys; from synet.checkpoint import read; print(read(sys.argv[1])['model'])"
+    command = [sys.executable, "-c", code, str(tmp_path / "best.pt")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "Conv2d" in done.stdout, done.stderr

@@ -40,8 +40,18 @@ def test_what_is_never_used_does_no_harm(fork, caplog):
 
 
 def test_a_guard_around_something_else_guards_no_import(fork):
-    text = "def load():\n    import nowhere_h\n    return 1\ntry:\n    done = load()\n"
-    assert fork(text + "except Exception:\n    done = 0\n").done == 1
+    text = "try:\n    done = __import__('absent_fork.other').other.done\n"
+    assert (
+        fork(f"{text}except Exception:\n    raise\n", other="import nowhere_h\ndone = 1\n").done
+        == 1
+    )
+
+
+def test_an_import_within_a_function_fails_as_ever(fork):
+    text = (
+        "def load():\n    import nowhere_i\ntry:\n    load()\nexcept ImportError:\n    done = 0\n"
+    )
+    assert fork(text).done == 0
 
 
 def test_what_is_used_says_what_to_install(fork):

@@ -299,6 +299,24 @@ def test_biases_are_set_outside_of_what_is_differentiated():
     assert weight.tolist() == [0, 1, 0, 0, 1, 0] and weight.requires_grad
 
 
+def test_a_depthwise_convolution_is_fused():
+    def fuse_conv_and_bn(conv, bn):
+        fused = torch.nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size)
+        weight = torch.mm(torch.diag(bn.weight), conv.weight.flatten(1))
+        fused.weight.data.copy_(weight.view(fused.weight.size()))
+        return fused
+
+    conv, bn = torch.nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False), torch.nn.BatchNorm2d(4)
+    with torch.no_grad():
+        for tensor in (bn.weight, bn.bias, bn.running_mean, bn.running_var):
+            tensor.uniform_(0.5, 1.5)
+    with pytest.raises(RuntimeError, match="is invalid for input of size"):
+        fuse_conv_and_bn(conv, bn.eval())
+    fused, x = wrapped("fuse_groups", fuse_conv_and_bn)(conv, bn), torch.rand(1, 4, 5, 5)
+    torch.testing.assert_close(fused(x), bn(conv(x)))
+    assert not any(p.requires_grad for p in fused.parameters())
+
+
 # --------------------------------------------------------------------- the stock package
 
 DRIVER = """

@@ -240,7 +240,6 @@ def test_an_unknown_layer_of_torch(build):
         ("4, C3, [32]", "1, nn.MaxPool2d, [5, 2, 2]", "kernel 5x5", "at most 3x3"),
         ("[None, 2, nearest]", "[None, 2, bilinear]", "RESIZE_BILINEAR", "nearest-neighbour"),
         ("Stem, [32]", "Conv, [32, 3, 2, 0]", "'same' padding", "(1, 1)"),
-        ("Stem, [32]", "nn.Conv2d, [8, 32, 3, 2]", "'same' padding", "(1, 1)"),
     ],
 )
 def test_what_the_chip_cannot_run(build, old, new, problem, instead):
