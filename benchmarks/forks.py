@@ -205,9 +205,9 @@ def _same_after(model: Any, other: Any, name: str, found: dict) -> None:
 def _loads_alone(weights: str) -> bool | str:
     """Does the checkpoint load where there is no fork?"""
     code = "import sys; from synet import get_model; get_model(sys.argv[1])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, weights], capture_output=True, text=True, cwd="/"
-    )
+    clean = {k: v for k, v in os.environ.items() if k not in ("SYNET_RUN", "PYTHONPATH")}
+    command = [sys.executable, "-c", code, weights]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", env=clean)
     return done.returncode == 0 or done.stderr.strip().splitlines()[-1]
 
 
@@ -251,7 +251,7 @@ def table(rows: list[dict]) -> str:
         _line(row) for row in sorted(rows, key=lambda r: (order[r["kind"]], r["fork"].lower()))
     ]
     done = [row for row in rows if "undone" in row]
-    alone = [row for row in rows if "alone" in row]
+    alone = [row["alone"] is True for row in rows if "alone" in row]
     same = max((max(row["deepcopy"], row["fuse"]) for row in done), default=0)
     notes = [
         f"`unpatch()` put every name, base class and hook back in "
@@ -259,8 +259,8 @@ def table(rows: list[dict]) -> str:
         f"Layers of another activation, or a fork's own Conv, were left in "
         f"{sum(bool(row['left']) for row in done)}.",
         f"`deepcopy` and `fuse()` changed outputs by at most {same:.0e} of their largest value.",
-        f"{sum(row['alone'] is True for row in alone)} of {len(alone)} checkpoints of the zoo model "
-        f"load where there is no fork; the others hold the fork's own head.",
+        f"{sum(alone)} of {len(alone)} checkpoints of the zoo model load where there is no fork; "
+        f"the others hold the fork's own head.",
     ]
     return head + "\n".join(lines) + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
 

@@ -9,6 +9,7 @@ are modules, and plain data (`synet.allowed`); it is read by an unpickler that r
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 import re
@@ -25,7 +26,8 @@ from synet.unpickle import ForbiddenError, Reading, names_in, shown
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
-_torch_load = torch.serialization.load  # torch.load gives way to another, here and in some forks
+# torch.load gives way to another, here and in some forks, maybe before this module is imported
+_torch_load = inspect.unwrap(torch.serialization.load)
 # What torch < 1.6 wrote begins with a pickled number, in whichever protocol.
 _LEGACY = re.compile(rb"\x80.(\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 

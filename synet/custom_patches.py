@@ -97,7 +97,6 @@ def executed(module: ModuleType) -> None:
 
 def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching:
     from synet import ranks
-    from synet.checkpoint import safe_load
     from synet.patches import compat, fork_repairs, ultralytics, yolov5
     from synet.patches.absent import tolerate_absent_packages
     from synet.patches.arguments import completed
@@ -120,7 +119,7 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching
         if repairs:
             compat.apply_library_repairs(applied)
             tolerate_absent_packages(applied, patching.roots_of_forks)
-        _wrap_torch_load(applied, safe_load(patching.roots_of_forks))
+        _wrap_torch_load(applied, patching)
         applied.bind(sys, "excepthook", _one_line(sys.excepthook))
         applied.bind(sys, "argv", [*sys.argv[:1], *completed(sys.argv[1:], root)])
         for name, value in patching_variables(chip, roots, repairs).items():
@@ -134,12 +133,17 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching
     return patching
 
 
-def _wrap_torch_load(applied: Applied, wrapper: Callable) -> None:
+def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
     """Wrap ``torch.load``, also under the names by which modules that are here keep torch's own.
 
     Some forks put a function of theirs in its place, which calls what they kept.
     """
     import torch
+
+    def wrapper(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
+        from synet.checkpoint import safe_load  # it may be what imports torch, while this runs
+
+        return safe_load(patching.roots_of_forks)(wrapped, instance, args, kwargs)
 
     kept = torch.serialization.load
     if torch.load is not kept:

@@ -289,3 +289,13 @@ def test_python_is_the_one_that_runs_synet_where_that_on_path_has_none(bare, tmp
 def test_scripts_beside_that_python_are_found_off_path(tmp_path):
     command = [Path(sys.executable).with_name("synet"), "run", "--", "torchrun", "--help"]
     assert "--nproc-per-node" in run(*command, cwd=tmp_path, PATH=os.defpath)[0]
+
+
+@pytest.mark.parametrize("module", ["synet.checkpoint", "synet.layers", "synet.quantize"])
+def test_a_module_of_ours_that_imports_torch_itself(tmp_path, module):
+    code = f"import {module}, torch; from synet import checkpoint; print(type(torch.load).__name__)"
+    environment = {**os.environ, **patching_variables("katana")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "FunctionWrapper\n"), done.stderr
