@@ -126,15 +126,19 @@ def measure(bench: ModuleType, fork: dict, kind: str, options: argparse.Namespac
 
 def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     """What a checkpoint holds, and what becomes of it."""
+    import numpy as np
     import torch
     from torch import nn
 
+    from synet.agreement import compare, torch_runner
+    from synet.calibration import calibration_for
     from synet.custom_patches import patch_custom, unpatch
     from synet.errors import SynetError
     from synet.graph import read_graph
     from synet.layers.heads import find_head
     from synet.models import get_model
     from synet.quantize import quantize_model
+    from synet.tflite import TfliteModel
 
     found: dict[str, Any] = {}
     started = time.perf_counter()
@@ -163,11 +167,14 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     except SynetError as error:
         return found | {"error": str(error)}
     graph = read_graph(result.content)
+    shape = TfliteModel(result.content).image_shape
+    images = list(calibration_for(data, shape, model.synet["channels"], 4, 0).images())
+    int8 = compare(images, torch_runner(model), TfliteModel(result.content).run, shape, np.mean)
     memory = [p for p in result.problems if " they fit " in p or "(they fit" in p]
     found |= {
         "scores": result.keras.scores,
         "boxes": result.keras.boxes,
-        "int8": [result.int8.scores, result.int8.boxes, result.int8.rows],
+        "int8": [int8.scores, int8.boxes],
         "operations": sorted({operator.name for operator in graph.operators}),
         "count": len(graph.operators),
         "problems": [p for p in result.problems if p not in memory],
@@ -270,9 +277,8 @@ def _line(row: dict) -> str:
     cells.append(f"{row['seconds']:.0f}" if row["trained"] else f"no: {row['error']}")
     if "scores" not in row:
         return f"| {' | '.join([*cells, str(row.get('error') or '')])} | | | | | |"
-    scores, boxes, count = row["int8"]
-    int8 = f"{scores:.3f}, {boxes:.4f} ({count})" if count else "nothing found"
-    fits = "; ".join(hint.rpartition("(")[2].rstrip(")") for hint in row["memory"]) or "fits"
+    int8 = "{:.4f}, {:.4f}".format(*row["int8"])
+    fits = "; ".join(map(_fit, row["memory"])) or "fits"
     cells += [
         f"{row['scores']:.0e}, {row['boxes']:.0e}",
         int8,
@@ -282,6 +288,12 @@ def _line(row: dict) -> str:
         f"{row['exported']:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _fit(problem: str) -> str:
+    """``(they fit at 96x96)`` at the end of a problem, with what is meant."""
+    hint = problem.rpartition("(they ")[2].rstrip(")")
+    return f"{'weights' if problem.startswith('weights') else 'activations'} {hint}"
 
 
 def main() -> None:

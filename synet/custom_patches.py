@@ -114,14 +114,16 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching
         families = tuple(replace(family, **stock) for family in families)
     patching = Patching(chip, families, roots, functions)
     applied = patching.applied
-    root = roots[0] if roots and repairs else None
+    started = Path(sys.argv[0]).resolve()  # of a command of ours it is no fork's
+    home = script or next((root for root in roots if started.is_relative_to(root)), None)
+    arguments = completed(sys.argv[1:], home if repairs else None)
     try:
         if repairs:
             compat.apply_library_repairs(applied)
             tolerate_absent_packages(applied, patching.roots_of_forks)
         _wrap_torch_load(applied, patching)
         applied.bind(sys, "excepthook", _one_line(sys.excepthook))
-        applied.bind(sys, "argv", [*sys.argv[:1], *completed(sys.argv[1:], root)])
+        applied.bind(sys, "argv", [*sys.argv[:1], *arguments])
         for name, value in patching_variables(chip, roots, repairs).items():
             applied.bind_item(os.environ, name, value)
         if chip:

@@ -236,3 +236,17 @@ def test_a_mistake_in_a_yaml_is_one_line_before_any_training(clone, data, tmp_pa
     told = run("train.py", "--cfg", path, *training(data, out), cwd=clone, status=2)
     assert f"synet: {path}:11: no layer 'Stemm'" in told.splitlines()[-1]
     assert "Traceback" not in told
+
+
+def test_the_data_of_a_command_of_ours_is_not_handed_to_a_fork(unpatched, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "images").mkdir()
+    data = tmp_path / "my.yaml"
+    data.write_text("path: .\ntrain: images\nval: images\nnames: [a]\n")
+    monkeypatch.setattr(sys, "argv", ["/bin/synet", "quantize", "--data", str(data)])
+    patch_custom("katana", roots=[tmp_path])
+    assert sys.argv[-1] == str(data)
+    unpatch()
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py"), "--data", str(data)])
+    patch_custom("katana", roots=[tmp_path])
+    assert sys.argv[-1].startswith(str(tmp_path / "cache"))

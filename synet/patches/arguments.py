@@ -98,9 +98,10 @@ def knows_path(root: Path) -> bool:
 
     Told by its source, as the fork has not been imported when its arguments are needed.
     """
-    folders = (root, root / "utils", *root.glob("*/utils"), *root.glob("*/data"))
-    files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
-    for file in (*files, *root.glob("*/*/utils.py")):
+    folders = [root]
+    for name in ("utils", "data"):
+        folders += [root / name, *root.glob(f"*/{name}"), *root.glob(f"*/*/{name}")]
+    for file in [file for folder in folders for file in sorted(folder.glob("*.py"))]:
         found = _CHECK_DATASET.search(file.read_text(encoding="utf-8", errors="replace"))
         if found and re.search(r"""['"]path['"]""", found[0]):
             return True
