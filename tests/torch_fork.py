@@ -170,7 +170,10 @@ def write(folder: Path, before: str = "") -> Path:
 
 
 def start(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Popen:
-    """Start a command, in a process group of its own, with the scripts of this Python on PATH."""
+    """Start a command, in a process group of its own, with the scripts of this Python on PATH.
+
+    It hears Ctrl-C even where these tests were started in the background, which do not.
+    """
     variables = {k: v for k, v in os.environ.items() if k not in ("SYNET_RUN", "PYTHONPATH")}
     variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.Popen(
@@ -181,6 +184,7 @@ def start(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
