@@ -266,8 +266,8 @@ def table(rows: list[dict]) -> str:
         f"Layers of another activation, or a fork's own Conv, were left in "
         f"{sum(bool(row['left']) for row in done)}.",
         f"`deepcopy` and `fuse()` changed outputs by at most {same:.0e} of their largest value.",
-        f"{sum(alone)} of {len(alone)} checkpoints of the zoo model load where there is no fork; "
-        f"the others hold the fork's own head.",
+        f"{sum(alone)} of {len(alone)} checkpoints of the zoo model load without their fork, those "
+        f"of the ultralytics line with the installed package; the others hold the fork's own head.",
     ]
     return head + "\n".join(lines) + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
 
