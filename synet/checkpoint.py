@@ -26,8 +26,6 @@ from synet.unpickle import ForbiddenError, Reading, names_in, shown
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
-# torch.load gives way to another, here and in some forks, maybe before this module is imported
-_torch_load = inspect.unwrap(torch.serialization.load)
 # What torch < 1.6 wrote begins with a pickled number, in whichever protocol.
 _LEGACY = re.compile(rb"\x80.(\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 
@@ -62,8 +60,9 @@ def read(
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder, not a checkpoint; name the .pt file in it")
+    torch_load = inspect.unwrap(torch.serialization.load)  # in a patched process it is wrapped
     try:
-        content = _load(_torch_load, roots, path, map_location="cpu", forkless=forkless)
+        content = _load(torch_load, roots, path, map_location="cpu", forkless=forkless)
     except OSError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
     if isinstance(content, nn.Module):

@@ -154,8 +154,7 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
     for module in [m for m in list(sys.modules.values()) if isinstance(m, ModuleType)]:
         names = object.__getattribute__(module, "__dict__")  # a lazy module must not be asked
         for name in [name for name, value in list(names.items()) if value is kept]:
-            if names.get("__name__") != "synet.checkpoint":
-                applied.bind(module, name, wrapped, "wrap")
+            applied.bind(module, name, wrapped, "wrap")
 
 
 def _as_it_is(fork: Fork) -> Callable:

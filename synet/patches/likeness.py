@@ -22,10 +22,8 @@ def is_conv(cls: type) -> bool:
     if len(convolutions) != 1 or len(norms) != 1 or len(list(conv.children())) > 3:
         return False
     (only,) = convolutions
-    return (only.in_channels, only.out_channels, only.kernel_size, only.stride) == (
-        *(4, 8),
-        *((3, 3), (2, 2)),
-    )
+    form = (only.in_channels, only.out_channels, only.kernel_size, only.stride)
+    return form == (4, 8, (3, 3), (2, 2))
 
 
 def is_concat(old: type, new: type) -> bool:

@@ -77,11 +77,15 @@ def _label_paths(fork: Fork) -> Callable[[Path], Path] | None:
 SWAPS = (
     Swap("Conv", "synet.layers.conv:Conv", like="synet.patches.likeness:is_conv"),
     Swap(
-        *("Concat", "synet.layers.basic:Cat", False),
+        "Concat",
+        "synet.layers.basic:Cat",
+        required=False,
         when="synet.patches.likeness:is_concat",
     ),
     Swap(
-        *("Detect", "synet.layers.yolov5:Detect", False),
+        "Detect",
+        "synet.layers.yolov5:Detect",
+        required=False,
         when="synet.patches.likeness:is_same_head",
     ),
 )
