@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-import real_forks
 import torch
 import yaml
 from click.testing import CliRunner
 from real_forks import MIXED, RENAMED, installed
-from small_fork import forget
 
 from synet.backends import forks as backend
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
 from synet.errors import CheckpointError, PatchError, SynetError
-
-
-@pytest.fixture(autouse=True)
-def unpatched(monkeypatch, tmp_path_factory):
-    """Forks that a test imports are gone after it, and so is the patch."""
-    unpatch()
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    unpatch()
-    forget(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory) -> dict[str, Path]:
-    """A clone and a renamed package, whose scripts hold no line of ours."""
-    folder = tmp_path_factory.mktemp("untouched")
-    found = {"clone": real_forks.write_clone(folder), "package": real_forks.write_package(folder)}
-    for root in found.values():
-        script = root / "train.py"
-        script.write_text(script.read_text().removeprefix(real_forks.TWO_LINES))
-    return found
-
 
 # ------------------------------------------------------------------------------------- finding
 

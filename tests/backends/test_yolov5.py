@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import real_forks
 from real_forks import LOOK, MIXED, RENAMED, installed, run, training
-from small_fork import forget
-
-from synet.custom_patches import unpatch
 
 slow = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def unpatched(monkeypatch, tmp_path_factory):
-    """Forks that a test imports are gone after it, and so is the patch."""
-    unpatch()
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    unpatch()
-    forget(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
     return real_forks.draw_images(tmp_path_factory.mktemp("drawn"))
-
-
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory) -> dict[str, Path]:
-    """A clone and a renamed package, whose scripts hold no line of ours."""
-    folder = tmp_path_factory.mktemp("untouched")
-    found = {"clone": real_forks.write_clone(folder), "package": real_forks.write_package(folder)}
-    for root in found.values():
-        script = root / "train.py"
-        script.write_text(script.read_text().removeprefix(real_forks.TWO_LINES))
-    return found
 
 
 def cfg_of(kind: str, folder: Path) -> list[str | Path]:
