@@ -1,4 +1,4 @@
-"""A small detection data set that is drawn instead of downloaded: shapes on cluttered grounds.
+"""A small data set that is drawn instead of downloaded: shapes on cluttered grounds.
 
 Every picture has a generator of its own, seeded by the data set, its split and its number, so a
 picture is the same to the byte however many others are drawn with it.
@@ -6,6 +6,7 @@ picture is the same to the byte however many others are drawn with it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,27 @@ SIZES = (36, 96)  # pixels from side to side
 CONTRAST = 70  # grey levels, at least, between a shape and the ground that it lies on
 VISIBLE = 0.65  # of every shape, at least, is left uncovered by the others
 FRACTION_BITS = 4  # OpenCV takes corners in 1/16 of a pixel
+KEYPOINTS = {"kpt_shape": [4, 3], "flip_idx": [0, 3, 2, 1]}  # mirrored, right is left
 LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A shape in a picture.
+
+    Attributes
+    ----------
+    kind
+        Index into ``NAMES``.
+    corners
+        float64 ``(N, 2)``: x and y in pixels, of the pixels' upper left corners.
+    seen
+        float32 ``(H, W)``, 0-1: how much of each pixel it covers that nothing covers later.
+    """
+
+    kind: int
+    corners: np.ndarray
+    seen: np.ndarray
 
 
 def draw_dataset(
@@ -31,58 +52,112 @@ def draw_dataset(
     val: int = 64,
     test: int = 48,
     shape: tuple[int, int] = (240, 320),
+    task: str = "detect",
 ) -> Path:
     """Draw a labelled data set in YOLO format.
 
     Parameters
     ----------
     folder
-        Receives ``images/<split>/*.jpg``, ``labels/<split>/*.txt`` and ``data.yaml``.
+        Receives ``images/<split>/*.jpg``, ``labels/<split>/*.txt`` and ``data.yaml``; to classify,
+        ``<split>/<class>/*.jpg``, each a picture of one shape.
     seed
         The same seed draws the same files.
     train, val, test
         Images in each split. Quantization calibrates on the test split.
     shape
         (height, width) of an image in pixels.
+    task
+        What the labels are for: ``detect``, ``segment``, ``pose`` (the outermost points of a shape:
+        top, right, bottom, left; a hidden one has no place), ``obb`` or ``classify``.
 
     Returns
     -------
-    The data yaml. Its paths are relative to it, so the folder can be moved.
+    What a YOLO takes as its data: the yaml, whose paths are relative to it, or, to classify, the
+    folder. Either can be moved.
     """
     folder = Path(folder)
     splits = {"train": train, "val": val, "test": test}
     for number, (split, count) in enumerate(splits.items()):
         for index in range(count):
-            image, labels = draw_image(np.random.default_rng([seed, number, index]), shape)
+            rng = np.random.default_rng([seed, number, index])
+            if task == "classify":
+                kind = index % len(NAMES)
+                image, _ = draw_image(rng, shape, only=kind)
+                write_image(folder / split / NAMES[kind] / f"{index:04}.jpg", image)
+                continue
+            image, drawn = draw_image(rng, shape)
             write_image(folder / "images" / split / f"{index:04}.jpg", image)
-            rows = (f"{int(row[0])} " + " ".join(f"{x:.6f}" for x in row[1:]) for row in labels)
-            write_atomic(folder / "labels" / split / f"{index:04}.txt", "\n".join(rows) + "\n")
+            rows = (label(each, shape, task) for each in drawn)
+            lines = "".join(
+                f"{int(row[0])} " + " ".join(f"{x:.6f}" for x in row[1:]) + "\n" for row in rows
+            )
+            write_atomic(folder / "labels" / split / f"{index:04}.txt", lines)
+    if task == "classify":
+        return folder
     content = {split: f"images/{split}" for split in splits} | {"names": dict(enumerate(NAMES))}
+    if task == "pose":
+        content |= KEYPOINTS
     return write_atomic(folder / "data.yaml", yaml.safe_dump(content, sort_keys=False))
 
 
 def draw_image(
-    rng: np.random.Generator, shape: tuple[int, int] = (240, 320)
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one picture of one to five shapes.
+    rng: np.random.Generator, shape: tuple[int, int] = (240, 320), only: int | None = None
+) -> tuple[np.ndarray, list[Shape]]:
+    """Draw one picture of one to five shapes, or of the one of kind `only`.
 
     Shapes differ from their ground in brightness, and in hue only by chance, so that a grayscale
     camera sees them as well.
 
     Returns
     -------
-    image
-        uint8 ``(H, W, 3)``, RGB.
-    labels
-        float64 ``(N, 5)``: class, then x, y, width and height of the box, 0-1.
+    uint8 ``(H, W, 3)``, RGB, and the shapes in it.
     """
     canvas = _ground(rng, shape)
     for _ in range(rng.integers(3, 8)):
         _paint(rng, canvas, _distractor(rng, shape), contrast=15)
-    labels = _add_shapes(rng, canvas)
+    drawn = _add_shapes(rng, canvas, only)
     for _ in range(rng.integers(0, 3)):
         _paint(rng, canvas, _line(rng, shape), contrast=15)
-    return _photograph(rng, canvas), labels
+    return _photograph(rng, canvas), drawn
+
+
+def label(drawn: Shape, shape: tuple[int, int], task: str = "detect") -> np.ndarray:
+    """A line of a label file, for a picture of `shape`: class, and its place in 0-1.
+
+    Returns
+    -------
+    float64. After the class: x, y, width and height of the box (detect); the corners (segment);
+    the box, then x, y and visibility of each keypoint (pose); the four corners of the smallest
+    rectangle (obb).
+    """
+    size = np.array(shape[::-1])
+    low, high = drawn.corners.min(axis=0), drawn.corners.max(axis=0) + 1  # a corner fills its pixel
+    box = np.concatenate([(low + high) / 2 / size, (high - low) / size])
+    middles = (drawn.corners + 0.5) / size
+    if task == "detect":
+        return np.array([drawn.kind, *box])
+    if task == "segment":
+        return np.array([drawn.kind, *middles.ravel()])
+    if task == "pose":
+        x, y = drawn.corners.T
+        outermost = [y.argmin(), x.argmax(), y.argmax(), x.argmin()]
+        return np.array(
+            [drawn.kind, *box, *np.ravel([_keypoint(drawn, i, size) for i in outermost])]
+        )
+    if task == "obb":
+        around = cv2.boxPoints(cv2.minAreaRect(np.float32(drawn.corners + 0.5)))
+        return np.array([drawn.kind, *(np.clip(around / size, 0, 1)).ravel()])
+    raise ValueError(f"no labels for {task!r}")
+
+
+def _keypoint(drawn: Shape, corner: int, size: np.ndarray) -> tuple[float, float, int]:
+    """x, y and 2 (visible), or zeros where something lies upon it: there is nothing to see."""
+    x, y = np.round(drawn.corners[corner]).astype(int)
+    around = drawn.seen[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+    if around.max() < 0.5:
+        return 0.0, 0.0, 0
+    return *((drawn.corners[corner] + 0.5) / size), 2
 
 
 def _ground(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -96,28 +171,24 @@ def _ground(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return np.float32(grey[..., None] + _tint(rng))
 
 
-def _add_shapes(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Draw shapes, the later above the earlier, and return their labels."""
+def _add_shapes(rng: np.random.Generator, canvas: np.ndarray, only: int | None) -> list[Shape]:
+    """Draw shapes, the later above the earlier."""
     height, width = canvas.shape[:2]
-    covers: list[np.ndarray] = []  # what can still be seen of each shape
+    drawn: list[Shape] = []
     whole: list[float] = []
-    labels = []
-    for _ in range(rng.integers(1, 6)):
-        kind = int(rng.integers(len(NAMES)))
+    for _ in range(rng.integers(1, 6) if only is None else 1):
+        kind = int(rng.integers(len(NAMES))) if only is None else only
         corners = _regular_polygon(rng, SIDES[kind], rng.uniform(*SIZES))
         corners += rng.uniform(
             1 - corners.min(axis=0), (width - 2, height - 2) - corners.max(axis=0)
         )
         cover = _filled(corners, (height, width))
-        left = [below * (1 - cover) for below in covers]
-        if any(seen.sum() < VISIBLE * area for seen, area in zip(left, whole, strict=True)):
+        below = [Shape(each.kind, each.corners, each.seen * (1 - cover)) for each in drawn]
+        if any(each.seen.sum() < VISIBLE * area for each, area in zip(below, whole, strict=True)):
             continue  # it would hide another one
-        covers, whole = [*left, cover], [*whole, cover.sum()]
+        drawn, whole = [*below, Shape(kind, corners, cover)], [*whole, cover.sum()]
         _paint(rng, canvas, cover, CONTRAST)
-        low, high = corners.min(axis=0), corners.max(axis=0) + 1  # a corner fills its pixel
-        centre, size = (low + high) / 2 / (width, height), (high - low) / (width, height)
-        labels.append([kind, *centre, *size])
-    return np.array(labels)
+    return drawn
 
 
 def _regular_polygon(rng: np.random.Generator, sides: int, size: float) -> np.ndarray:

@@ -6,14 +6,16 @@ import pytest
 
 from synet.data import load_dataset, read_labels
 from synet.images import read_image
-from synet.shapes import NAMES, SIZES, draw_dataset, draw_image
+from synet.shapes import NAMES, SIZES, Shape, draw_dataset, draw_image, label
 
 SHAPE = (240, 320)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> list[tuple[np.ndarray, np.ndarray]]:
-    return [draw_image(np.random.default_rng(seed), SHAPE) for seed in range(60)]
+    """Pictures, and the labels of the boxes in each."""
+    drawn = [draw_image(np.random.default_rng(seed), SHAPE) for seed in range(60)]
+    return [(image, np.array([label(each, SHAPE) for each in shapes])) for image, shapes in drawn]
 
 
 def files(folder):
@@ -92,3 +94,69 @@ def test_shapes_can_be_seen_in_grayscale(pictures):
 def test_pictures_differ_in_brightness(pictures):
     means = [image.mean() for image, _ in pictures]
     assert min(means) < 80 and max(means) > 150
+
+
+def test_every_task_labels_the_same_pictures(tmp_path):
+    for task in ("detect", "segment", "pose", "obb"):
+        draw_dataset(tmp_path / task, train=2, val=1, test=0, task=task)
+    first = [tmp_path / task / "images/train/0001.jpg" for task in ("segment", "pose", "obb")]
+    drawn = (tmp_path / "detect/images/train/0001.jpg").read_bytes()
+    assert all(image.read_bytes() == drawn for image in first)
+
+
+@pytest.fixture(scope="module")
+def shapes() -> list[Shape]:
+    drawn = [draw_image(np.random.default_rng(seed), SHAPE)[1] for seed in range(40)]
+    return [shape for each in drawn for shape in each]
+
+
+def boxes_of(points: np.ndarray) -> np.ndarray:
+    low, high = points.min(0), points.max(0)
+    return np.concatenate([(low + high) / 2, high - low])
+
+
+def test_a_segment_is_the_outline(shapes):
+    for shape in shapes:
+        points = label(shape, SHAPE, "segment")[1:].reshape(-1, 2)
+        assert len(points) == {0: 48, 1: 4, 2: 3}[shape.kind]
+        assert np.abs(boxes_of(points) - label(shape, SHAPE)[1:]).max() < 1 / 200
+
+
+def test_keypoints_are_the_outermost_points_that_can_be_seen(shapes):
+    hidden = 0
+    for shape in shapes:
+        x, y, w, h, *rest = label(shape, SHAPE, "pose")[1:]
+        top, right, bottom, left = np.reshape(rest, (4, 3))
+        hidden += sum(point[2] == 0 for point in (top, right, bottom, left))
+        for point, axis, edge in (
+            (top, 1, y - h / 2),
+            (bottom, 1, y + h / 2),
+            (left, 0, x - w / 2),
+            (right, 0, x + w / 2),
+        ):
+            if point[2]:
+                assert abs(point[axis] - edge) < 1 / 100
+            else:
+                assert not point.any()
+    assert 0 < hidden < len(shapes)
+
+
+def test_the_rectangle_of_a_square_is_the_square(shapes):
+    for shape in shapes:
+        row = label(shape, SHAPE, "obb")
+        assert len(row) == 9 and (row >= 0).all()
+        if shape.kind == 1:
+            corners = (shape.corners + 0.5) / SHAPE[::-1]
+            apart = np.abs(row[1:].reshape(4, 1, 2) - corners).max(-1).min(1)
+            assert apart.max() < 1 / 100
+
+
+def test_to_classify_there_is_a_folder_a_class(tmp_path):
+    assert draw_dataset(tmp_path, train=6, val=3, test=0, task="classify") == tmp_path
+    for split, count in (("train", 2), ("val", 1)):
+        assert [len([*(tmp_path / split / name).iterdir()]) for name in NAMES] == [count] * 3
+
+
+def test_a_task_without_labels_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="sing"):
+        draw_dataset(tmp_path, train=1, val=1, test=0, task="sing")
