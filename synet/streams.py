@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ def quiet() -> Iterator[None]:
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    stderr = sys.stderr
     with tempfile.TemporaryFile("w+", encoding="utf-8") as sink, contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stdout(sink))
         stack.enter_context(contextlib.redirect_stderr(sink))
@@ -28,7 +30,17 @@ def quiet() -> Iterator[None]:
             stack.callback(os.close, saved)
             stack.callback(os.dup2, saved, number)
             os.dup2(sink.fileno(), number)
+        stack.callback(_release, sink, stderr)
         yield
+
+
+def _release(sink: TextIO, stream: TextIO) -> None:
+    """Give handlers of logs that were made meanwhile, as tensorflow makes one, `stream`."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    for logger in loggers:
+        for handler in getattr(logger, "handlers", ()):  # loggerDict holds placeholders, too
+            if vars(handler).get("stream") is sink:
+                handler.setStream(stream)
 
 
 @contextlib.contextmanager

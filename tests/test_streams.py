@@ -66,3 +66,13 @@ def test_it_can_be_within_itself(capfd):
         shout()
     logging.getLogger("synet").debug("fine")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_that_is_set_up_meanwhile_is_heard_later(capsys):
+    logger = logging.getLogger("set-up-meanwhile")
+    logger.propagate = False
+    with quiet():
+        logger.addHandler(logging.StreamHandler())
+        logger.warning("not this")
+    logger.warning("this")
+    assert capsys.readouterr().err == "this\n"
