@@ -171,7 +171,19 @@ class Spec:
         return f"{self.layer.__name__}{self.args}{times}"
 
 
-class Conv(nn.Module):
+class _Carrier(type):
+    """The type of `Conv`: a call that is handed a `Spec` builds that instead.
+
+    A ``__new__`` would do, too, but for CPython: a class that was rebased onto one that has it
+    keeps asking for it when it is put back, and can then not be built any more.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> nn.Module:
+        spec = next((arg for arg in args if isinstance(arg, Spec)), None)
+        return super().__call__(*args, **kwargs) if spec is None else spec.build(args[0], args[1])
+
+
+class Conv(nn.Module, metaclass=_Carrier):
     """Convolution, batch norm, ReLU6: what takes the place of every YOLO's ``Conv``.
 
     Parameters
@@ -202,11 +214,6 @@ class Conv(nn.Module):
     __signature__ = STANDARD
     default_act = nn.ReLU6()  # forks read and set it
     adopt = staticmethod(adopt)
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> nn.Module:  # noqa: D102
-        spec = next((arg for arg in args if isinstance(arg, Spec)), None)
-        # What is not a Conv is not initialised again: type.__call__ returns it as it is.
-        return super().__new__(cls) if spec is None else spec.build(args[0], args[1])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -239,3 +239,20 @@ def test_whole_modules_are_pickled_and_copied(module):
     expected = module.eval()(x)
     for twin in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module)):
         torch.testing.assert_close(twin(x), expected)
+
+
+def test_a_class_that_was_rebased_onto_it_can_be_built_again():
+    """As a fork's DWConv is, and put back by unpatch()."""
+
+    class Old(nn.Module):
+        def __init__(self, c1, c2):
+            super().__init__()
+
+    class Narrow(Old):
+        def __init__(self, c1, c2):
+            super().__init__(c1, c2)
+
+    Narrow.__bases__ = (Conv,)
+    assert isinstance(Narrow(4, 8), Conv)
+    Narrow.__bases__ = (Old,)
+    assert not isinstance(Narrow(4, 8), Conv)
