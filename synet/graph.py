@@ -18,6 +18,8 @@ from typing import Any
 from synet.errors import SynetError
 from synet.tflite import read_content
 
+INPUT = "input"  # the layer that the image counts as
+
 # The operations with weights, and where a bias stands among their inputs; the weights stand second.
 _BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
 
@@ -66,6 +68,14 @@ class Operator:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Bytes in memory that one layer wrote; those of the image belong to the layer `INPUT`."""
+
+    layer: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Graph:
     """A model: `operators` in the order in which they run over `tensors`."""
 
@@ -84,13 +94,11 @@ class Graph:
         """Multiply-accumulates of the convolutions and fully connected layers."""
         return sum(operator.macs for operator in self.operators)
 
-    def alive_bytes(self) -> list[int]:
-        """Bytes of activations in memory while each operation runs.
+    def lifetimes(self) -> dict[int, tuple[int, int]]:
+        """From which operation to which each activation is in memory, both included.
 
         A tensor is alive from the operation that writes it to the last one that
-        reads it, both included; the model's inputs from the start, its outputs
-        to the end. Constants do not count, nor does scratch memory of a kernel,
-        and no two tensors share their place.
+        reads it; the model's inputs from the start, its outputs to the end.
         """
         end = len(self.operators) - 1
         first = {tensor: 0 for tensor in self.inputs}
@@ -103,12 +111,35 @@ class Graph:
                 first[tensor] = last[tensor] = step
         last |= {tensor: end for tensor in self.outputs}
 
+        alive = (tensor for tensor in first if not self.tensors[tensor].is_constant)
+        return {tensor: (first[tensor], last[tensor]) for tensor in alive}
+
+    def alive_bytes(self) -> list[int]:
+        """Bytes of activations in memory while each operation runs.
+
+        Constants do not count, nor does scratch memory of a kernel, and no two tensors share
+        their place.
+        """
         change = [0] * (len(self.operators) + 1)
-        for tensor, step in first.items():
-            if not self.tensors[tensor].is_constant:
-                change[step] += self.tensors[tensor].bytes
-                change[last[tensor] + 1] -= self.tensors[tensor].bytes
+        for tensor, (first, last) in self.lifetimes().items():
+            change[first] += self.tensors[tensor].bytes
+            change[last + 1] -= self.tensors[tensor].bytes
         return list(accumulate(change[:-1]))
+
+    def alive(self, step: int) -> tuple[Held, ...]:
+        """The activations in memory while operation number `step` runs, the largest first."""
+        layers = self.writers()
+        found = [
+            Held(layers[tensor], self.tensors[tensor].bytes)
+            for tensor, (first, last) in self.lifetimes().items()
+            if first <= step <= last
+        ]
+        return tuple(sorted(found, key=lambda held: -held.bytes))
+
+    def writers(self) -> dict[int, str]:
+        """The layer that writes each activation."""
+        written = {tensor: op.layer for op in self.operators for tensor in op.outputs}
+        return dict.fromkeys(self.inputs, INPUT) | written
 
     def peak_activation(self) -> tuple[int, int]:
         """The largest of :meth:`alive_bytes`, and the number of the operation it is at."""
@@ -155,7 +186,7 @@ def layer_path(tensor_name: str) -> str:
     """
     name = min(filter(None, tensor_name.split(";")), key=_fusion_rank, default="")
     scopes = [scope for scope in name.split("/") if scope]
-    if not scopes or re.match(r"(Stateful)?PartitionedCall|Identity", name):
+    if not scopes or re.match(r"(Stateful)?PartitionedCall|Identity|tfl\.", name):
         return ""
     at = next((at for at, scope in enumerate(scopes) if "." in scope), min(1, len(scopes) - 1))
     is_scope = at < len(scopes) - 1
@@ -209,6 +240,8 @@ class _Reader:
     def operators(self) -> tuple[Operator, ...]:
         operators = []
         layer_of: dict[int, str] = {}
+        written = (number for raw in self.main.operators for number in _numbers(raw.outputs))
+        scoped = any("." in layer_path(self.tensors[number].name) for number in written)
         counted: set[int] = set()
         for raw in self.main.operators:
             name = self.operator_name(raw)
@@ -218,14 +251,15 @@ class _Reader:
             before = next((layer_of[number] for number in inputs if number in layer_of), "input")
             weights = inputs[1] if name in _BIAS_AT else None
             bias = inputs[_BIAS_AT[name]] if len(inputs) > _BIAS_AT.get(name, 99) else None
-            path = layer_path(self.tensors[outputs[0]].name)
+            own = layer_path(self.tensors[outputs[0]].name)
+            path = own if "." in own or not scoped else ""  # Softmax_11 is no path
             layer_of |= dict.fromkeys(outputs, path or before)
             read = {self.main.tensors[number].buffer for number in inputs} - counted
             counted |= read
             operators.append(
                 Operator(
                     name=name,
-                    layer=path or f"{self.public_name(outputs[0])} (after {before})",
+                    layer=path or f"{own or self.public_name(outputs[0])} (after {before})",
                     inputs=inputs,
                     outputs=outputs,
                     weights=weights,

@@ -1,6 +1,7 @@
 """The layers that Katana runs (`chips/katana.yaml` says why)."""
 
 from synet.layers import (
+    CSP,
     SPPF,
     Add,
     BatchNorm,
@@ -23,6 +24,7 @@ from synet.layers import (
 __all__ = [
     "Add",
     "BatchNorm",
+    "CSP",
     "Cat",
     "Conv",
     "Conv2d",

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import tempfile
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from synet.chips import Chip, Violation, get_chip, violations
+from synet.chips import Chip, Violation, get_chip
 from synet.chips.check import kib
 from synet.errors import SynetError
 from synet.graph import Graph, read_graph
+from synet.judge import Judgement, judge
+from synet.memory import fitting_channels, fitting_shape, row_of
+from synet.tflite import read_content, read_metadata
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from torch import nn
+
+    from synet.vela import Compiled
+
+OWN = ""  # the chip that a model names itself
+DEFAULT_CHIP = "katana"  # of a file that names none
+PATIENCE = 20  # seconds of work, after which no more files are made to find one that fits
+WORST = 8  # layers in a table of the worst
 
 
 @dataclass(frozen=True)
@@ -20,7 +34,8 @@ class Row:
     """One operation: the layer it belongs to, its output, and what it takes.
 
     `bytes` is the size of its output, `alive_bytes` that of all activations in
-    memory while it runs; `share` is its part of all multiply-accumulates, 0 to 1.
+    memory while it runs; `share` is its part of all multiply-accumulates, 0 to 1. `cycles` is
+    what the chip's compiler says, None for a chip without one; `alive_bytes` is its word too then.
     """
 
     layer: str
@@ -31,6 +46,19 @@ class Row:
     weight_bytes: int
     macs: int
     share: float
+    cycles: int | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a model that is too large would fit; each was tried, None where nothing was found.
+
+    `shape` is the height and width of its image, `channels` a row of its yaml and how many
+    channels that shall have.
+    """
+
+    shape: tuple[int, int] | None = None
+    channels: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,8 +67,21 @@ class Profile:
 
     model: str
     rows: tuple[Row, ...]
-    chip: Chip | None
-    violations: tuple[Violation, ...]
+    judged: Judgement | None = None
+    fit: Fit = Fit()
+
+    @property
+    def chip(self) -> Chip | None:
+        return self.judged.chip if self.judged else None
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """What the chip's compiler makes of it, where it has one."""
+        return self.judged.compiled if self.judged else None
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        return self.judged.violations if self.judged else ()
 
     @property
     def macs(self) -> int:
@@ -55,6 +96,12 @@ class Profile:
     def peak(self) -> Row:
         """The row during which the most activations are in memory."""
         return max(self.rows, key=lambda row: row.alive_bytes)
+
+    def tables(self) -> list[Table]:
+        """What there is to look at: every operation, or the worst layers by the chip's compiler."""
+        if self.compiled is None:
+            return [self.table()]
+        return [self._by_cycles(), self._by_memory(), self._summary()]
 
     def table(self) -> Table:
         """A row per operation, and the totals below."""
@@ -86,22 +133,108 @@ class Profile:
 
     def verdict(self) -> str:
         """One line: whether it fits the chip, with the figures and the limits."""
-        if self.chip is None:
+        if self.judged is None:
             return (
                 f"{kib(self.peak.alive_bytes)} of activations (peak at {self.peak.layer}), "
                 f"{kib(self.weight_bytes)} of weights, {self.macs / 1e6:.1f} MMAC"
             )
-        memory = (
-            f"{self.peak.alive_bytes / 1024:.1f} of {kib(self.chip.activations_max_bytes)} "
-            f"activations (peak at {self.peak.layer}), "
-            f"{self.weight_bytes / 1024:.1f} of {kib(self.chip.weights_max_bytes)} weights"
-        )
         if not self.violations:
-            return f"fits {self.chip.name}: {memory}, all {len(self.rows)} operations supported"
-        return (
-            f"does not fit {self.chip.name}: {memory}; problem 1 of {len(self.violations)}: "
-            f"{self.violations[0]}"
-        )
+            return f"fits {self.chip.name}: {', '.join(self._figures())}"
+        told = []
+        if self.judged.operations:
+            told.append(f"problem 1 of {len(self.violations)}: {self.violations[0]}")
+        for violation in self.judged.memory:
+            if violation.where == "weights":
+                told.append(f"weights of {violation.problem}")
+            else:
+                excess = kib(self.judged.excess_bytes)
+                told.append(f"{excess} too much at layer {violation.where}{self._ways(violation)}")
+        return f"does not fit {self.chip.name}: {'; '.join(told)}"
+
+    def _figures(self) -> list[str]:
+        limit, compiled = kib(self.chip.activations_max_bytes), self.compiled
+        if compiled is None:
+            return [
+                f"{_kib(self.peak.alive_bytes)} of {limit} activations (peak at {self.peak.layer})",
+                f"{_kib(self.weight_bytes)} of {kib(self.chip.weights_max_bytes)} weights",
+                f"all {len(self.rows)} operations supported",
+            ]
+        return [
+            f"{_kib(compiled.sram_bytes)} of {limit} SRAM",
+            f"{kib(compiled.weight_bytes)} of weights in {compiled.placement}",
+            f"{compiled.cycles / 1e6:.2f} M cycles",
+            f"{compiled.frames_per_second:.1f} frames a second",
+            f"all {len(self.rows)} operations on the NPU",
+        ]
+
+    def _ways(self, violation: Violation) -> str:
+        shape, thin = self.fit.shape, self.fit.channels
+        ways = [f"at {shape[0]}x{shape[1]}"] if shape else []
+        if thin:
+            row, channels = thin
+            there = row == row_of(violation.where)
+            ways.append(f"with {channels} channels {'there' if there else f'in model.{row}'}")
+        return f"; {', or '.join(ways)}, it fits" if ways else ""
+
+    def _summary(self) -> Table:
+        from rich.table import Table
+
+        compiled, compiler = self.compiled, self.chip.compiler
+        table = Table(title=f"{self.model} on {self.chip.title}", show_header=False)
+        rows = {
+            "weights": f"{kib(compiled.weight_bytes)} in {compiled.placement}",
+            "SRAM": f"{kib(compiled.sram_bytes)} of {kib(self.chip.activations_max_bytes)}",
+            "cycles": f"{compiled.cycles / 1e6:.2f} M at {compiler.clock_hz / 1e6:.0f} MHz",
+            "time": f"{compiled.seconds * 1e3:.2f} ms, {compiled.frames_per_second:.1f} frames "
+            f"a second",
+            "multiply-accumulates": f"{compiled.macs / 1e6:.1f} M, {compiled.macs_per_cycle:.1f} "
+            f"a cycle of {compiler.macs_per_cycle}",
+            "on the CPU": f"{len(compiled.on_cpu)} of {len(self.rows)} operations",
+        }
+        for name, value in rows.items():
+            table.add_row(name, value)
+        return table
+
+    def _by_cycles(self) -> Table:
+        from rich.markup import escape
+        from rich.table import Table
+
+        layers: dict[str, list[Row]] = {}
+        for row in self.rows:
+            layers.setdefault(row.layer, []).append(row)
+        cycles = {layer: sum(row.cycles for row in rows) for layer, rows in layers.items()}
+        table = Table(title="most cycles")
+        table.add_column("layer", overflow="fold")
+        table.add_column("operations", overflow="fold")
+        for heading in ("output", "k cycles", "share", "MAC a cycle"):
+            table.add_column(heading, justify="right")
+        for layer in sorted(cycles, key=cycles.get, reverse=True)[:WORST]:
+            rows, spent = layers[layer], cycles[layer]
+            table.add_row(
+                escape(layer),
+                ", ".join(dict.fromkeys(row.op for row in rows)),
+                "x".join(map(str, rows[-1].shape)),
+                f"{spent / 1e3:.0f}",
+                f"{spent / max(self.compiled.cycles, 1):.1%}",
+                f"{sum(row.macs for row in rows) / max(spent, 1):.1f}",
+            )
+        return table
+
+    def _by_memory(self) -> Table:
+        from rich.markup import escape
+        from rich.table import Table
+
+        held: dict[str, int] = {}
+        for each in self.judged.fullest:
+            held[each.layer] = held.get(each.layer, 0) + each.bytes
+        table = Table(title="most memory at the fullest moment")
+        table.add_column("written by layer", overflow="fold")
+        table.add_column("KiB", justify="right")
+        table.add_column("share", justify="right")
+        for layer in sorted(held, key=held.get, reverse=True)[:WORST]:
+            share = held[layer] / max(self.judged.peak_bytes, 1)
+            table.add_row(escape(layer), _kib(held[layer]), f"{share:.1%}")
+        return table
 
 
 def profile(
@@ -119,7 +252,8 @@ def profile(
         a .pt checkpoint, which are exported with random images: the weights'
         values play no part in what a model costs.
     chip
-        The chip to check against, by name or as a record; none, no check.
+        The chip to check against, by name or as a record; `OWN` for the one that the model
+        itself names, else Katana; None, no check.
     image_shape
         Height and width in pixels; the model's own unless given.
     repo
@@ -132,43 +266,91 @@ def profile(
     ChipError
         There is no such chip.
     """
-    if isinstance(chip, str):
+    if isinstance(model, bytes) or Path(model).suffix == ".tflite":
+        return _of_file(model, chip, image_shape)
+    started = time.process_time()
+    from synet.quantize import inspection_bytes, load_network
+
+    if isinstance(chip, str) and chip != OWN:
         chip = get_chip(chip)
-    if isinstance(model, bytes):
-        name, graph = "model", read_graph(model)
-    elif Path(model).suffix == ".tflite":
-        name, graph = str(model), read_graph(model)
-    else:
-        from synet.quantize import to_tflite_bytes
+    asked = chip.name if isinstance(chip, Chip) else ""
+    network, shape = load_network(model, image_shape, repo, asked)
+    if chip == OWN:
+        chip = get_chip(network.synet["chip"])
+    found = _profile(str(model), inspection_bytes(network, shape), chip)
+    memory = [violation.where for violation in found.violations]
+    if len(memory) != 1 or memory == ["weights"] or found.judged.operations:
+        return found  # it fits, or would not for being smaller
+    stride, smaller, thinner = int(max(network.stride)), None, None
 
-        name, graph = str(model), read_graph(to_tflite_bytes(model, image_shape, repo))
-    own_shape = graph.tensors[graph.inputs[0]].shape[1:3]
-    if image_shape is not None and own_shape != tuple(image_shape):
-        raise SynetError(
-            f"{name} is made for images of {own_shape}, not {tuple(image_shape)} (height, width)"
+    def thin(definition: dict[str, Any]) -> bytes:
+        return inspection_bytes(_rebuilt(Path(model), definition, repo, asked), shape)
+
+    with contextlib.suppress(SynetError):  # what cannot even be built is no advice
+        smaller = fitting_shape(
+            found.judged, shape, stride, lambda other: inspection_bytes(network, other)
         )
-    return Profile(
-        model=name,
-        rows=_rows(graph),
-        chip=chip,
-        violations=tuple(violations(graph, chip)) if chip else (),
-    )
+    if Path(model).suffix != ".pt":  # trained channels are what they are
+        with contextlib.suppress(SynetError):
+            thinner = fitting_channels(found.judged, network.yaml, thin, started + PATIENCE)
+    return replace(found, fit=Fit(smaller, thinner))
 
 
-def _rows(graph: Graph) -> tuple[Row, ...]:
+def _of_file(
+    model: str | Path | bytes, chip: str | Chip | None, image_shape: tuple[int, int] | None
+) -> Profile:
+    name, content = ("model", model) if isinstance(model, bytes) else read_content(model)
+    if chip == OWN:
+        chip = read_metadata(content).get("chip") or DEFAULT_CHIP
+    chip = get_chip(chip) if isinstance(chip, str) else chip
+    found = _profile(name, content, chip)
+    graph = found.judged.graph if found.judged else read_graph(content)
+    own = graph.tensors[graph.inputs[0]].shape[1:3]
+    if image_shape is not None and own != tuple(image_shape):
+        raise SynetError(
+            f"{name} is made for images of {own}, not {tuple(image_shape)} (height, width)"
+        )
+    return found
+
+
+def _profile(name: str, content: bytes, chip: Chip | None) -> Profile:
+    judged = judge(content, chip) if chip else None
+    graph = judged.graph if judged else read_graph(content)
+    return Profile(name, _rows(graph, judged), judged)
+
+
+def _rebuilt(
+    model: Path, definition: dict[str, Any], repo: str | Path | None, chip: str
+) -> nn.Module:
+    """The network of another definition under the same name, in which its scale may stand."""
+    import yaml
+
+    from synet.backends.forks import quiet
+    from synet.models import get_model
+
+    with tempfile.TemporaryDirectory(prefix="synet-") as folder, quiet():
+        file = Path(folder, model.name).with_suffix(".yaml")
+        file.write_text(yaml.safe_dump(definition), encoding="utf-8")
+        return get_model(file, repo, chip=chip)
+
+
+def _rows(graph: Graph, judged: Judgement | None) -> tuple[Row, ...]:
     total = graph.macs or 1
+    costs = judged.compiled.costs if judged and judged.compiled else [None] * len(graph.operators)
+    alive = graph.alive_bytes() if costs[0] is None else [cost.sram_bytes for cost in costs]
     return tuple(
         Row(
             layer=operator.layer,
             op=operator.name,
             shape=graph.tensors[operator.outputs[0]].shape,
             bytes=sum(graph.tensors[number].bytes for number in operator.outputs),
-            alive_bytes=alive,
+            alive_bytes=size,
             weight_bytes=operator.weight_bytes,
             macs=operator.macs,
             share=operator.macs / total,
+            cycles=cost.cycles if cost else None,
         )
-        for operator, alive in zip(graph.operators, graph.alive_bytes(), strict=True)
+        for operator, size, cost in zip(graph.operators, alive, costs, strict=True)
     )
 
 

@@ -12,6 +12,7 @@ from synet.chips.record import Chip, OpRule
 if TYPE_CHECKING:
     from synet.graph import Graph, Operator
 
+COLOURS = 3
 _INDEX_DTYPES = ("int32", "int64")  # constants that say where to slice or how to reshape
 
 
@@ -28,12 +29,18 @@ class Violation:
 
 
 def violations(graph: Graph, chip: Chip) -> list[Violation]:
-    """What keeps `chip` from running `graph`, in execution order, memory last; empty if it fits."""
-    found = list(_image(graph, chip))
+    """What of `graph` is not as the chip's file has it: operations in order, memory last.
+
+    Empty if it fits. Of a chip with a compiler the file says nothing of memory (`synet.judge`).
+    """
+    return [*wrong_images(graph, chip), *wrong_operations(graph, chip), *overflows(graph, chip)]
+
+
+def wrong_operations(graph: Graph, chip: Chip) -> Iterator[Violation]:
+    """The operations that the chip's file does not have, or not like this, in execution order."""
     for operator in graph.operators:
-        problems = _operator(graph, operator, chip)
-        found += [Violation(operator.layer, problem, fix) for problem, fix in problems]
-    return found + list(_memory(graph, chip))
+        for problem, fix in problems_of(graph, operator, chip):
+            yield Violation(operator.layer, problem, fix)
 
 
 def kib(count: int) -> str:
@@ -41,11 +48,15 @@ def kib(count: int) -> str:
     return f"{count / 1024:.1f} KiB"
 
 
-def _image(graph: Graph, chip: Chip) -> Iterator[Violation]:
+def wrong_images(graph: Graph, chip: Chip) -> Iterator[Violation]:
+    """The inputs with more channels than the chip's camera has."""
     for number in graph.inputs:
         tensor = graph.tensors[number]
-        channels = tensor.shape[-1] if len(tensor.shape) == 4 else None
-        if channels not in (None, chip.image_channels):
+        channels = tensor.shape[-1] if len(tensor.shape) == 4 else 0
+        if channels > COLOURS >= tensor.shape[1]:
+            fix = "export it with the channels last, as the camera gives them"
+            yield Violation("input", "the image has its channels first", fix)
+        elif channels > chip.image_channels:
             yield Violation(
                 "input",
                 f"the image has {channels} channels, {chip.name} gives {chip.image_channels}",
@@ -53,25 +64,38 @@ def _image(graph: Graph, chip: Chip) -> Iterator[Violation]:
             )
 
 
-def _memory(graph: Graph, chip: Chip) -> Iterator[Violation]:
+def overflows(graph: Graph, chip: Chip) -> Iterator[Violation]:
+    """What of weights and activations is beyond the limits of the chip's file."""
+    if chip.compiler:
+        return
     if graph.weight_bytes > chip.weights_max_bytes:
-        yield Violation(
-            "weights",
-            f"{kib(graph.weight_bytes)}, {chip.name} has {kib(chip.weights_max_bytes)}",
-            "use fewer layers, or fewer channels in the widest of them",
-        )
+        yield too_many_weights(graph.weight_bytes, chip.weights_max_bytes, chip)
     peak, at = graph.peak_activation()
     if peak > chip.activations_max_bytes:
-        yield Violation(
-            graph.operators[at].layer,
-            f"{kib(peak)} of activations alive at once, {chip.name} has "
-            f"{kib(chip.activations_max_bytes)}",
-            "use fewer channels here, a stride earlier, or a smaller image",
-        )
+        yield too_many_activations(graph.operators[at].layer, peak, chip)
 
 
-def _operator(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[str, str]]:
-    """The problems of one operation, each with its fix."""
+def too_many_activations(layer: str, peak: int, chip: Chip) -> Violation:
+    """The violation of a model that holds `peak` bytes of activations at once, at `layer`."""
+    return Violation(
+        layer,
+        f"{kib(peak)} of activations alive at once, {chip.name} has "
+        f"{kib(chip.activations_max_bytes)}",
+        "use fewer channels here, a stride earlier, or a smaller image",
+    )
+
+
+def too_many_weights(weights: int, limit: int, chip: Chip) -> Violation:
+    """The violation of a model of so many bytes of weights."""
+    return Violation(
+        "weights",
+        f"{kib(weights)}, {chip.name} has {kib(limit)}",
+        "use fewer layers, or fewer channels in the widest of them",
+    )
+
+
+def problems_of(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[str, str]]:
+    """What the chip's file does not have of one operation, each with its fix."""
     name, options = operator.name, operator.options
     if name not in chip.ops:
         advice = chip.alternatives.get(name, f"build it from {', '.join(chip.ops)}")

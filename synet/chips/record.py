@@ -34,14 +34,54 @@ class OpRule:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """A memory as its NPU sees it.
+
+    `bytes` is its size, None where nothing that is made for the chip fills it. `clock_scale` is
+    its clock over the NPU's, the latencies are in cycles of the NPU, `burst_bytes` is what it
+    gives at once, and `reads` and `writes` how many of those may be under way.
+    """
+
+    clock_scale: float
+    burst_bytes: int
+    read_latency: int
+    reads: int
+    write_latency: int = 0
+    writes: int = 0
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """The compiler that judges a file for a chip, and what it has to know of the chip.
+
+    `arena` names the memory of the activations, and `weights` those that may hold the
+    weights, in the order in which they are tried. The ports are those of the NPU.
+    """
+
+    name: str
+    accelerator: str
+    clock_hz: int
+    macs_per_cycle: int
+    arena: str
+    arena_port: str
+    weights: tuple[str, ...]
+    weights_port: str
+    memories: Mapping[str, Memory]
+
+
+@dataclass(frozen=True)
 class Chip:
     """What a chip runs.
 
-    `ops` maps the TFLite name of every operation that runs to its limits, and
-    `dtypes` the roles activations, weights and biases to their data types.
+    `ops` maps the TFLite name of every operation that a model may be built of to its limits,
+    and `dtypes` the roles activations, weights and biases to their data types.
     `padding` lists the paddings of convolutions and pools, `activation` names
     the one activation that can be fused or built. `alternatives` advises what
     to build in place of an operation that does not run.
+
+    A chip has a `compiler` that judges a finished file, or else its `ops` and the two limits, in
+    bytes, do. A compiler finds a place for the weights itself: there is no one limit.
     """
 
     name: str
@@ -49,11 +89,12 @@ class Chip:
     image_channels: int
     activation: str
     padding: tuple[str, ...]
-    weights_max_bytes: int
-    activations_max_bytes: int
     dtypes: Mapping[str, tuple[str, ...]]
     ops: Mapping[str, OpRule]
     alternatives: Mapping[str, str]
+    activations_max_bytes: int
+    weights_max_bytes: int | None = None
+    compiler: Compiler | None = None
 
 
 def chips() -> tuple[str, ...]:
@@ -96,8 +137,15 @@ def read_chip(path: str | Path) -> Chip:
     if raw.get("schema") != SCHEMA:
         found = raw.get("schema", "missing")
         raise ChipError(f"{path}: schema is {found}; this version of SyNet reads schema {SCHEMA}")
-    fields = _section(raw, _CHIP_KEYS, f"{path}: ", complete=True)
+    if "compiler" in raw and raw.keys() & _LIMITS.keys():
+        limit = min(raw.keys() & _LIMITS.keys())
+        raise ChipError(f"{path}: {limit} is for a chip without a compiler; take one of them out")
+    judge = {"compiler": _compiler} if "compiler" in raw else _LIMITS
+    fields = _section(raw, _CHIP_KEYS | judge, f"{path}: ")
     del fields["schema"]
+    if "compiler" in fields:
+        compiler = fields["compiler"]
+        fields["activations_max_bytes"] = compiler.memories[compiler.arena].bytes
     return Chip(name=path.stem, **fields)
 
 
@@ -111,13 +159,15 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _section(
-    raw: Mapping[Any, Any], readers: Mapping[str, Reader], place: str, complete: bool
+    raw: Any, readers: Mapping[str, Reader], place: str, optional: Iterable[str] = ()
 ) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ChipError(f"{place.removesuffix('.')} is {raw!r}, not a mapping")
     for key in raw:
         if key not in readers:
             raise ChipError(f"{place}{key} is not a known key{_nearest(str(key), readers)}")
     for key in readers:
-        if complete and key not in raw:
+        if key not in raw and key not in optional:
             raise ChipError(f"{place}{key} is missing")
     return {key: readers[key](value, f"{place}{key}") for key, value in raw.items()}
 
@@ -126,6 +176,12 @@ def _count(value: Any, place: str) -> int:
     if type(value) is not int or value < 1:
         raise ChipError(f"{place} is {value!r}, not a whole number above 0")
     return value
+
+
+def _number(value: Any, place: str) -> float:
+    if type(value) not in (int, float) or not 0 < value < float("inf"):
+        raise ChipError(f"{place} is {value!r}, not a number above 0")
+    return float(value)
 
 
 def _text(value: Any, place: str) -> str:
@@ -166,13 +222,29 @@ def _table_of(reader: Reader) -> Reader:
 def _op_rule(value: Any, place: str) -> OpRule:
     if value is not None and not isinstance(value, dict):
         raise ChipError(f"{place} is {value!r}, neither empty nor a mapping of limits")
-    return OpRule(**_section(value or {}, _OP_KEYS, f"{place}.", complete=False))
+    return OpRule(**_section(value or {}, _OP_KEYS, f"{place}.", optional=_OP_KEYS))
 
 
 def _dtypes(value: Any, place: str) -> Mapping[str, tuple[str, ...]]:
-    if not isinstance(value, dict):
-        raise ChipError(f"{place} is {value!r}, not a mapping")
-    return MappingProxyType(_section(value, _DTYPE_KEYS, f"{place}.", complete=True))
+    return MappingProxyType(_section(value, _DTYPE_KEYS, f"{place}."))
+
+
+def _memory(value: Any, place: str) -> Memory:
+    optional = ("bytes", "write_latency", "writes")
+    return Memory(**_section(value, _MEMORY_KEYS, f"{place}.", optional))
+
+
+def _compiler(value: Any, place: str) -> Compiler:
+    compiler = Compiler(**_section(value, _COMPILER_KEYS, f"{place}."))
+    for key, names in (("arena", (compiler.arena,)), ("weights", compiler.weights)):
+        for name in names:
+            if name not in compiler.memories:
+                raise ChipError(
+                    f"{place}.{key}: no memory is named {name!r}{_nearest(name, compiler.memories)}"
+                )
+    if compiler.memories[compiler.arena].bytes is None:
+        raise ChipError(f"{place}.memories.{compiler.arena}.bytes is missing")
+    return compiler
 
 
 _DTYPE_KEYS: dict[str, Reader] = dict.fromkeys(
@@ -185,14 +257,33 @@ _OP_KEYS: dict[str, Reader] = {
     "dilations": _list_of(_count),
     "scales": _list_of(_count),
 }
+_MEMORY_KEYS: dict[str, Reader] = {
+    "bytes": _count,
+    "clock_scale": _number,
+    "burst_bytes": _count,
+    "read_latency": _count,
+    "write_latency": _count,
+    "reads": _count,
+    "writes": _count,
+}
+_COMPILER_KEYS: dict[str, Reader] = {
+    "name": _one_of("vela"),
+    "accelerator": _text,
+    "clock_hz": _count,
+    "macs_per_cycle": _count,
+    "arena": _text,
+    "arena_port": _one_of("Axi0", "Axi1"),
+    "weights": _list_of(_text),
+    "weights_port": _one_of("Axi0", "Axi1"),
+    "memories": _table_of(_memory),
+}
+_LIMITS: dict[str, Reader] = {"weights_max_bytes": _count, "activations_max_bytes": _count}
 _CHIP_KEYS: dict[str, Reader] = {
     "schema": _count,
     "title": _text,
     "image_channels": _count,
     "activation": _one_of("relu", "relu6"),
     "padding": _list_of(_one_of("SAME", "VALID")),
-    "weights_max_bytes": _count,
-    "activations_max_bytes": _count,
     "dtypes": _dtypes,
     "ops": _table_of(_op_rule),
     "alternatives": _table_of(_text),

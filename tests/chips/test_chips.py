@@ -61,13 +61,42 @@ def test_every_operation_in_a_chips_file_is_one_of_tflite(name):
     assert not chip.ops.keys() & chip.alternatives.keys()
 
 
-def test_every_line_of_katana_says_how_it_is_known():
-    facts, _ = FILES["katana"].read_text().split("# Advice")
+@pytest.mark.parametrize("name", chips())
+def test_every_line_says_how_it_is_known(name):
+    facts, _ = FILES[name].read_text().split("# Advice")
     lines = [line for line in facts.splitlines() if re.match(r"[^#]*\w.*:", line.partition("#")[0])]
     assert len(lines) > 25
     for line in lines:
-        heading = line in ("schema: 1", "title: Katana KA10000", "dtypes:", "ops:")
-        assert heading or re.search(r"# (known|assumption)\b", line), line
+        heading = re.fullmatch(r"schema: 1|title: .*|\s*(dtypes|ops|compiler|memories):", line)
+        assert heading or re.search(r"# (known|assumption|Vela)\b", line), line
+
+
+def test_sabre():
+    sabre = get_chip("sabre")
+    assert sabre.image_channels == 3 and {*sabre.padding} == {"SAME", "VALID"}
+    assert sabre.activations_max_bytes == 1536000 and sabre.weights_max_bytes is None
+    compiler = sabre.compiler
+    assert (compiler.name, compiler.accelerator) == ("vela", "ethos-u55-128")
+    assert (compiler.clock_hz, compiler.macs_per_cycle) == (400_000_000, 128)
+    assert compiler.weights[:2] == ("vmem", "lpmem") and compiler.arena == "vmem"
+    assert compiler.memories["lpmem"].bytes == 1536000
+    assert compiler.memories[compiler.weights[-1]].bytes is None  # something always holds them
+    assert compiler.memories["lpmem"].clock_scale == 0.25
+
+
+@pytest.mark.parametrize("name", chips())
+def test_what_katana_runs_every_chip_runs(name, katana):
+    chip = get_chip(name)
+    assert chip.image_channels >= katana.image_channels
+    assert chip.activation == katana.activation and {*katana.padding} <= {*chip.padding}
+    assert all({*katana.dtypes[role]} <= {*chip.dtypes[role]} for role in katana.dtypes)
+    assert chip.activations_max_bytes >= katana.activations_max_bytes
+    for operation, rule in katana.ops.items():
+        more = chip.ops[operation]
+        assert more.kernel_max is None or (rule.kernel_max or 1) <= more.kernel_max, operation
+        for limit in ("strides", "dilations", "scales"):
+            theirs, ours = getattr(more, limit), getattr(rule, limit)
+            assert theirs is None or (ours and {*ours} <= {*theirs}), operation
 
 
 def test_an_unknown_chip_is_answered_with_the_near_and_the_known():
@@ -112,6 +141,42 @@ def test_a_wrong_chip_file_names_file_and_key(tmp_path, edit, message):
     raw = {**yaml.safe_load(FILES["katana"].read_text()), **edit}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({key: value for key, value in raw.items() if value is not None}))
+    with pytest.raises(ChipError, match=rf"mine.yaml: {message}") as error:
+        read_chip(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"weights_max_bytes": 1}, "weights_max_bytes is for a chip without a compiler"),
+        ({"compiler": None}, "compiler is None, not a mapping"),
+        ({"compiler.name": "velo"}, "compiler.name is 'velo', not one of vela"),
+        ({"compiler.clock": 1}, "compiler.clock is not a known key; did you mean clock_hz"),
+        ({"compiler.arena": "vmen"}, "compiler.arena: no memory is named 'vmen'; did you mean vm"),
+        ({"compiler.arena": "flash_66_mhz"}, "compiler.memories.flash_66_mhz.bytes is missing"),
+        ({"compiler.weights": []}, r"compiler.weights is \[\], not a list"),
+        ({"compiler.weights": ["rom"]}, "compiler.weights: no memory is named 'rom'"),
+        ({"compiler.arena_port": "Axi2"}, "compiler.arena_port is 'Axi2', not one of Axi0, Axi1"),
+        ({"compiler.memories.vmem": 3}, "compiler.memories.vmem is 3, not a mapping"),
+        ({"compiler.memories.vmem": {"bytes": 4}}, "compiler.memories.vmem.clock_scale is missing"),
+        ({"compiler.memories.vmem.reads": 0}, "compiler.memories.vmem.reads is 0, not a whole"),
+        (
+            {"compiler.memories.vmem.clock_scale": -0.5},
+            "compiler.memories.vmem.clock_scale is -0.5, not a number above 0",
+        ),
+    ],
+)
+def test_a_wrong_compiler_names_file_and_key(tmp_path, edit, message):
+    raw = yaml.safe_load(FILES["sabre"].read_text())
+    for key, value in edit.items():
+        *sections, last = key.split(".")
+        section = raw
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
     with pytest.raises(ChipError, match=rf"mine.yaml: {message}") as error:
         read_chip(path)
     assert "\n" not in str(error.value)
@@ -280,6 +345,15 @@ def test_shapes_are_int32_but_data_is_not(katana):
     assert found.problem == "MUL with activations of float32, not int8"
     (found,) = violations(graph_of_one("ADD", image, image, dtype="int16"), katana)
     assert found.problem == "ADD with activations of int16, not int8"
+
+
+def test_an_image_of_fewer_or_of_other_channels(katana):
+    def problems(shape, chip):
+        return [v.problem for v in violations(graph_of_one("RELU6", shape, shape), chip)]
+
+    assert problems((1, 8, 8, 1), get_chip("sabre")) == problems((1, 8, 8, 3), get_chip("sabre"))
+    assert problems((1, 8, 8, 1), katana) == []
+    assert problems((1, 3, 8, 8), katana) == ["the image has its channels first"]
 
 
 def test_an_operation_nobody_has_advice_for(katana):
