@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from synet.data import letterbox, load_dataset, read_image, to_channels
+from synet.data import SPLITS, Dataset, letterbox, load_dataset, read_image, to_channels
 from synet.errors import SynetError
 
 LOGGER = logging.getLogger("synet")
@@ -31,6 +32,8 @@ class Calibration:
         Where they come from, for people.
     seed
         Of the choice of files, or of the random images.
+    whole
+        Images fill the shape, as classifiers see them, and are not letterboxed.
     """
 
     files: tuple[Path, ...]
@@ -38,27 +41,49 @@ class Calibration:
     channels: int
     source: str
     seed: int
+    whole: bool = False
 
     def __len__(self) -> int:
         return len(self.files) or INSPECTION
 
     def images(self) -> Iterator[np.ndarray]:
-        """float32 (H, W, C), 0-1, letterboxed as in validation, one at a time."""
+        """float32 (H, W, C), 0-1, fitted to the shape as in validation, one at a time."""
         for file in self.files:
-            padded, _ = letterbox(read_image(file), self.image_shape)
-            yield to_channels(padded, self.channels).astype(np.float32) / 255
+            image = read_image(file)
+            fit = filled if self.whole else lambda *given: letterbox(*given)[0]
+            pixels = to_channels(fit(image, self.image_shape), self.channels)
+            yield pixels.astype(np.float32) / 255
         if not self.files:
             random = np.random.default_rng(self.seed)
             for _ in range(INSPECTION):
                 yield random.random((*self.image_shape, self.channels), np.float32)
 
 
+def filled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """An image at another height and width, as ultralytics' classifiers are validated.
+
+    The middle of it for a square; else the whole of it, stretched.
+    """
+    (height, width), (h, w) = shape, image.shape[:2]
+    scale = max(height / h, width / w)
+    size = (round(w * scale), round(h * scale)) if height == width else (width, height)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
 def calibration_for(
-    data: str | Path | None, shape: tuple[int, int], channels: int, number: int, seed: int
+    data: str | Path | None,
+    shape: tuple[int, int],
+    channels: int,
+    number: int,
+    seed: int,
+    whole: bool = False,
 ) -> Calibration:
     """At most `number` images of the test split of `data`, else of its val split, chosen by `seed`.
 
-    Without `data`, random images, and a warning that they are good for inspection only.
+    Without `data`, random images, and a warning that they are good for inspection only. `data` may
+    be a folder, in which a split is a folder, or that holds images itself.
 
     Raises
     ------
@@ -72,9 +97,15 @@ def calibration_for(
             "no data set given: calibrated on random images, the file is for inspection only"
         )
         return Calibration((), shape, channels, "random images", seed)
-    dataset = load_dataset(data)
+    dataset = _folders(Path(data)) if Path(data).is_dir() else load_dataset(data)
     split = dataset.calibration_split()
     files = dataset.images(split)
     chosen = np.random.default_rng(seed).permutation(len(files))[:number]
     source = f"{len(chosen)} of {len(files)} images of the {split} split of {data}"
-    return Calibration(tuple(files[i] for i in chosen), shape, channels, source, seed)
+    return Calibration(tuple(files[i] for i in chosen), shape, channels, source, seed, whole)
+
+
+def _folders(root: Path) -> Dataset:
+    """The data set of a folder, as ultralytics' classifiers have it."""
+    splits = {split: (root / split,) for split in SPLITS if (root / split).is_dir()}
+    return Dataset(root, (), splits or {"val": (root,)})

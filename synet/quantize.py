@@ -1,8 +1,8 @@
 """From a trained torch model to an int8 TFLite file that is known to do the same.
 
-The steps, in the order in which `quantize_model` reads: Keras from torch, checked against
-torch on real images; int8 from Keras, calibrated on real images; int8 checked against
-Keras, and the file against the chip. A missed bar is an error, and leaves no file.
+The steps, in the order in which `quantize_model` reads: Keras from torch, and from it a float file
+that is checked against torch on real images; int8 from that, calibrated on real images; int8
+checked against float, and the file against the chip. A missed bar is an error, and leaves no file.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import numpy as np
 
 import synet
 from synet import zoo
-from synet.agreement import Agreement, compare, keras_runner, torch_runner
+from synet.agreement import Agreement, compare, torch_runner
 from synet.calibration import Calibration, calibration_for
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError, VerificationError
 from synet.export.context import askeras
-from synet.export.tensorflow import convert, import_keras
+from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.files import write_atomic
-from synet.graph import read_graph
-from synet.memory import apart_from_memory, memory_problems
+from synet.judge import judge
+from synet.layers.heads import ClassForm, find_head
+from synet.memory import memory_problems
 from synet.models import get_model
 from synet.predictor import image_channels
 from synet.streams import user_stream
@@ -38,11 +39,13 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("synet")
 
-KERAS_BAR = 1e-4  # Keras against torch: scores, and boxes as a fraction of the longer side
-SCORE_BAR = 0.05  # int8 against Keras: mean over confident rows
+KERAS_BAR = 1e-4  # float file against torch: scores, and boxes as a fraction of the longer side
+SCORE_BAR = 0.05  # int8 against float: mean over confident rows
 BOX_BAR = 0.01  # the same for boxes, as a fraction of the longer side
 CONFIDENT = 0.25
 CHECKED = 16  # images that both comparisons look at
+# What a model is for, by an output that no other has.
+TASKS = {"probabilities": "classify", "prototypes": "segment", "sides": "obb"}
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,9 @@ class Result:
     path
         Where it was written.
     keras
-        Largest difference between Keras and torch.
+        Largest difference between torch and the float file that Keras makes.
     int8
-        Mean difference between int8 and Keras, over rows that Keras is sure of.
+        Mean difference between int8 and float, over rows that float is sure of.
     problems
         Bars that were missed under ``force``, and memory that a fork's own model lacks.
     """
@@ -89,8 +92,9 @@ def quantize(
     keras_model
         One NHWC image in, 0-1.
     data
-        Data yaml in YOLO format. Its test split, else its val split, calibrates. None
-        calibrates on random images: good for looking at the file, not for using it.
+        Data yaml in YOLO format, or a classifier's folder. Its test split, else its val split,
+        calibrates. None calibrates on random images: good for looking at the file, not for using
+        it.
     image_size
         (width, height) or (height, width), matched against the model's own input.
     number
@@ -137,10 +141,36 @@ def to_tflite_bytes(
 
     For what does not depend on the numbers: operations, shapes, memory.
     """
-    network, shape = _network(model, image_shape, repo)
+    return inspection_bytes(*load_network(model, image_shape, repo))
+
+
+def load_network(
+    model: str | Path,
+    image_shape: tuple[int, int] | None = None,
+    repo: str | Path | None = None,
+    chip: str = "",
+) -> tuple[nn.Module, tuple[int, int]]:
+    """`get_model`, and the height and width to export it at: the model's own unless given.
+
+    Raises
+    ------
+    SynetError
+        There is no such model, or nobody says its image shape.
+    """
+    network = get_model(model, repo, chip=chip)
+    shape = image_shape or network.image_shape
+    if shape is None:
+        raise SynetError(
+            f"{model}: says nothing of its image shape; give --image-shape HEIGHT WIDTH"
+        )
+    return network, tuple(shape)
+
+
+def inspection_bytes(network: nn.Module, image_shape: tuple[int, int]) -> bytes:
+    """As `to_tflite_bytes`, of a network."""
     channels = image_channels(network)
-    calibration = Calibration((), shape, channels, "random images", 0)
-    return _convert(to_keras(network, shape, channels), calibration, False)
+    calibration = Calibration((), image_shape, channels, "random images", 0)
+    return _convert(to_keras(network, image_shape, channels), calibration, False)
 
 
 def quantize_model(
@@ -182,7 +212,7 @@ def quantize_model(
     Raises
     ------
     VerificationError
-        Keras is not torch, or int8 is not Keras.
+        Keras is not torch, or int8 is not float.
     ChipError
         The chip cannot run the file.
     SynetError
@@ -191,7 +221,7 @@ def quantize_model(
     trained = Path(model).suffix == ".pt"
     path = Path(out_path or (Path(model).with_suffix(".tflite") if trained else "model.tflite"))
     _refuse_foreign(path)
-    network, shape = _network(model, image_shape, repo)
+    network, shape = load_network(model, image_shape, repo, chip)
     target = get_chip(chip or network.synet["chip"])
     names = [network.names[i] for i in sorted(network.names)]
     if any(side % int(max(network.stride)) for side in shape):
@@ -201,13 +231,19 @@ def quantize_model(
             *shape,
             max(network.stride),
         )
+    head, form = find_head(network)
+    if form.note(head):
+        LOGGER.warning("%s", form.note(head))
     channels = image_channels(network)
-    calibration = calibration_for(data, shape, channels, number, seed)
+    whole = isinstance(form, ClassForm)
+    calibration = calibration_for(data, shape, channels, number, seed, whole)
 
     torchs = torch_runner(network)
     keras_model = to_keras(network, shape, channels)
+    model = to_float(keras_model)
+    exact = TfliteModel(model).run
     sample = list(islice(calibration.images(), CHECKED))
-    exported = compare(sample, torchs, keras_runner(keras_model), shape, max)
+    exported = compare(sample, torchs, exact, shape, max)
     problems = []
     if max(exported.scores, exported.boxes) > KERAS_BAR:
         problems.append(
@@ -215,21 +251,23 @@ def quantize_model(
             f"(boxes), bar {KERAS_BAR:.0e}"
         )
         _missed(problems, VerificationError, force)
-    content = _convert(keras_model, calibration, progress)
+    content = _quantized(model, calibration, progress)
     facts = {**_facts(calibration), **_task(keras_model), "names": names, "chip": target.name}
     content = embed_metadata(content, {**facts, "strides": [int(s) for s in network.stride]})
     quantized = TfliteModel(content)
-    int8 = compare(sample, keras_runner(keras_model), quantized.run, shape, np.mean, CONFIDENT)
+    int8 = compare(sample, exact, quantized.run, shape, np.mean, CONFIDENT)
     if int8.scores > SCORE_BAR or int8.boxes > BOX_BAR:
         problems.append(
             f"int8 differs from float by {int8.scores:.3f} (scores, bar {SCORE_BAR}) and "
             f"{int8.boxes:.4f} of the image (boxes, bar {BOX_BAR})"
         )
         _missed(problems, VerificationError, force)
-    graph = read_graph(content)
-    memory = memory_problems(graph, target, shape, int(max(network.stride)))
-    problems += [str(violation) for violation in apart_from_memory(graph, target)]
-    made_for_it = zoo.claims(getattr(network, "yaml", {})).chip is not None
+    judged = judge(content, target)
+    memory = memory_problems(
+        judged, shape, int(max(network.stride)), lambda other: inspection_bytes(network, other)
+    )
+    problems += [str(violation) for violation in judged.operations]
+    made_for_it = zoo.claims(getattr(network, "yaml", {})).chip == target.name
     _missed(problems + memory if made_for_it else problems, ChipError, force)
     problems += memory
     write_atomic(path, content)
@@ -257,18 +295,6 @@ def matching_shape(size: Sequence[int] | None, own: tuple[int, int]) -> tuple[in
     )
 
 
-def _network(
-    model: str | Path, image_shape: tuple[int, int] | None, repo: str | Path | None
-) -> tuple[nn.Module, tuple[int, int]]:
-    network = get_model(model, repo)
-    shape = image_shape or network.image_shape
-    if shape is None:
-        raise SynetError(
-            f"{model}: says nothing of its image shape; give --image-shape HEIGHT WIDTH"
-        )
-    return network, tuple(shape)
-
-
 def _calibration(
     keras_model: keras.Model,
     data: str | Path | None,
@@ -278,13 +304,18 @@ def _calibration(
 ) -> Calibration:
     _, height, width, channels = keras_model.inputs[0].shape
     shape = matching_shape(image_size, (height, width))
-    return calibration_for(data, shape, channels, number, seed)
+    whole = isinstance(keras_model.output, dict) and "probabilities" in keras_model.output
+    return calibration_for(data, shape, channels, number, seed, whole)
 
 
 def _convert(keras_model: keras.Model, calibration: Calibration, progress: bool) -> bytes:
     import_keras()
+    return _quantized(to_float(keras_model), calibration, progress)
+
+
+def _quantized(model: bytes, calibration: Calibration, progress: bool) -> bytes:
     with user_stream() as stream:
-        return convert(keras_model, lambda: _counted(calibration, stream if progress else None))
+        return to_int8(model, lambda: _counted(calibration, stream if progress else None))
 
 
 def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
@@ -321,12 +352,10 @@ def _facts(calibration: Calibration) -> dict[str, Any]:
 def _task(keras_model: keras.Model) -> dict[str, Any]:
     """What the outputs are for, in the words that a YOLO's own metadata has for it."""
     shapes = {name: tuple(output.shape) for name, output in keras_model.output.items()}
-    if "keypoints" not in shapes:
-        return {"task": "detect"}
-    return {
-        "task": "pose",
-        "kpt_shape": [shapes["keypoints"][-1] // 2, 3 if "presence" in shapes else 2],
-    }
+    if "keypoints" in shapes:
+        numbers = 3 if "presence" in shapes else 2
+        return {"task": "pose", "kpt_shape": [shapes["keypoints"][-1] // 2, numbers]}
+    return {"task": next((task for name, task in TASKS.items() if name in shapes), "detect")}
 
 
 def _missed(problems: Sequence[str], kind: type[SynetError], force: bool) -> None:

@@ -68,10 +68,30 @@ class Rotated(Anchors):
     extra = 180
 
 
+class Proto(nn.Module):
+    """Prototypes of masks, twice as large as the finest map."""
+
+    def __init__(self, channels: int = CHANNELS[0], masks: int = 4) -> None:
+        super().__init__()
+        self.upsample = nn.ConvTranspose2d(channels, 6, 2, 2)
+        self.cv3 = Conv(6, masks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cv3(self.upsample(x))
+
+
 class Masks(Anchors):
-    """Raw coefficients behind the classes."""
+    """Raw coefficients behind the classes, as YOLOv5 has them."""
 
     extra = nm = 4
+
+    def __init__(self, nc: int = 3) -> None:
+        super().__init__(nc)
+        self.proto = Proto()
+
+    def forward(self, x: list[Tensor]) -> tuple:
+        rows, maps = super().forward(x)
+        return rows, self.proto(x[0]), maps
 
     def decode(self, y: Tensor, cell: Tensor, anchor: Tensor, stride: Tensor) -> Tensor:
         rows = super().decode(y, cell, anchor, stride)
@@ -297,6 +317,65 @@ class Pose26(Pose):
         return y + centre
 
 
+class Segment(Distances):
+    """Coefficients of masks, and prototypes."""
+
+    nm = 4
+
+    def __init__(self, nc: int = 3) -> None:
+        super().__init__(nc)
+        self.cv4, self.proto = nn.ModuleList(branch(c, self.nm) for c in CHANNELS), Proto()
+
+    def forward(self, x: list[Tensor]) -> tuple:
+        raw = self.raw(x, self.cv2, self.cv3)
+        coefficients = torch.cat([b(xi).flatten(2) for b, xi in zip(self.cv4, x, strict=True)], 2)
+        rows = torch.cat((self.decode(raw), coefficients), 1)
+        return rows, (raw, coefficients, self.proto(x[0]))
+
+
+class Rotated8(Distances):
+    """YOLOv8's rotated boxes: distances along the axes of the box, whose angle is told apart."""
+
+    ne = 1
+
+    def __init__(self, nc: int = 3, reg_max: int = 16, raw: bool = False) -> None:
+        super().__init__(nc, reg_max)
+        self.is_raw, self.cv4 = raw, nn.ModuleList(branch(c, 1) for c in CHANNELS)
+
+    def forward(self, x: list[Tensor]) -> tuple:
+        raw = self.raw(x, self.cv2, self.cv3)
+        angle = torch.cat([b(xi).flatten(2) for b, xi in zip(self.cv4, x, strict=True)], 2)
+        angle = angle if self.is_raw else (angle.sigmoid() - 0.25) * math.pi
+        if self.training:
+            return raw, angle
+        x1, y1, x2, y2, scores = self.decode(raw, by_corners=True).split((1, 1, 1, 1, self.nc), 1)
+        cells = [
+            ((grid(y[:, None].movedim(2, -1))[0, 0] + 0.5) * s).flatten(0, 1)
+            for y, s in zip(raw, self.stride, strict=True)
+        ]
+        cx, cy = torch.cat(cells).T
+        x, y = (x1 + x2) / 2 - cx, (y1 + y2) / 2 - cy
+        centre = (cx + x * angle.cos() - y * angle.sin(), cy + x * angle.sin() + y * angle.cos())
+        return torch.cat((*centre, x2 - x1, y2 - y1, scores, angle), 1), (raw, angle)
+
+
+class Classify(nn.Module):
+    """A convolution, the mean of the image, a linear layer; `logits`: without the softmax."""
+
+    stride = torch.ones(1)
+
+    def __init__(self, nc: int = 3, logits: bool = False) -> None:
+        super().__init__()
+        self.nc, self.logits = nc, logits
+        self.conv, self.pool = Conv(CHANNELS[0], 16), nn.AdaptiveAvgPool2d(1)
+        self.drop, self.linear = nn.Dropout(0.0), nn.Linear(16, nc)
+
+    def forward(self, x: Tensor | list[Tensor]) -> Tensor | tuple:
+        (x,) = x if isinstance(x, list) else [x]
+        y = self.linear(self.drop(self.pool(self.conv(x)).flatten(1)))
+        return y if self.training or self.logits else (y.softmax(1), y)
+
+
 class Never(nn.Module):
     """A row that no export may run."""
 
@@ -334,7 +413,8 @@ def network(head: nn.Module, inputs: int = 2, seed: int = 0) -> Network:
     torch.manual_seed(seed)
     with torch.no_grad():
         for part in made.modules():
-            if isinstance(part, nn.Conv2d) and part.weight.requires_grad:
+            kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+            if isinstance(part, kinds) and part.weight.requires_grad:
                 nn.init.normal_(part.weight, std=2 / part.weight[0].numel() ** 0.5)
                 nn.init.normal_(part.bias) if part.bias is not None else None
     return made.eval()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small_heads as heads
 
+from synet import agreement as module
 from synet.agreement import compare, keras_runner, torch_runner
 from synet.errors import SynetError, VerificationError
 from synet.quantize import to_keras
@@ -51,6 +52,53 @@ def test_outputs_that_do_not_correspond(other):
         compare(IMAGES, found(), other, SHAPE, max)
 
 
+def test_rotated_boxes():
+    outputs = {
+        "sides": np.zeros((1, 2, 4), np.float32),
+        "angle": np.zeros((1, 2, 1), np.float32),
+        "scores": np.ones((1, 2, 1), np.float32),
+    }
+    other = {**outputs, "sides": outputs["sides"] + 2, "angle": outputs["angle"] + np.pi / 4}
+    agreement = compare(IMAGES, lambda _: outputs, lambda _: other, SHAPE, max)
+    assert (agreement.scores, agreement.boxes) == pytest.approx((0.25, 0.1))
+
+
+def test_every_image_of_a_classifier_counts():
+    given = {"probabilities": np.array([[0.1, 0.2, 0.7]], np.float32)}
+    other = {"probabilities": np.array([[0.1, 0.3, 0.6]], np.float32)}
+    agreement = compare(IMAGES, lambda _: given, lambda _: other, SHAPE, max, confident=0.9)
+    assert (agreement.scores, agreement.boxes) == pytest.approx((0.1, 0))
+    assert agreement.rows == 6
+
+
+@pytest.mark.parametrize(("coefficient", "apart"), [(0.0, 0.0), (1.0, 0.25), (1000.0, 0.25)])
+def test_masks_are_what_coefficients_and_prototypes_make_together(coefficient, apart):
+    """Half of the image is masked more surely; the other half not at all, whatever is added."""
+    prototypes = np.zeros((1, 4, 4, 2), np.float32)
+    prototypes[:, :2, :, 0] = 100
+    rows = {n: np.zeros((1, 3, 2), np.float32) for n in ("x1y1", "x2y2", "coefficients")}
+    given = {**rows, "scores": np.ones((1, 3, 1), np.float32), "prototypes": prototypes}
+    other = {**given, "coefficients": given["coefficients"] + coefficient}
+    agreement = compare(IMAGES, lambda _: given, lambda _: other, SHAPE, np.mean)
+    assert (agreement.scores, agreement.boxes) == pytest.approx((apart, 0), abs=1e-6)
+
+
+def test_masks_of_the_best_rows_only(monkeypatch):
+    monkeypatch.setattr(module, "MASKS", 1)
+    coefficients = np.array([[[0.0], [1.0], [2.0]]], np.float32)
+    given = {
+        **{n: np.zeros((1, 3, 2), np.float32) for n in ("x1y1", "x2y2")},
+        "scores": np.array([[[0.3], [0.9], [0.5]]], np.float32),
+        "coefficients": coefficients,
+        "prototypes": np.full((1, 2, 2, 1), 50, np.float32),
+    }
+    for row, apart in ((0, 0), (1, 1), (2, 0)):
+        other = coefficients.copy()
+        other[0, row] -= 2
+        both = (lambda _: given), (lambda _, other=other: {**given, "coefficients": other})
+        assert compare(IMAGES, *both, SHAPE, max).scores == pytest.approx(apart)
+
+
 def test_torch_against_keras():
     network = heads.network(heads.Pose())
     images = [np.random.default_rng(i).random((64, 96, 1), np.float32) for i in range(2)]
@@ -62,5 +110,5 @@ def test_torch_against_keras():
 
 
 def test_a_network_without_a_head_that_we_know():
-    with pytest.raises(SynetError, match="no detection head"):
+    with pytest.raises(SynetError, match="no head that"):
         torch_runner(heads.Never())

@@ -323,7 +323,7 @@ def test_the_untrained_model_of_a_yaml(tiny, data):
 def test_a_model_with_keypoints(data, monkeypatch):
     network = heads.network(heads.Pose(nc=1, kpt_shape=(4, 3)))
     network.image_shape = (64, 96)
-    monkeypatch.setattr(module, "get_model", lambda *_: network)
+    monkeypatch.setattr(module, "get_model", lambda *_, **__: network)
     roomy = get_chip("katana")
     roomy = dataclasses.replace(roomy, ops={**roomy.ops, "SOFTMAX": roomy.ops["RESHAPE"]})
     monkeypatch.setattr(module, "get_chip", lambda name: roomy)
@@ -340,8 +340,8 @@ def test_a_head_that_is_not_known(data, monkeypatch):
     network = heads.network(heads.Distances())
     network.model[-1].proto = heads.Never()
     network.image_shape = (64, 96)
-    monkeypatch.setattr(module, "get_model", lambda *_: network)
-    with pytest.raises(SynetError, match="Distances is no detection head that SyNet can export"):
+    monkeypatch.setattr(module, "get_model", lambda *_, **__: network)
+    with pytest.raises(SynetError, match="Distances is no head that SyNet can export"):
         quantize_model("best.pt", data, number=3, progress=False)
     assert list(Path().iterdir()) == []
 

@@ -1,5 +1,9 @@
 """The range of every tensor of a network over images: what int8 scales are made of.
 
+Some ranges are not seen but known. In int8 a logistic function and a softmax always give steps of
+1/256: what joins several of them keeps that scale, or each would be scaled once more. And
+a logistic function of less than -8 is 0, so its input needs no scale that reaches further.
+
 TensorFlow 2.21's own calibrator looks at the inputs of an operation after it has run.
 Where the runtime has let the output take the place of an input, as it does in
 additions, the input is credited with the output's range, and a residual branch of +-7 gets the
@@ -10,17 +14,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+SHARES = (0.0, 255 / 256)  # what int8 holds of a logistic function or a softmax
+SATURATED = 8.0  # the logistic function of which is 1 - 1/2981
+
 
 def calibrate(model: bytes, images: Iterable[np.ndarray]) -> bytes:
-    """A float TFLite model with the minimum and maximum of its tensors over `images` noted in it.
+    """A float TFLite model, with the range of each of its tensors over `images` noted in it.
 
     Parameters
     ----------
     model
-        Of one image (1, H, W, C), with ranges noted for the tensors that need one.
+        Of one image (1, H, W, C).
     images
         float32 (H, W, C).
 
@@ -34,11 +42,14 @@ def calibrate(model: bytes, images: Iterable[np.ndarray]) -> bytes:
 
     content = schema.ModelT.InitFromPackedBuf(model, 0)
     tensors = content.subgraphs[0].tensors
-    ranged = [i for i, t in enumerate(tensors) if t.quantization and t.quantization.min is not None]
-    if not ranged:
-        raise ValueError("no calibration images, or values that are not finite")
-    low, high = _ranges(model, ranged, images)
-    for index, minimum, maximum in zip(ranged, low, high, strict=True):
+    ranged = [
+        index
+        for index, tensor in enumerate(tensors)
+        if tensor.type == schema.TensorType.FLOAT32 and content.buffers[tensor.buffer].data is None
+    ]
+    seen = dict(zip(ranged, zip(*_ranges(model, ranged, images), strict=True), strict=True))
+    for index, (minimum, maximum) in (seen | _known(content, seen)).items():
+        tensors[index].quantization = schema.QuantizationParametersT()
         tensors[index].quantization.min = [float(minimum)]
         tensors[index].quantization.max = [float(maximum)]
     builder = flatbuffers.Builder(len(model))
@@ -72,3 +83,29 @@ def _ranges(
     if not np.isfinite(low).all():
         raise ValueError("no calibration images, or values that are not finite")
     return low, high
+
+
+def _known(content: Any, seen: dict[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
+    """The ranges that follow from what the operations are, by number of the tensor."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator as Operator
+
+    def is_any(operation: Any, *kinds: int) -> bool:
+        code = content.operatorCodes[operation.opcodeIndex]
+        return max(code.builtinCode, code.deprecatedBuiltinCode) in kinds
+
+    known = {}
+    operations = content.subgraphs[0].operators
+    for operation in operations:
+        (output, *_), inputs = operation.outputs, [i for i in operation.inputs if i in seen]
+        joins = is_any(operation, Operator.CONCATENATION, Operator.RESHAPE)
+        if is_any(operation, Operator.LOGISTIC, Operator.SOFTMAX) or (
+            joins and inputs and all(known.get(i) == SHARES for i in inputs)
+        ):
+            known[output] = SHARES
+    for operation in operations:
+        if is_any(operation, Operator.LOGISTIC):
+            (source,) = operation.inputs
+            readers = [other for other in operations if source in other.inputs]
+            if source in seen and all(is_any(other, Operator.LOGISTIC) for other in readers):
+                known[source] = tuple(np.clip(seen[source], -SATURATED, SATURATED))
+    return {index: found for index, found in known.items() if index in seen}

@@ -11,13 +11,14 @@ from synet.layers.basic import (
     ReLU,
     Upsample,
 )
-from synet.layers.blocks import SPPF, Head, InvertedResidual, Stem
+from synet.layers.blocks import CSP, SPPF, Head, InvertedResidual, Stem
 from synet.layers.conv import Conv, Conv2d, ConvTranspose2d, DepthwiseConv2d
 from synet.layers.yolov5 import Detect
 
 __all__ = [
     "Add",
     "BatchNorm",
+    "CSP",
     "Cat",
     "Conv",
     "Conv2d",

@@ -45,6 +45,37 @@ class InvertedResidual(nn.Module):
         return x + y if self.add else y
 
 
+class CSP(nn.Module):
+    """Half of the channels through full 3x3 convolutions, beside the other half as it came.
+
+    (N, c1, H, W) to (N, c2, H, W). Cross-stage partial (Wang et al. 2019, arXiv:1911.11929)
+    without sums: on an NPU a sum may take longer than the convolution before it, and so may
+    joining images that something else reads, too. Here each branch writes its share of
+    the joined image itself, and the branch that came as it was carries the gradient past
+    the convolutions.
+
+    Parameters
+    ----------
+    c1, c2
+        Channels of input and output.
+    n
+        3x3 convolutions in a row.
+    hidden
+        Channels of each branch. Default: half of `c2`.
+    """
+
+    def __init__(self, c1: int, c2: int, n: int = 1, hidden: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden or c2 // 2
+        self.cv1 = Conv(c1, hidden)
+        self.cv2 = Conv(c1, hidden)
+        self.m = nn.Sequential(*(Conv(hidden, hidden, 3) for _ in range(n)))
+        self.cv3 = Conv(2 * hidden, c2)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self.cv3(torch.cat((self.m(self.cv1(x)), self.cv2(x)), 1))
+
+
 class Head(nn.Module):
     """The last look before a detection layer: depthwise k x k, then 1x1, both with ReLU6.
 

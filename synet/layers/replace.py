@@ -7,7 +7,7 @@ where the old layer is safe as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from torch import nn
@@ -59,7 +59,9 @@ def replaces(*originals: type[nn.Module], why: str = "") -> Callable[[Recipe], R
 
 
 def replace_layers(
-    model: nn.Module, recipes: dict[type[nn.Module], Recipe] | None = None
+    model: nn.Module,
+    recipes: dict[type[nn.Module], Recipe] | None = None,
+    among: Container[nn.Module] | None = None,
 ) -> list[Substitution]:
     """Replace, in place, every layer of `model` that has a chip-safe twin.
 
@@ -67,6 +69,8 @@ def replace_layers(
     ----------
     recipes
         Others than `REPLACEMENTS`, for some types.
+    among
+        Only these modules.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def replace_layers(
     found = []
     known = REPLACEMENTS | (recipes or {})
     for path, old in list(model.named_modules()):
-        if not path or type(old) not in known:
+        if not path or type(old) not in known or (among is not None and old not in among):
             continue
         new = known[type(old)](old)
         if new is not None:

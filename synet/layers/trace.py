@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from synet.chips import Chip, get_chip
 from synet.errors import ChipError
@@ -27,6 +27,9 @@ from synet.layers.replace import (
     replace_module,
     same_padding_twin,
 )
+
+if TYPE_CHECKING:
+    from synet.layers.heads import HeadForm
 
 IMAGE = 256  # pixels: what YOLO's own constructor runs its layers on
 NOTES = ("i", "f", "type", "np")  # what ``parse_model`` writes on each row
@@ -111,9 +114,54 @@ def make_rows_safe(
         kept = [s for s in replaced if not s.path.startswith(gone)]
         found += _of_row(index, [*kept, *mended.substitutions])
     for index, layer in enumerate(layers):
-        if index not in outputs and head_form(layer) is not None:
-            found += _of_row(index, replace_layers(nn.ModuleList([layer])))
+        form = head_form(layer) if index not in outputs else None
+        if form is None:
+            continue
+        sources = _sources(layer, index)
+        sources = [sources[i] for i in form.inputs(layer)]
+        if all(source in outputs for source in sources):
+            maps = [outputs[source] for source in sources]
+            found += _of_row(index, _mend_head(index, form, layer, maps, target))
     return found
+
+
+class _Export(nn.Module):
+    """What a head runs in an export, as a module to be watched."""
+
+    def __init__(self, form: HeadForm, head: nn.Module) -> None:
+        super().__init__()
+        self.run = lambda x: form.export(head, x, (IMAGE, IMAGE))
+
+    def forward(self, x: list[Tensor]) -> Any:
+        return self.run(x)
+
+
+def _mend_head(
+    index: int, form: HeadForm, head: nn.Module, x: list[Tensor], chip: Chip
+) -> list[Substitution]:
+    """Make safe what the export of a head runs, and leave alone what only its loss reads.
+
+    The head does not know its strides yet.
+    """
+    own = getattr(head, "stride", None)
+    is_own = "stride" in vars(head) | vars(head)["_buffers"]
+    head.stride = torch.tensor([IMAGE / y.shape[2] for y in x])
+    box, run, recorder = nn.ModuleList([head]), _Export(form, head), Recorder(chip)
+    try:
+        with _evaluating(box), torch.no_grad(), recorder:
+            run(x)
+        replaced = replace_layers(box, among=recorder.calls)
+        mended = mend(box, lambda: run(x), chip)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise UnsafeRow(index, str(error).partition("\n")[0]) from error
+    finally:
+        if is_own:
+            head.stride = own
+        else:
+            del head.stride
+    if mended.problems:
+        raise UnsafeRow(index, str(mended.problems[0]))
+    return [*replaced, *mended.substitutions]
 
 
 def mend(root: nn.Module, run: Callable[[], Any], chip: Chip) -> Mended:

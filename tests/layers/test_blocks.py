@@ -5,8 +5,11 @@ import torch
 from keras_twin import assert_same, draw, layers, settle
 from torch import nn
 
-from synet.layers import Head, InvertedResidual, Stem
+from synet.chips import get_chip
+from synet.export.tensorflow import convert
+from synet.layers import CSP, Head, InvertedResidual, Stem
 from synet.layers.blocks import Mixer
+from synet.vela import compile_for
 
 SIZES = ((16, 20), (15, 19))
 BLOCKS = {
@@ -16,6 +19,8 @@ BLOCKS = {
     "not expanded": InvertedResidual(8, 16, 2, 1),
     "fraction": InvertedResidual(8, 8, 1, 1.5),
     "5x5": InvertedResidual(8, 8, 1, 4, 5),
+    "csp": CSP(8, 16, 2),
+    "csp, wide": CSP(8, 12, 1, 10),
     "head": Head(8, 16),
     "head 5x5": Head(8, 16, 5),
     "stem": Stem(8, 16, 4),
@@ -35,6 +40,7 @@ def test_shapes(size):
     half, quarter = (tuple(-(-n // d) for n in size) for d in (2, 4))
     assert InvertedResidual(8, 12)(x).shape == (2, 12, *size)
     assert InvertedResidual(8, 12, 2)(x).shape == (2, 12, *half)
+    assert CSP(8, 12)(x).shape == (2, 12, *size)
     assert Head(8, 12)(x).shape == (2, 12, *size)
     assert Stem(8, 12)(x).shape == (2, 12, *quarter)
 
@@ -68,6 +74,29 @@ def test_hidden_channels():
     assert InvertedResidual(8, 16, expand=3).depthwise.conv.weight.shape == (24, 1, 3, 3)
     assert InvertedResidual(8, 16, 1, 2, 5).depthwise.conv.weight.shape == (16, 1, 5, 5)
     assert Stem(1, 16, 6).first.conv.out_channels == 6
+
+
+def test_a_csp_block_is_as_deep_and_wide_as_told():
+    block = CSP(8, 16, 3)
+    assert [c.conv.weight.shape for c in block.m] == [(8, 8, 3, 3)] * 3
+    assert (block.cv1.conv.out_channels, block.cv2.conv.out_channels) == (8, 8)
+    assert CSP(8, 16, 1, 12).m[0].conv.weight.shape == (12, 12, 3, 3)
+
+
+def test_half_of_a_csp_block_passes_the_convolutions_by():
+    block = settle(CSP(8, 16))
+    x = draw(1, 8, 6, 6).requires_grad_()
+    nn.init.zeros_(block.m[0].bn.weight)
+    block(x).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_joining_the_halves_of_a_csp_block_costs_nothing():
+    model = assert_same(settle(CSP(32, 64, 2)), draw(1, 32, 16, 16))
+    content = convert(model, lambda: [draw(16, 16, 32, low=0, high=1).numpy()])
+    costs = compile_for(content, get_chip("sabre")).costs
+    assert [cost.cycles for cost in costs if cost.op == "CONCATENATION"] == [0]
+    assert {cost.op for cost in costs if cost.cycles} == {"CONV_2D"}
 
 
 def test_the_second_of_a_stack_does_not_stride():

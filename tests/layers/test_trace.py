@@ -6,6 +6,7 @@ import copy
 import pickle
 
 import pytest
+import small_heads as heads
 import torch
 import torch.nn.functional as F
 from keras_twin import Call, assert_same, draw, layers, settle
@@ -320,15 +321,38 @@ def test_only_what_the_head_reads_counts():
     assert refusal(*rows)[0] == 1
 
 
-@pytest.mark.parametrize("needed", [None, [0]])
-def test_activations_of_a_head_that_does_not_run_here_are_replaced(monkeypatch, needed):
-    head = nn.Sequential(nn.SiLU(), Call(lambda x: torch.sort(x, 1)[0]))
-    monkeypatch.setattr(
-        "synet.layers.heads.head_form", lambda module: head if module is head else None
-    )
-    _, found = safe(Conv(3, 8), head, needed=needed)
-    assert type(head[0]) is nn.ReLU6
-    assert [(each.index, each.path) for each in found] == [(1, "0")]
+@pytest.mark.parametrize("needed", [None, [0, 1]])
+def test_what_the_export_of_a_head_runs_is_made_safe(needed):
+    """And nothing else of it: what its loss alone reads is no business of the chip."""
+    head = heads.Segment()
+    head.proto.act, head.proto.flow = nn.SiLU(), nn.SiLU()
+    head.proto.forward = lambda x: head.proto.cv3(head.proto.act(head.proto.upsample(x)))
+    rows, stride = heads.Network(head).model, head.stride
+    found = make_rows_safe(rows, 1, "katana", needed)
+    assert type(head.proto.upsample) is UpsampledConvTranspose2d
+    assert type(head.proto.act) is nn.ReLU6 and type(head.proto.flow) is nn.SiLU
+    assert [(each.index, each.path) for each in found] == [(2, "proto.act")]
+    assert head.stride is stride
+
+
+def test_a_head_that_the_chip_does_not_run():
+    head = heads.Distances()
+    head.cv3[1].append(Call(lambda x: torch.sort(x, 1)[0]))
+    head.cv3[1].append(nn.Conv2d(3, 3, 1))
+    with pytest.raises(UnsafeRow, match="sort cannot be exported") as caught:
+        make_rows_safe(heads.Network(head).model, 1, "katana", [0, 1])
+    assert caught.value.index == 2
+
+
+def test_strides_that_a_head_does_not_have_yet():
+    head = heads.Distances()
+    del head.stride
+    type(head).stride = None
+    try:
+        make_rows_safe(heads.Network(head).model, 1, "katana")
+        assert "stride" not in vars(head)
+    finally:
+        del type(head).stride
 
 
 def test_what_goes_with_attention_is_not_reported():

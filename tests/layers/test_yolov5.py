@@ -204,7 +204,7 @@ def test_cell_origins_are_exact_as_two_int8_constants(size, stride):
     unit = 6 / (max(size) * stride)
     coarse, fine = (c.double().numpy() for c in origins(size, -0.5, stride, unit))
     y, x = np.mgrid[: size[0], : size[1]]
-    origin = (np.stack((x, y), -1).reshape(1, -1, 2) - 0.5) * stride * unit
+    origin = (np.stack((x, y)).reshape(1, 2, 1, -1) - 0.5) * stride * unit
     np.testing.assert_allclose(coarse + fine, origin, atol=1e-6)
     step = max(np.ptp(origin), stride * unit) / 255
     assert np.abs(coarse / step - np.round(coarse / step)).max() < 1e-3

@@ -19,13 +19,14 @@ from synet.layers.heads.form import (
     decoded,
     dense,
     ends_in_convolution,
+    in_row,
     joined,
     longer_side,
     origins,
     points,
     strides,
-    values,
 )
+from synet.layers.heads.masks import prototypes, returned_prototypes
 
 BOX, OBJECTNESS = 4, 5  # columns of an anchor up to there
 ANGLES = 180
@@ -50,6 +51,8 @@ class AnchorForm(HeadForm):
         Landmarks: ``raw * anchor + cell * stride``. Else ``(2 * raw - 0.5 + cell) * stride``.
     angles
         Columns of the angle's classes.
+    masks
+        Columns of coefficients of masks.
     implicit
         `ia` and `im` are still to be applied.
     """
@@ -59,6 +62,7 @@ class AnchorForm(HeadForm):
     numbers: int = 2
     by_anchor: bool = False
     angles: range = range(0)
+    masks: range = range(0)
     implicit: bool = False
 
     @classmethod
@@ -78,8 +82,9 @@ class AnchorForm(HeadForm):
         implicit = hasattr(module, "ia") and "forward" not in vars(module)
         plain = range(OBJECTNESS, OBJECTNESS + module.nc)
         rest, extra = range(plain.stop, module.no), module.no - plain.stop
-        if extra == 0 or hasattr(module, "nm"):  # coefficients of masks are not exported
-            return cls(plain, implicit=implicit)
+        if extra == 0 or hasattr(module, "nm"):
+            masks = rest if hasattr(module, "proto") and extra == module.nm else range(0)
+            return cls(plain, masks=masks, implicit=implicit)
         if apart:
             whole = apart == extra and extra % 3 == 0
             return cls(plain, rest, 3, implicit=implicit) if whole else None
@@ -104,7 +109,7 @@ class AnchorForm(HeadForm):
                 self._one_anchor(maps, number * head.no, anchor, stride, 6 / side)
                 for number, anchor in enumerate(anchors[level])
             ]
-        return joined(parts, side)
+        return joined(parts, side) | (prototypes(head, x) if self.masks else {})
 
     def _maps(self, head: nn.Module, level: int, x: Tensor) -> Maps:
         """All channels of a level: anchor by anchor, column by column."""
@@ -128,11 +133,11 @@ class AnchorForm(HeadForm):
         """
 
         def sigmoid(columns: range) -> Tensor:
-            return values(maps.take([first + column for column in columns]).sigmoid())
+            return in_row(maps.take([first + column for column in columns]).sigmoid())
 
         s, q = sigmoid(range(2)), sigmoid(range(2, BOX))
         q = q * q
-        reach = (2 * unit * anchor).view(1, 1, 2)
+        reach = (2 * unit * anchor).view(1, 2, 1, 1)
         coarse, fine = origins(maps.cells, -0.5, stride, unit)
         centre = s * (2 * stride * unit) + fine
         outputs = {
@@ -149,6 +154,8 @@ class AnchorForm(HeadForm):
             outputs["presence"] = sigmoid(self.points[2::3])
         if self.angles:
             outputs["angles"] = sigmoid(self.angles)
+        if self.masks:
+            outputs["coefficients"] = in_row(maps.take([first + column for column in self.masks]))
         return outputs
 
     def as_exported(  # noqa: D102
@@ -164,6 +171,9 @@ class AnchorForm(HeadForm):
             outputs["presence"] = told[..., 2]
         if self.angles:
             outputs["angles"] = rows[..., _slice(self.angles)]
+        if self.masks:
+            outputs["coefficients"] = rows[..., _slice(self.masks)]
+            outputs |= returned_prototypes(head, output)
         return clipped(outputs, image_shape)
 
 

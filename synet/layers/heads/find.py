@@ -1,4 +1,4 @@
-"""Which module of a network is a detection head, and what stands in for it in an export."""
+"""Which module of a network is its head, and what stands in for it in an export."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from torch import Tensor, nn
 
 from synet.errors import SynetError
 from synet.layers.heads.anchors import AnchorForm
-from synet.layers.heads.distances import DistanceForm
+from synet.layers.heads.classes import ClassForm
+from synet.layers.heads.distances import DistanceForm, MaskForm, PoseForm, RotatedForm
 from synet.layers.heads.form import HeadForm, Outputs
 
-FORMS: tuple[type[HeadForm], ...] = (AnchorForm, DistanceForm)
+FORMS: tuple[type[HeadForm], ...] = (
+    *(AnchorForm, DistanceForm, PoseForm, MaskForm, RotatedForm, ClassForm),
+)
 
 
 def head_form(module: nn.Module) -> HeadForm | None:
-    """The form of a detection head, told by what it has; None where it is none that we know.
+    """The form of a head, told by what it has; None where it is none that we know.
 
     A head with parts that no form knows is not known, whatever else it has: it computes
     something of its own with them.
@@ -27,7 +30,7 @@ def head_form(module: nn.Module) -> HeadForm | None:
 
 
 def find_head(network: nn.Module) -> tuple[nn.Module, HeadForm]:
-    """The detection head of a network, and its form.
+    """The head of a network, and its form.
 
     Raises
     ------
@@ -41,8 +44,9 @@ def find_head(network: nn.Module) -> tuple[nn.Module, HeadForm]:
     rows = getattr(network, "model", None)
     last = rows[-1] if isinstance(rows, nn.Sequential) and len(rows) else network
     raise SynetError(
-        f"{type(last).__module__}.{type(last).__name__} is no detection head that SyNet can "
-        f"export; it knows heads with anchors (m, anchors) and with distances (cv2, cv3)"
+        f"{type(last).__module__}.{type(last).__name__} is no head that SyNet can export; it knows "
+        f"heads with anchors (m, anchors), with distances (cv2, cv3), and classifiers (conv, pool, "
+        f"linear)"
     )
 
 

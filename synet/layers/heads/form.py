@@ -1,15 +1,25 @@
-"""What the exports of all detection heads have in common.
+"""What the exports of all heads have in common.
 
 Boxes are computed in sixths of the longer side of the image: ReLU6 then clips them to it,
 which keeps the int8 scale at one step in 255 of it. Values that differ in kind come out of
 convolutions of their own, so that each has an int8 scale of its own: an objectness of -12 would
 leave the boxes a few levels. And no slice is needed.
+
+A box that is rotated about the centre of its cell may reach far beyond the image before it is
+rotated, and clipping its corners would lose it. So its four sides are told as distances, which have
+a finer int8 step, too, and need nothing but the cell and the angle to become a box:
+
+    shift = ((right - left) / 2, (bottom - top) / 2)
+    centre = cell centre + (shift.x cos - shift.y sin, shift.x sin + shift.y cos)
+    width, height = left + right, top + bottom
+
+`synet.rotated` does it in numpy, with the cell centres that follow from image shape and strides.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +30,14 @@ from torch import Tensor, nn
 
 from synet.errors import SynetError
 
-PIXELS = ("x1y1", "x2y2", "keypoints")  # outputs in input pixels; every other one is 0-1
+CLIPPED = ("x1y1", "x2y2", "keypoints")  # outputs in input pixels, clipped to the longer side
+PIXELS = (*CLIPPED, "sides")  # all that are in input pixels
 
 Outputs = dict[str, Tensor]
 
 
 class HeadForm(ABC):
-    """A kind of detection head: how its export reads and decodes what the fork has trained.
+    """A kind of head: how its export reads and decodes what the fork has trained.
 
     The export gives, for R rows in the order of the fork's own evaluation,
 
@@ -34,8 +45,15 @@ class HeadForm(ABC):
     - ``scores`` (1, R, classes): 0-1;
     - ``keypoints`` (1, R, 2 * points): x and y of each point in input pixels, clipped
       likewise, and ``presence`` (1, R, points), 0-1, of heads that tell them;
-    - ``angles`` (1, R, 180): 0-1, of heads of rotated boxes, whose corners are those before
-      the rotation.
+    - ``coefficients`` (1, R, M) and ``prototypes`` (1, h, w, M) of heads that tell masks: the mask
+      of a row is the logistic function of the sum over M of its coefficients times the prototypes;
+    - ``sides`` (1, R, 4) and ``angle`` (1, R, 1), of heads of rotated boxes, in place of the
+      corners: distances of left, top, right and bottom from the centre of the row's cell in input
+      pixels, along the axes of the box, and radians;
+    - ``angles`` (1, R, 180): 0-1, of heads that class the angle in degrees; their corners are
+      those before the rotation about the centre of the box.
+
+    A classifier gives ``probabilities`` (1, classes), and nothing else.
     """
 
     @classmethod
@@ -51,7 +69,7 @@ class HeadForm(ABC):
     def export(
         self, head: nn.Module, x: Sequence[Tensor], image_shape: tuple[int, int] | None = None
     ) -> Outputs:
-        """The outputs, from the head's list of feature maps (1, C, H, W).
+        """The outputs, from the head's feature maps (1, C, H, W), prototypes as (1, M, h, w).
 
         Parameters
         ----------
@@ -59,6 +77,10 @@ class HeadForm(ABC):
             Height and width of the image, in pixels. Default: what the cells of the finest level
             cover.
         """
+
+    def note(self, head: nn.Module) -> str:
+        """What whoever exports this head should know, in one line; mostly nothing."""
+        return ""
 
     @abstractmethod
     def as_exported(self, head: nn.Module, output: Any, image_shape: tuple[int, int]) -> Outputs:
@@ -100,6 +122,17 @@ class Maps:
         """Height and width."""
         return tuple(self.parts[0][0].shape[2:])
 
+    def bands(self, cells: int) -> list[Maps]:
+        """The same in bands of whole rows of the image, of about as many `cells` at most."""
+        height, width = self.cells
+        if height * width <= cells:
+            return [self]
+        step = max(cells // width, 1)
+        return [
+            Maps(tuple((x[:, :, top : top + step], *rest) for x, *rest in self.parts))
+            for top in range(0, height, step)
+        ]
+
     def take(self, channels: Iterable[int], gain: float | Tensor = 1.0) -> Tensor:
         """Some `channels`, in rising order, times `gain` (one, or one each): (1, K, H, W)."""
         channels, start, taken = torch.tensor(list(channels)), 0, []
@@ -139,15 +172,35 @@ def dense(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def values(y: Tensor) -> Tensor:
-    """(1, C, H, W) to (1, H*W, C)."""
-    return y.permute(0, 2, 3, 1).reshape(1, -1, y.shape[1])
+def in_row(y: Tensor) -> Tensor:
+    """All cells side by side: (1, C, H, W) to (1, C, 1, H*W).
+
+    In this form the rows of all levels are joined: compilers write what is computed in it straight
+    to its place among them, and copy what has to be reshaped first.
+    """
+    return y.reshape(1, y.shape[1], 1, -1)
+
+
+def told_by(
+    branch: nn.Module, x: Tensor, activation: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """What a branch, which ends in a convolution, tells of each cell: (1, C, 1, H*W).
+
+    What its last convolution takes is put in a row, or what it gives: whichever is smaller, because
+    on chips that reshape by copying it is in memory twice.
+    """
+    *stem, last = layers_of(branch)
+    for layer in stem:
+        x = layer(x)
+    x = in_row(x) if last.in_channels <= last.out_channels else x
+    y = last(x)
+    return in_row(activation(y) if activation else y)
 
 
 def points(
     maps: Maps, channels: Sequence[int], gain: float | Tensor, constants: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """x and y of points, ``raw * gain + origin`` within the image: (1, H*W, 2 * points).
+    """x and y of points, ``raw * gain + origin`` within the image: (1, 2 * points, 1, H*W).
 
     Parameters
     ----------
@@ -160,15 +213,14 @@ def points(
     """
     count = len(channels) // 2
     gains = torch.as_tensor(gain, dtype=torch.float32).expand(2).repeat(count)
-    y = maps.take(channels, gains)
-    y = y.reshape(1, count, 2, -1).permute(0, 3, 1, 2)
-    return F.relu6(y + sum(constants).unsqueeze(2)).reshape(1, -1, 2 * count)
+    y = maps.take(channels, gains).reshape(1, count, 2, -1)
+    return F.relu6(y + sum(constants).transpose(1, 2)).reshape(1, 2 * count, 1, -1)
 
 
 def origins(
     cells: tuple[int, int], offset: float, stride: float, unit: float
 ) -> tuple[Tensor, Tensor]:
-    """Origins ``(cell + offset) * stride * unit`` as coarse + fine, (1, H*W, 2) each.
+    """Origins ``(cell + offset) * stride * unit`` as coarse + fine, (1, 2, 1, H*W) each.
 
     As one int8 constant they would be off by up to half of 1/255 of the image. `coarse` has
     exactly 256 equidistant values, which int8 holds exactly, and `fine`, the small
@@ -176,7 +228,7 @@ def origins(
     """
     h, w = cells
     y, x = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
-    origin = (np.stack((x, y), -1).reshape(1, -1, 2) + offset) * stride * unit
+    origin = (np.stack((x, y)).reshape(1, 2, 1, -1) + offset) * stride * unit
     step = max(np.ptp(origin), stride * unit) / 255
     coarse = np.round(origin / step) * step
     return tuple(torch.from_numpy(a.astype(np.float32)) for a in (coarse, origin - coarse))
@@ -202,15 +254,16 @@ def longer_side(head: nn.Module, x: Sequence[Tensor], image_shape: tuple[int, in
 
 
 def joined(parts: Sequence[Outputs], side: float) -> Outputs:
-    """All rows together, and what was in sixths of the longer side in pixels."""
-    outputs = {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
-    return {name: y * (side / 6) if name in PIXELS else y for name, y in outputs.items()}
+    """All rows together, (1, R, C); what was in sixths of the longer side is in pixels."""
+    outputs = {name: torch.cat([part[name] for part in parts], 3) for name in parts[0]}
+    outputs = {name: y * (side / 6) if name in CLIPPED else y for name, y in outputs.items()}
+    return {n: y.permute(0, 2, 3, 1).reshape(1, -1, y.shape[1]) for n, y in outputs.items()}
 
 
 def clipped(outputs: Outputs, image_shape: tuple[int, int]) -> Outputs:
     """Outputs in pixels within the longer side of the image, as ReLU6 leaves them."""
     side = float(max(image_shape))
-    return {k: y.clamp(0, side) if k in PIXELS else y for k, y in outputs.items()}
+    return {k: y.clamp(0, side) if k in CLIPPED else y for k, y in outputs.items()}
 
 
 def corners(boxes: Tensor) -> Outputs:

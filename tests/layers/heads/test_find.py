@@ -28,6 +28,9 @@ SHAPE = (64, 96)
         (heads.Pose(), [0, 1]),
         (heads.EndToEnd(), [0, 1]),
         (heads.Dual(), [2, 3]),
+        (heads.Segment(), [0, 1]),
+        (heads.Rotated8(), [0, 1]),
+        (heads.Classify(), [0]),
         (Detect(3, heads.ANCHORS, heads.CHANNELS), [0, 1]),
     ],
     ids=lambda value: type(value).__name__,
@@ -52,10 +55,14 @@ def altered(head, **attributes):
         altered(heads.Anchors(), no=9),  # one column more than it knows of
         altered(heads.Anchors(), m=nn.ModuleList([nn.Conv2d(8, 16, 3), nn.Conv2d(12, 16, 3)])),
         altered(heads.Anchors(), nl=3),
-        altered(heads.Distances(), cv4=heads.Pose().cv4),  # masks, angles, embeddings
+        altered(heads.Distances(), cv4=heads.Pose().cv4),  # embeddings
         altered(heads.Pose(), proto=nn.Identity()),
         altered(heads.Pose(), kpt_shape=(5, 4)),
         altered(heads.Distances(), reg_max=8),
+        altered(heads.Segment(), nm=5),
+        altered(heads.Rotated8(), ne=2),
+        altered(heads.Classify(), norm=nn.Identity()),
+        altered(heads.Classify(), linear=nn.Conv2d(8, 3, 1)),
     ],
     ids=lambda module: type(module).__name__,
 )
@@ -70,9 +77,9 @@ def test_the_head_of_a_network():
 
 def test_a_network_without_a_head_that_we_know():
     network = heads.network(altered(heads.Distances(), proto=nn.Identity()))
-    with pytest.raises(SynetError, match=r"small_heads\.Distances is no detection head that SyNet"):
+    with pytest.raises(SynetError, match=r"small_heads\.Distances is no head that SyNet can"):
         run_network(network, draw(1, 1, *SHAPE))
-    with pytest.raises(SynetError, match="Linear is no detection head"):
+    with pytest.raises(SynetError, match="Linear is no head that"):
         find_head(nn.Linear(1, 1))
 
 

@@ -1,0 +1,57 @@
+"""Rotated boxes of an exported model: the last step, which is left to the application.
+
+A chip has no sine. So a model of rotated boxes tells, of each row, how far the four sides lie from
+the centre of the row's cell, along the box's own axes, and the angle. This is what turns them into
+a box.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def cell_centres(image_shape: tuple[int, int], strides: Sequence[float]) -> np.ndarray:
+    """x and y in pixels of the centre of the cell of each row: (R, 2).
+
+    Parameters
+    ----------
+    image_shape
+        Height and width in pixels.
+    strides
+        Pixels a cell of each level, in the model's order; ``strides`` of a file's metadata.
+    """
+    levels = []
+    for stride in strides:
+        height, width = (math.ceil(side / stride) for side in image_shape)
+        y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+        levels.append((np.stack((x, y), -1).reshape(-1, 2) + 0.5) * stride)
+    return np.concatenate(levels).astype(np.float32)
+
+
+def rotated_boxes(sides: np.ndarray, angle: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Centre x, centre y, width, height in pixels and angle in radians: (R, 5).
+
+    Parameters
+    ----------
+    sides
+        (R, 4): distances of left, top, right and bottom from the centre of the cell, in pixels.
+    angle
+        (R, 1), radians, clockwise in the image.
+    centres
+        As `cell_centres` gives them.
+    """
+    near, far = sides[:, :2], sides[:, 2:]
+    x, y = ((far - near) / 2).T
+    cos, sin = np.cos(angle[:, 0]), np.sin(angle[:, 0])
+    shift = np.stack((x * cos - y * sin, x * sin + y * cos), 1)
+    return np.concatenate((centres + shift, near + far, angle), 1)
+
+
+def enclosing_boxes(boxes: np.ndarray) -> np.ndarray:
+    """x1, y1, x2, y2 around rotated boxes (R, 5), as `rotated_boxes` gives them: (R, 4)."""
+    cos, sin = np.abs(np.cos(boxes[:, 4:])), np.abs(np.sin(boxes[:, 4:]))
+    half = (boxes[:, 2:4] * cos + boxes[:, 3:1:-1] * sin) / 2
+    return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), 1)
