@@ -89,6 +89,14 @@ def select(
     return found[kept[:max_detections]]
 
 
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of each box of `a` ``(N, 4)`` with each of `b` ``(M, 4)``: (N, M)."""
+    corners = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = (corners[1] - corners[0]).clip(0).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (a, b)]
+    return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
+
+
 def _suppress(candidates: Detections, iou: float) -> np.ndarray:
     if not len(candidates):
         return np.zeros(0, np.int64)

@@ -7,9 +7,10 @@ detections of a class in an image.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,14 @@ from rich.progress import track
 
 from synet.data import Dataset, load_dataset, read_image, read_labels
 from synet.detections import Detections
-from synet.errors import DataError
+from synet.errors import DataError, SynetError
 from synet.predictor import Predictor, detect, load_predictor
+from synet.shift import SURE, Shift, confidence_shift, float_twin
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+LOGGER = logging.getLogger("synet")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Report:
         How many images, and labelled boxes in them.
     seconds
         Time to read the images and run the model.
+    shift
+        Of an int8 file against its float twin, where that is at hand.
     """
 
     model: str
@@ -59,6 +65,7 @@ class Report:
     images: int
     boxes: int
     seconds: float
+    shift: Shift | None = None
 
     def table(self) -> Table:
         """The figures, for a terminal."""
@@ -68,7 +75,8 @@ class Report:
         table = Table(
             title=f"{self.model} on {self.split} of {self.data}",
             caption=f"{self.images} images, {self.boxes} boxes, {height}x{width}, "
-            f"{1000 * self.seconds / self.images:.0f} ms an image",
+            f"{1000 * self.seconds / self.images:.0f} ms an image"
+            + (f"\n{self.shift}" if self.shift else ""),
             show_footer=True,
         )
         table.add_column("class", "all")
@@ -89,6 +97,7 @@ def evaluate(
     iou: float = 0.6,
     classes: Sequence[str] | None = None,
     progress: bool = True,
+    float_model: str | Path | None = None,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
@@ -108,6 +117,9 @@ def evaluate(
         it does not find are left out of the account.
     progress
         Whether to show a progress bar on stderr.
+    float_model
+        What a ``.tflite`` file was made of: its scores are compared with this model's. Default:
+        the ``.pt`` of the same name beside it, if there is one.
 
     Raises
     ------
@@ -117,9 +129,14 @@ def evaluate(
     dataset = load_dataset(data)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
     predictor = load_predictor(model, image_shape, repo)
-    return evaluate_predictor(
-        predictor, dataset, split, confidence, iou, classes, progress, model=str(model)
+    twin = float_model or float_twin(model)
+    reference = _reference(twin, predictor, repo, asked=float_model is not None)
+    report = evaluate_predictor(
+        predictor, dataset, split, confidence, iou, classes, progress, str(model), reference
     )
+    if report.shift:
+        report = replace(report, shift=replace(report.shift, twin=str(twin)))
+    return report
 
 
 def evaluate_predictor(
@@ -131,8 +148,14 @@ def evaluate_predictor(
     classes: Sequence[str] | None = None,
     progress: bool = True,
     model: str = "model",
+    reference: Predictor | None = None,
 ) -> Report:
     """As `evaluate`, for a model and a dataset in memory; `model` is what to call it in the report.
+
+    Parameters
+    ----------
+    reference
+        A model of the same classes: the report tells how far scores shifted from its scores.
 
     Raises
     ------
@@ -145,14 +168,16 @@ def evaluate_predictor(
     steps: Iterable[Path] = images
     if progress:
         steps = track(images, f"{Path(model).name} on {split}", console=Console(stderr=True))
-    labels, found = [], []
-    start = perf_counter()
+    labels, found, compared, seconds = [], [], [], 0.0
     for path in steps:
+        start = perf_counter()
         image = read_image(path)
         labels.append(_labelled(path, dataset, image.shape[:2]))
         hits = detect(predictor, image, confidence, iou)
         found.append(Detections(hits.boxes, hits.scores, class_ids[hits.classes]))
-    seconds = perf_counter() - start
+        seconds += perf_counter() - start
+        if reference is not None:
+            compared.append((hits, detect(reference, image, SURE, iou)))
 
     precision = average_precision(labels, found, class_ids)
     shown = ~np.isnan(precision[:, 0])
@@ -171,6 +196,7 @@ def evaluate_predictor(
         images=len(images),
         boxes=sum(int(np.isin(each.classes, class_ids).sum()) for each in labels),
         seconds=seconds,
+        shift=confidence_shift(compared) if reference is not None else None,
     )
 
 
@@ -241,6 +267,27 @@ def _coco(per_image: Sequence[Detections], classes: Iterable[int]) -> COCO:
     }
     coco.createIndex()
     return coco
+
+
+def _reference(
+    twin: str | Path | None, predictor: Predictor, repo: str | Path | None, asked: bool
+) -> Predictor | None:
+    """The float twin, at the shape of the file; one that nobody asked for may be no such thing."""
+    if twin is None:
+        return None
+    try:
+        reference = load_predictor(twin, predictor.image_shape, repo)
+        if len(reference.names) != len(predictor.names):
+            raise SynetError(
+                f"{twin}: finds {len(reference.names)} classes, and the model "
+                f"{len(predictor.names)}; give the model's own float twin with --float"
+            )
+    except SynetError as error:
+        if asked:
+            raise
+        LOGGER.warning("no confidence shift: %s", error)
+        return None
+    return reference
 
 
 def _unique_name(dataset: Dataset, index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -15,6 +16,9 @@ from synet.errors import DataError, SynetError
 from synet.images import is_image, read_image, write_image
 from synet.predictor import detect, load_predictor
 
+LOGGER = logging.getLogger("synet")
+NOT_DRAWN = {"pose": "keypoints", "segment": "masks", "obb": "the rotation of boxes"}
+
 
 def predict(
     model: str | Path,
@@ -26,7 +30,7 @@ def predict(
     iou: float = 0.45,
     progress: bool = True,
 ) -> list[Path]:
-    """Save each image as a JPEG with its detections drawn in, in a new folder under `out_dir`.
+    """Save each image as a JPEG with its boxes drawn in, in a new folder under `out_dir`.
 
     Nothing is overwritten: the folder is the first of ``exp``, ``exp2``, ``exp3``, ... that is not
     there yet, and images of the same name get a number.
@@ -65,6 +69,12 @@ def predict(
         found = detect(predictor, image, confidence, iou)
         picture = draw(image, found, predictor.names)
         saved.append(write_image(folder / _new_name(file.stem, taken), picture))
+    if predictor.task in NOT_DRAWN:
+        LOGGER.warning(
+            "%s tells %s, too, which are not drawn here; `synet ultralytics predict` draws them",
+            model,
+            NOT_DRAWN[predictor.task],
+        )
     return saved
 
 

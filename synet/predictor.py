@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from synet.data import letterbox, to_channels
 from synet.detections import Detections, select
 from synet.errors import SynetError
+from synet.roles import TfliteNetwork, class_names, task_of
+from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 
 if TYPE_CHECKING:
     import torch
 
-    from synet.tflite import Port, TfliteModel
+    from synet.tflite import TfliteModel
 
-OUTPUTS = "x1y1 (1, R, 2), x2y2 (1, R, 2) and scores (1, R, classes)"
+CLASSIFIER = "is a classifier, and finds no boxes; `synet ultralytics val` and `predict` run it"
 
 
 class Predictor(Protocol):
@@ -32,11 +34,15 @@ class Predictor(Protocol):
         1 for grayscale, 3 for RGB.
     names
         Class names, by class id; ``"0"``, ``"1"``, ... where the model does not name them.
+    task
+        detect, pose, segment or obb: a model may tell more than its boxes. Of rotated ones, boxes
+        are those around them.
     """
 
     image_shape: tuple[int, int]
     channels: int
     names: tuple[str, ...]
+    task: str
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Run on one uint8 image ``(height, width, channels)``.
@@ -144,15 +150,20 @@ class TorchPredictor:
         self, network: torch.nn.Module, image_shape: tuple[int, int], name: str = "the model"
     ) -> None:
         from synet.layers.heads import find_head
+        from synet.layers.heads.classes import ClassForm
 
         self.image_shape = tuple(image_shape)
-        self.names = _names(network.names)
+        self.names = class_names(network.names)
         self.channels = image_channels(network)
         self._network = network.eval().float()
         with _named(name):
-            head, _ = find_head(network)
+            head, form = find_head(network)
+            if isinstance(form, ClassForm):
+                raise SynetError(CLASSIFIER)
             if head.nc != len(self.names):
                 raise SynetError(f"scores {head.nc} classes, but names {len(self.names)}")
+        self.task = "detect"  # what else it tells is seen when it runs
+        self._strides = [float(stride) for stride in getattr(head, "stride", ())]
         self._name = name
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,8 +175,12 @@ class TorchPredictor:
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
         with _named(self._name):
             found = run_network(self._network, pixels.to(weight.device, weight.dtype) / 255)
-        first, second, scores = (found[k][0].cpu().numpy() for k in ("x1y1", "x2y2", "scores"))
-        return np.concatenate([first, second], axis=1), scores
+        found = {role: values[0].cpu().numpy() for role, values in found.items()}
+        self.task = task_of(found) or self.task
+        if self.task == "obb":
+            cells = cell_centres(self.image_shape, self._strides)
+            found["rotated"] = rotated_boxes(found["sides"], found["angle"], cells)
+        return _boxes(found), found["scores"]
 
 
 def image_channels(network: torch.nn.Module) -> int:
@@ -185,11 +200,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 class TflitePredictor:
-    """A TFLite detector with box corners and scores as outputs of their own; see `Predictor`.
-
-    Outputs are known by the names x1y1, x2y2 and scores. A file that does not name them is told
-    apart by shape, the smaller of the two corners being x1y1; outputs of four dimensions, such as
-    keypoints, are then left aside.
+    """A TFLite model that tells boxes, of whatever task; see `Predictor` and `synet.roles`.
 
     Raises
     ------
@@ -198,47 +209,22 @@ class TflitePredictor:
     """
 
     def __init__(self, model: TfliteModel) -> None:
-        self._model = model
-        self._corners, self._scores, self._named = _outputs(model)
-        self.image_shape = model.image_shape
-        self.channels = model.channels
-        classes = self._scores.shape[-1]
-        self.names = _names(model.metadata.get("names") or map(str, range(classes)))
-        if len(self.names) != classes:
-            raise SynetError(
-                f"{model.name}: scores {classes} classes, but its metadata names {len(self.names)}"
-            )
+        self._network = network = TfliteNetwork(model)
+        if network.task == "classify":
+            raise SynetError(f"{network.name}: {CLASSIFIER}")
+        self.image_shape, self.channels = network.image_shape, network.channels
+        self.names = network.names or tuple(map(str, range(network.classes)))
+        self.task = network.task
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = self._model.run(image)
-        first, second = (found[port.name][0] for port in self._corners)
-        if not self._named:
-            first, second = np.minimum(first, second), np.maximum(first, second)
-        return np.concatenate([first, second], axis=1), found[self._scores.name][0]
+        found = self._network(image)
+        return _boxes(found), found["scores"]
 
 
-def _outputs(model: TfliteModel) -> tuple[tuple[Port, Port], Port, bool]:
-    """The two corners, the scores, and whether their names say which corner is which."""
-    ports = {port.name: port for port in model.outputs}
-    named = {"x1y1", "x2y2", "scores"} <= ports.keys()
-    if named:
-        corners, scores = [ports["x1y1"], ports["x2y2"]], [ports["scores"]]
-    else:
-        flat = [port for port in model.outputs if len(port.shape) == 3]
-        corners = [port for port in flat if port.shape[-1] == 2]
-        scores = [port for port in flat if port.shape[-1] != 2]
-    rows = {port.shape[:-1] for port in corners + scores}
-    if len(corners) != 2 or len(scores) != 1 or len(rows) != 1:
-        found = ", ".join(f"{port.name} {port.shape}" for port in model.outputs)
-        raise SynetError(f"{model.name}: not a detector with outputs {OUTPUTS}; found {found}")
-    return (corners[0], corners[1]), scores[0], named
-
-
-def _names(names: dict[Any, Any] | Iterable[Any]) -> tuple[str, ...]:
-    """Class names by id, from the list or the map (whose keys JSON made text) that a model has."""
-    if isinstance(names, dict):
-        names = [names[key] for key in sorted(names, key=int)]
-    return tuple(str(name) for name in names)
+def _boxes(found: dict[str, np.ndarray]) -> np.ndarray:
+    if "rotated" in found:
+        return enclosing_boxes(found["rotated"])
+    return np.concatenate([found["x1y1"], found["x2y2"]], axis=1)
 
 
 def _in_order(

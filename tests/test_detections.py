@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synet.detections import Detections, select
+from synet.detections import Detections, overlaps, select
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -103,3 +103,11 @@ def test_detections_are_picked_by_mask_slice_and_position():
     assert found[:1].boxes.tolist() == [[0, 1, 2, 3]]
     assert found[np.array([2, 0])].classes.tolist() == [2, 0]
     assert found.boxes.dtype == found.scores.dtype == np.float32
+
+
+def test_overlaps_of_all_pairs():
+    rng = np.random.default_rng(0)
+    a, b = random_boxes(rng, 20), random_boxes(rng, 30)
+    expected = [[overlap(x, y) for y in b] for x in a]
+    np.testing.assert_allclose(overlaps(a, b), expected, atol=1e-6)
+    assert overlaps(a[:0], b).shape == (0, 30)

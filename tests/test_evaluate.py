@@ -29,10 +29,14 @@ class ColourDetector:
 
     image_shape = (96, 128)
     channels = 3
+    task = "detect"
 
-    def __init__(self, names: tuple[str, ...] = COLOURS, shift: float = 0.0) -> None:
+    def __init__(
+        self, names: tuple[str, ...] = COLOURS, shift: float = 0.0, gain: float = 1.0
+    ) -> None:
         self.names = names
         self.shift = shift
+        self.gain = gain
 
     def __call__(self, image):
         boxes, scores = [], []
@@ -41,7 +45,9 @@ class ColourDetector:
             mask = (image[..., class_id] > others.astype(int) + 50).astype(np.uint8)
             for x, y, width, height, _ in cv2.connectedComponentsWithStats(mask)[2][1:]:
                 boxes.append([x, y, x + width, y + height])
-                scores.append(np.eye(len(self.names))[class_id] * image[y, x, class_id] / 255)
+                scores.append(
+                    np.eye(len(self.names))[class_id] * image[y, x, class_id] / 255 * self.gain
+                )
         return (
             np.array(boxes, np.float32).reshape(-1, 4) + self.shift,
             np.array(scores, np.float32).reshape(-1, len(self.names)),
@@ -223,6 +229,19 @@ def test_classes_are_matched_by_name(tmp_path, scenes):
     assert named.map50 == pytest.approx(1)
 
 
+def test_the_shift_from_a_float_twin(tmp_path, scenes):
+    """Scores that all sink alike leave the precision as it was."""
+    dataset = load_dataset(make_dataset(tmp_path, scenes))
+    twin = ColourDetector()
+    same = evaluate_predictor(ColourDetector(), dataset, progress=False, reference=twin)
+    sunk = evaluate_predictor(ColourDetector(gain=0.75), dataset, progress=False, reference=twin)
+    assert evaluate_predictor(twin, dataset, progress=False).shift is None
+    assert (same.shift.mean, same.shift.matched, same.shift.objects) == (0, 4, 4)
+    assert sunk.map50 == same.map50
+    assert sunk.shift.mean == pytest.approx(0.25)
+    assert "confidence shift 0.2500 (mean of 4 of the 4" in sunk.table().caption
+
+
 def test_classes_that_the_model_does_not_find_are_left_out(tmp_path, scenes):
     dataset = load_dataset(make_dataset(tmp_path, scenes))
     report = evaluate_predictor(ColourDetector(("red",)), dataset, progress=False)
@@ -335,3 +354,23 @@ def test_a_tflite_file_runs_at_its_own_shape_only(shared, person_model):
     data = shared / "data" / "coco128" / "coco128.yaml"
     with pytest.raises(SynetError, match=r"takes images of 480x640 .* not 320x320"):
         evaluate(person_model, data, image_shape=(320, 320), classes=["person"])
+
+
+def test_a_file_beside_that_is_no_twin_is_told_and_one_that_was_asked_for_is_an_error(
+    shared, person_model, tmp_path, caplog
+):
+    model = tmp_path / "best.tflite"
+    model.write_bytes(person_model.read_bytes())
+    model.with_suffix(".pt").write_bytes(b"no checkpoint")
+    source = load_dataset(shared / "data" / "coco128" / "coco128.yaml").images("val")[0]
+    (tmp_path / "images").mkdir()
+    image = write_image(tmp_path / "images" / "a.png", cv2.imread(str(source)))
+    label_path(image).parent.mkdir()
+    label_path(image).write_text("0 0.5 0.5 0.5 0.5")
+    data = tmp_path / "data.yaml"
+    data.write_text("val: images\nnames: [person]")
+    report = evaluate(model, data, progress=False)
+    assert report.shift is None and report.boxes == 1
+    assert "no confidence shift: " in caplog.text and "best.pt" in caplog.text
+    with pytest.raises(SynetError, match=r"best.pt"):
+        evaluate(model, data, progress=False, float_model=model.with_suffix(".pt"))

@@ -48,13 +48,16 @@ def test_images_of_one_name_are_all_saved(model, photos, tmp_path):
     assert all(path.is_file() for path in saved)
 
 
-def test_people_are_drawn_in(model, shared, tmp_path):
+def test_people_are_drawn_in(model, shared, tmp_path, caplog):
     images = load_dataset(shared / "data" / "coco128" / "coco128.yaml").images("val")
     (image,) = [path for path in images if path.stem == "000000000885"]
     (saved,) = predict(model, [image], tmp_path, progress=False)
     (nothing,) = predict(model, [image], tmp_path, confidence=0.999, progress=False)
     changed = np.abs(read_image(saved).astype(int) - read_image(nothing)).max(axis=-1) > 60
     assert 500 < changed.sum() < 0.1 * changed.size
+    assert "tells keypoints, too, which are not drawn here; `synet ultralytics predict`" in (
+        caplog.text
+    )
 
 
 def test_a_missing_image_is_told_before_anything_is_written(model, photos, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small_heads as heads
 import torch
+from few_outputs import FewOutputs
 
 from synet.agreement import keras_runner
 from synet.data import load_dataset, read_image
@@ -20,6 +21,15 @@ from synet.predictor import (
     load_predictor,
 )
 from synet.quantize import to_keras
+
+
+class ClassHead(torch.nn.Module):
+    """What a classifier of ultralytics ends in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.pool = torch.nn.Conv2d(1, 4, 1), torch.nn.AdaptiveAvgPool2d(1)
+        self.drop, self.linear = torch.nn.Dropout(0), torch.nn.Linear(4, 2)
 
 
 class Rows(heads.Anchors):
@@ -106,7 +116,7 @@ def test_another_kind_of_network():
         TorchPredictor(Rows(ROW, "abc"), (8, 8), name="seg.pt")
     network = heads.Never()
     network.names = ["a"]
-    with pytest.raises(SynetError, match=r"seg.pt: .*Never is no detection head"):
+    with pytest.raises(SynetError, match=r"seg.pt: .*Never is no head"):
         TorchPredictor(network, (8, 8), name="seg.pt")
 
 
@@ -152,63 +162,29 @@ def test_vendor_models_find_the_people(vendor_model, shared):
     assert 0 <= scores.min() <= scores.max() <= 1
 
 
-class FewOutputs:
-    """A TFLite model's face, with outputs as given."""
-
-    name, image_shape, channels = "odd.tflite", (8, 8), 3
-
-    def __init__(self, outputs: dict[str, np.ndarray], metadata: dict | None = None) -> None:
-        from types import SimpleNamespace
-
-        self.values = outputs
-        self.outputs = [SimpleNamespace(name=k, shape=v.shape) for k, v in outputs.items()]
-        self.metadata = metadata or {}
-
-    def run(self, image):
-        return self.values
+def test_a_classifier_is_no_detector():
+    network = heads.network(heads.Anchors(nc=2))
+    network.model.append(ClassHead())
+    network.names = ("a", "b")
+    with pytest.raises(SynetError, match="cls.pt: is a classifier, and finds no boxes; `"):
+        TorchPredictor(network, (8, 8), name="cls.pt")
+    model = FewOutputs({"probabilities": np.full((1, 2), 0.5, np.float32)})
+    with pytest.raises(SynetError, match="odd.tflite: is a classifier"):
+        TflitePredictor(model)
 
 
-LOW, HIGH = np.full((1, 4, 2), 1, np.float32), np.full((1, 4, 2), 5, np.float32)
-SCORES = np.linspace(0, 1, 8, dtype=np.float32).reshape(1, 4, 2)
-IMAGE = np.zeros((8, 8, 3), np.uint8)
+def test_what_else_a_model_tells():
+    predictor = TorchPredictor(heads.network(heads.Pose(nc=2), 2), (64, 96))
+    predictor(np.zeros((64, 96, 1), np.uint8))
+    assert predictor.task == "pose"
 
 
-def test_named_outputs_in_any_order():
-    """With two classes shape alone could not tell the scores from the corners."""
-    model = FewOutputs(
-        {"scores": SCORES, "x2y2": HIGH, "x1y1": LOW}, {"names": {"0": "a", "1": "b"}}
-    )
-    predictor = TflitePredictor(model)
-    boxes, scores = predictor(IMAGE)
-    assert (boxes == [1, 1, 5, 5]).all()
-    np.testing.assert_array_equal(scores, SCORES[0])
-    assert predictor.names == ("a", "b")
-
-
-@pytest.mark.parametrize("order", [(LOW, HIGH), (HIGH, LOW)])
-def test_unnamed_corners_in_any_order(order):
-    outputs = {"output_0": order[0], "output_1": SCORES[..., :1], "output_2": order[1]}
-    boxes, scores = TflitePredictor(FewOutputs(outputs))(IMAGE)
-    assert (boxes == [1, 1, 5, 5]).all()
-    assert scores.shape == (4, 1)
-
-
-@pytest.mark.parametrize(
-    "outputs",
-    [
-        {"output_0": np.zeros((1, 1000))},
-        {"output_0": LOW, "output_1": HIGH},
-        {"output_0": LOW, "output_1": HIGH, "output_2": SCORES},  # which one is the scores?
-        {"output_0": LOW, "output_1": HIGH, "output_2": np.zeros((1, 9, 1))},
-        {"x1y1": LOW, "x2y2": HIGH, "scores": np.zeros((1, 9, 2))},
-    ],
-)
-def test_outputs_of_something_else(outputs):
-    with pytest.raises(SynetError, match=r"odd.tflite: not a detector with .*; found \w+ \(1, "):
-        TflitePredictor(FewOutputs(outputs))
-
-
-def test_names_that_do_not_fit_the_scores():
-    outputs = {"x1y1": LOW, "x2y2": HIGH, "scores": SCORES}
-    with pytest.raises(SynetError, match="scores 2 classes, but its metadata names 3"):
-        TflitePredictor(FewOutputs(outputs, {"names": ["a", "b", "c"]}))
+def test_a_box_around_rotated_ones():
+    """A cell of 4 pixels at (2, 2) whose sides lie 1 and 3 away; turned a quarter, they swap."""
+    sides = np.tile(np.float32([1, 3, 1, 3]), (1, 4, 1))
+    quarter = np.full((1, 4, 1), np.pi / 2, np.float32)
+    outputs = {"sides": sides, "angle": quarter, "scores": np.ones((1, 4, 1), np.float32)}
+    predictor = TflitePredictor(FewOutputs(outputs, {"strides": [4]}))
+    boxes, _ = predictor(np.zeros((8, 8, 3), np.uint8))
+    np.testing.assert_allclose(boxes[0], [-1, 1, 5, 3], atol=1e-5)
+    assert predictor.task == "obb"
