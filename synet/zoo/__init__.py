@@ -10,6 +10,7 @@ from typing import Any
 from synet.errors import SynetError
 
 FOLDER = Path(__file__).parent
+SYNONYMS = {"pose": "keypoint"}  # words of a model's name that mean the same
 
 
 def names() -> list[str]:
@@ -23,7 +24,8 @@ def find_model_path(name: str | Path | None) -> Any:
     Parameters
     ----------
     name
-        A path, or the name of a zoo model with or without ``.yaml``.
+        A path, or the name of a zoo model with or without ``.yaml``; ``pose`` in it stands
+        for ``keypoint``.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def find_model_path(name: str | Path | None) -> Any:
     """
     if not name or not isinstance(name, (str, Path)) or Path(name).is_file():
         return name
-    wanted = str(name).removesuffix(".yaml")
+    wanted = _plain(str(name).removesuffix(".yaml"))
     return next((str(path) for path in FOLDER.rglob("*.yaml") if path.stem == wanted), name)
 
 
@@ -54,7 +56,12 @@ def model_path(name: str | Path) -> Path:
 
 def near_names(name: str) -> list[str]:
     """Names of zoo models that `name` may be a slip of."""
-    return get_close_matches(Path(name).stem, names(), cutoff=0.5)
+    return get_close_matches(_plain(Path(name).stem), names(), cutoff=0.5)
+
+
+def _plain(name: str) -> str:
+    """A name in the words of the files."""
+    return "-".join(SYNONYMS.get(word, word) for word in name.split("-"))
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ class Claims:
     parameters, macs, peak_activation_bytes
         Of the torch model, and of its int8 file at that shape, with the yaml's own ``nc``.
         0: not claimed.
+    sram_bytes, weight_bytes, cycles, placement
+        What the chip's compiler says of that file, weights at random, which it can compress
+        least: its arena, its constants, the time of one image, and the memory of the weights.
     """
 
     chip: str | None = None
@@ -77,6 +87,10 @@ class Claims:
     parameters: int = 0
     macs: int = 0
     peak_activation_bytes: int = 0
+    sram_bytes: int = 0
+    weight_bytes: int = 0
+    cycles: int = 0
+    placement: str = ""
 
 
 def read_definition(path: str | Path) -> dict[str, Any]:
@@ -98,6 +112,11 @@ def read_definition(path: str | Path) -> dict[str, Any]:
     if not isinstance(definition, dict):
         raise SynetError(f"{path}: a model yaml is a mapping with backbone and head")
     return definition
+
+
+def task(definition: dict[str, Any]) -> str:
+    """What a model finds, by the layer it ends in: detect, pose, segment, classify."""
+    return str(definition["head"][-1][2]).lower()
 
 
 def claims(definition: dict[str, Any], path: str | Path = "model yaml") -> Claims:
