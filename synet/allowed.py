@@ -159,7 +159,7 @@ def _plain_data() -> dict[str, Any]:
         "torch.torch_version.TorchVersion": TorchVersion,
         "types.SimpleNamespace": types.SimpleNamespace,
     }
-    for cls in (complex, frozenset, range, set, slice):
+    for cls in (complex, frozenset, list, range, set, slice):
         plain[f"builtins.{cls.__name__}"] = cls
     for name in ("date", "datetime", "time", "timedelta", "timezone"):
         plain[f"datetime.{name}"] = getattr(datetime, name)

@@ -87,6 +87,28 @@ def yolov5(repo: str | None, chip: str, module: str, arguments: tuple[str, ...])
     run(module, list(arguments), repo, chip)
 
 
+@main.command(context_settings=PASS_ON)
+@repo_option
+@click.option("--chip", metavar="NAME", default="", help="Default: the one the model names.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def ultralytics(repo: str | None, chip: str, arguments: tuple[str, ...]) -> None:
+    """Run ultralytics (train, val, predict, tune, export, ...), patched.
+
+    ARGUMENTS go to ultralytics as they are; model= may name a zoo model, and imgsz then defaults
+    to the model's own. imgsz=480,640 is height and width, in training as well. Options
+    of synet stand before ARGUMENTS.
+
+    \b
+    Example:
+      synet ultralytics train model=sabre-detect-qvga.yaml data=my.yaml epochs=100
+      synet ultralytics train resume=True model=runs/detect/train/weights/last.pt
+      synet ultralytics val model=runs/detect/train/weights/best.tflite data=my.yaml
+    """
+    from synet.backends.ultralytics import run
+
+    run(list(arguments), repo, chip)
+
+
 @main.command(context_settings={"allow_interspersed_args": False})
 @click.option("--chip", metavar="NAME", help="Default: the one that COMMAND's --cfg names.")
 @click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
@@ -108,7 +130,7 @@ def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
 
     if chip and repairs_only:
         raise SynetError("give one of --chip NAME and --repairs-only")
-    become(command, None if repairs_only else chip or chip_of(command))
+    become(command, None if repairs_only else chip or chip_of(command), fixed=bool(chip))
 
 
 @main.command()
@@ -169,7 +191,7 @@ def quantize(
 
 @main.command()
 @click.argument("model")
-@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
+@click.option("--chip", metavar="NAME", default="", help="Default: the model's own, else katana.")
 @shape_option
 @repo_option
 def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: str | None) -> None:
@@ -178,6 +200,7 @@ def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: st
     \b
     Example:
       synet profile katana-kvga.yaml
+      synet profile yolov8n.yaml --chip sabre --image-shape 256 320
       synet profile runs/train/exp/weights/best.tflite
     """
     from rich.console import Console
@@ -185,7 +208,7 @@ def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: st
     from synet.profile import profile as measure
 
     found = measure(model, chip, image_shape, repo)
-    Console(width=None if sys.stdout.isatty() else 120).print(found.table())
+    Console(width=None if sys.stdout.isatty() else 120).print(*found.tables())
     for violation in found.violations:
         click.echo(f"problem: {violation}")
     click.echo(found.verdict())
@@ -199,9 +222,12 @@ def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: st
 @click.option("--split", default="val", show_default=True, help="train, val or test.")
 @shape_option
 @click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
+@click.option("--float", "float_model", metavar="PT", help="Default: the .pt beside a .tflite.")
 @repo_option
 def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
     """mAP50 and mAP50-95 of MODEL, .pt or .tflite, on the same letterboxed images.
+
+    Of an int8 file, also how far its scores shifted from those of the float model.
 
     \b
     Example:
@@ -218,6 +244,7 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     click.echo(
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
         f"on {report.images} images of the {report.split} split"
+        + (f", {report.shift}" if report.shift else "")
     )
 
 
@@ -256,25 +283,36 @@ def zoo() -> None:
 
 @zoo.command("list")
 def zoo_list() -> None:
-    """Names, image shapes and costs.
+    """Names, image shapes, tasks and costs, as far as the chip's compiler is public.
 
     \b
     Example:
       synet zoo list
     """
     from synet import zoo as models
+    from synet.chips import get_chip
 
     click.echo(
-        f"{'name':16} {'chip':8} {'image':>9} {'parameters':>11} {'MMAC':>7} {'peak KiB':>9}"
+        f"{'name':20} {'chip':6} {'image':>7} {'task':8} {'parameters':>10} {'MMAC':>6} "
+        f"{'SRAM KiB':>8} {'weights KiB':>11} {'Mcycles':>7} {'ms':>5}"
     )
     for name in models.names():
         path = models.model_path(name)
-        claims = models.claims(models.read_definition(path), path)
+        definition = models.read_definition(path)
+        claims = models.claims(definition, path)
         image = "x".join(str(n) for n in claims.image_shape or ())
-        click.echo(
-            f"{name:16} {claims.chip or '':8} {image:>9} {claims.parameters:>11,} "
-            f"{claims.macs / 1e6:>7.1f} {claims.peak_activation_bytes / 1024:>9.1f}"
+        sram = (claims.sram_bytes or claims.peak_activation_bytes) / 1024
+        line = (
+            f"{name:20} {claims.chip or '':6} {image:>7} {models.task(definition):8} "
+            f"{claims.parameters:>10,} {claims.macs / 1e6:>6.0f} {sram:>8.0f}"
         )
+        if claims.cycles:
+            compiler = get_chip(claims.chip).compiler
+            line += (
+                f" {claims.weight_bytes / 1024:>11.0f} {claims.cycles / 1e6:>7.2f} "
+                f"{1e3 * claims.cycles / compiler.clock_hz:>5.1f}"
+            )
+        click.echo(f"{line:<97}")
 
 
 @zoo.command("show")

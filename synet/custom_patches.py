@@ -34,6 +34,7 @@ def patch_custom(
     roots: Iterable[str | Path] = (),
     repairs: bool = True,
     families: Iterable[Family] = (),
+    fixed: bool = True,
 ) -> Patching:
     """Make every YOLO of this process build layers that `chip` runs, now and when imported later.
 
@@ -53,6 +54,9 @@ def patch_custom(
     families
         How forks are patched that SyNet does not recognise by itself, before those that it
         does; see `synet.patches.custom_template`.
+    fixed
+        False: a model whose yaml names another chip is built for that one, rather than refused,
+        and a patch that is in place already stays as it is.
 
     Raises
     ------
@@ -68,14 +72,17 @@ def patch_custom(
     import torch  # noqa: F401 - a process that was told to patch itself does so now, if not before
 
     with _lock:
-        if _active is not None and _active.chip != name:
+        roots = tuple(Path(root).resolve() for root in roots)
+        if _active is None:
+            _active = _start(name, roots, repairs, fixed)
+        elif _active.chip != name and (None in (_active.chip, name) or fixed and _active.fixed):
             raise PatchError(
                 f"already patched for {_active.chip or 'repairs alone'}; call unpatch() before "
                 f"patching for {name or 'repairs alone'}"
             )
-        roots = tuple(Path(root).resolve() for root in roots)
-        if _active is None:
-            _active = _start(name, roots, repairs)
+        elif fixed and not _active.fixed:
+            _active.aim(name)
+            _tell_children(_active, roots, repairs)
         _active.learn(families, roots)
         return _active
 
@@ -95,24 +102,34 @@ def executed(module: ModuleType) -> None:
         _active.executed(module)
 
 
-def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching:
+def _tell_children(patching: Patching, roots: tuple[Path, ...], repairs: bool) -> None:
+    """Have the processes that this one starts patch themselves alike."""
+    variables = patching_variables(patching.chip, roots, repairs, patching.fixed)
+    for name, value in variables.items():
+        patching.applied.bind_item(os.environ, name, value)
+
+
+def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool) -> Patching:
     from synet import ranks
-    from synet.patches import compat, fork_repairs, ultralytics, yolov5
+    from synet.patches import compat, fork_repairs, launch, ultralytics, yolov5
     from synet.patches.absent import tolerate_absent_packages
     from synet.patches.arguments import completed
+    from synet.patches.rectangles import Rectangles
 
     script = script_root()
     roots = (*roots, *([script] if script else []))
-    functions = tuple(
+    rectangles = Rectangles(exact=chip is not None)
+    mended = (
         Wrap(function, lambda _, wrapper=repair.wrapper: wrapper)
         for repair in (fork_repairs.FORK_REPAIRS if repairs else ())
         for function in repair.functions
     )
+    functions = (*mended, *rectangles.wraps)
     families = (ultralytics.FAMILY, yolov5.FAMILY)
     if not chip:
         stock = {"swaps": (), "additions": {}, "parse_model": _as_it_is, "model_init": _as_it_is}
         families = tuple(replace(family, **stock) for family in families)
-    patching = Patching(chip, families, roots, functions)
+    patching = Patching(chip, families, roots, functions, fixed)
     applied = patching.applied
     started = Path(sys.argv[0]).resolve()  # of a command of ours it is no fork's
     home = script or next((root for root in roots if started.is_relative_to(root)), None)
@@ -124,10 +141,11 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool) -> Patching
         _wrap_torch_load(applied, patching)
         applied.bind(sys, "excepthook", _one_line(sys.excepthook))
         applied.bind(sys, "argv", [*sys.argv[:1], *arguments])
-        for name, value in patching_variables(chip, roots, repairs).items():
-            applied.bind_item(os.environ, name, value)
+        _tell_children(patching, roots, repairs)
+        rectangles.apply(applied)
+        launch.apply(applied)
         if chip:
-            ranks.watch_ranks(applied, chip)
+            ranks.watch_ranks(applied, lambda: patching.chip)
         patching.start()
     except BaseException:
         patching.stop()

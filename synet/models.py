@@ -10,24 +10,29 @@ if TYPE_CHECKING:
 
 
 def get_model(
-    model: str | Path, repo: str | Path | None = None, nc: int | None = None
+    model: str | Path, repo: str | Path | None = None, nc: int | None = None, chip: str = ""
 ) -> nn.Module:
     """The chip-safe torch model of a checkpoint, a model yaml or a zoo name, in eval mode.
 
     Parameters
     ----------
     model
-        ``best.pt``, ``katana-kqvga.yaml``, ``katana-kqvga``.
+        ``best.pt``, ``katana-kqvga.yaml``, ``katana-kqvga``, ``yolov8n-pose.yaml``.
     repo
         Folder of the fork that trained, or shall build, it. Default: for a checkpoint the installed
-        YOLO that it names, if any; for a yaml the installed yolov5.
+        YOLO that it names, if any; for a yaml the installed yolov5, or ultralytics for one
+        without anchors.
     nc
         Number of classes, for a yaml. Default: the yaml's own.
+    chip
+        The chip for a yaml that names none. Default: Katana for YOLOv5's line, Sabre for
+        ultralytics'.
 
     Returns
     -------
     A module with ``names`` (by class number), ``image_shape`` (height, width) and ``stride``.
-    Getting it patches the process for the model's chip, as `synet.custom_patches` does.
+    Getting it patches the process, as `synet.custom_patches` does; one process may get models of
+    several chips.
 
     Raises
     ------
@@ -38,4 +43,4 @@ def get_model(
 
     if Path(model).suffix == ".pt":
         return forks.load_model(model, repo)
-    return forks.build_model(model, repo, nc)
+    return forks.build_model(model, repo, nc, chip)

@@ -23,29 +23,34 @@ from synet.errors import SynetError
 
 STARTUP = Path(__file__).with_name("startup")
 SETTINGS = "SYNET_RUN"
+# A file that a process wrote for the ranks that it starts; they may load it as it is.
+HANDED_OVER = "SYNET_HANDED_OVER"
 NEEDED = ("synet", "torch", "wrapt")
 
 
 def patching_variables(
-    chip: str | None, roots: Iterable[str | Path] = (), repairs: bool = True
+    chip: str | None,
+    roots: Iterable[str | Path] = (),
+    repairs: bool = True,
+    fixed: bool = True,
 ) -> dict[str, str]:
     """The environment variables under which a Python process patches itself.
 
     Parameters
     ----------
-    chip, roots, repairs
+    chip, roots, repairs, fixed
         As `synet.custom_patches.patch_custom` takes them; no chip is repairs alone.
     """
     inherited = os.environ.get("PYTHONPATH")
     entries = inherited.split(os.pathsep) if inherited else []
-    told = {"chip": chip, "roots": [str(root) for root in roots], "repairs": repairs}
+    told = {"chip": chip, "roots": [*map(str, roots)], "repairs": repairs, "fixed": fixed}
     return {
         "PYTHONPATH": os.pathsep.join([str(STARTUP), *(e for e in entries if e != str(STARTUP))]),
         SETTINGS: json.dumps({**told, "python": sys.executable}),
     }
 
 
-def run(command: Sequence[str], chip: str | None) -> NoReturn:
+def run(command: Sequence[str], chip: str | None, fixed: bool = True) -> NoReturn:
     """Become `command`, with the patch in place in each Python process that it starts.
 
     This process is replaced, so that signals, the terminal and the exit status are the command's.
@@ -57,6 +62,8 @@ def run(command: Sequence[str], chip: str | None) -> NoReturn:
         PATH has no SyNet; a program that is not on PATH may lie beside that one.
     chip
         Name of a chip; None for repairs alone.
+    fixed
+        Are models whose yaml names another chip refused?
 
     Raises
     ------
@@ -68,7 +75,7 @@ def run(command: Sequence[str], chip: str | None) -> NoReturn:
 
         chip = get_chip(chip).name
     words = [_program(command[0]), *command[1:]]
-    environment = {**os.environ, **patching_variables(chip)}
+    environment = {**os.environ, **patching_variables(chip, fixed=fixed)}
     sys.stdout.flush()
     sys.stderr.flush()
     try:

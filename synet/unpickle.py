@@ -213,6 +213,10 @@ class Reading:
         owner, _, method = name.rpartition(".")
         if owner and _FORWARD.fullmatch(method):  # as newer protocols name it
             return self._borrow(self._named(module, owner), method)
+        if module.startswith("torchvision.transforms."):
+            # How a classifier's images were prepared: left out, as its predictor finds that anew.
+            nothing = self._maker(self._shell, shown(full), None)
+            return _stand_in(full, call=lambda *_: None, new=nothing)
         cls = class_named(module, name, self._roots)
         full = shown(full)
         if cls is not None and not fills_itself(cls):

@@ -109,6 +109,18 @@ def test_two_chips_at_once_are_refused(unpatched):
         patch_custom("katana")
 
 
+def test_a_script_decides_over_what_synet_patched_by_itself(unpatched):
+    ours = patch_custom("katana", fixed=False)
+    assert patch_custom("sabre", fixed=False) is ours and ours.chip == "katana"
+    assert patch_custom("sabre") is ours and ours.chip == "sabre" and ours.fixed
+    assert json.loads(os.environ["SYNET_RUN"])["chip"] == "sabre"
+    assert patch_custom("katana", fixed=False) is ours and ours.chip == "sabre"
+    with pytest.raises(PatchError, match="already patched for sabre"):
+        patch_custom("katana")
+    with pytest.raises(PatchError, match="already patched for sabre"):
+        patch_custom(None, fixed=False)
+
+
 def test_a_fork_that_cannot_be_patched_leaves_nothing_behind(unpatched, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     as_yolov5 = FILES["yolo.py"].replace("build_rows", "parse_model")

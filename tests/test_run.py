@@ -94,7 +94,7 @@ def test_arguments_are_completed_before_the_script_sees_them(tmp_path, how, firs
     assert chip == "katana" and option == "--cfg"
     assert name == first.replace("PACKAGE", str(package))
     assert Path(cfg).is_file() and Path(cfg).name == "katana-kqvga.yaml"
-    assert more == ["--epochs", "1", "--img", "320", "--weights", ""]
+    assert more == ["--epochs", "1", "--img", "240,320", "--weights", ""]
 
 
 def test_a_process_below_a_process_below_a_shell(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import glob
 import importlib
 import importlib.util
 import logging
@@ -29,8 +30,17 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("synet")
 # Files beside a checkpoint's folder in which trainers note their options.
 OPTION_FILES = ("opt.yaml", "args.yaml")
+# What a YOLO calls a model's class, by the head that the model ends in (Segment, Pose26, ...).
+MODELS = {
+    "segment": "SegmentationModel",
+    "pose": "PoseModel",
+    "obb": "OBBModel",
+    "classify": "ClassificationModel",
+    "": "DetectionModel",
+}
+_SCALE = re.compile(r"(\d+)[nslmx](-.+)?$")
 # YOLOs that may be installed, and the packages that their checkpoints, or those of clones, name.
-MAKERS = {"ultralytics": {"ultralytics"}, "yolov5": {"yolov5", "models"}}
+MAKERS = {"yolov5": {"yolov5", "models"}, "ultralytics": {"ultralytics"}}
 
 
 def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module:
@@ -58,7 +68,7 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
 
     root = folder_of(repo) if repo is not None else _installed_maker(weights)
     roots = [root] if root else []
-    patching = patch_custom(DEFAULT_CHIP, roots=roots, families=families_of(root))
+    patching = patch_custom(DEFAULT_CHIP, roots=roots, families=families_of(root), fixed=False)
     if root:  # the checkpoint names classes of the fork's modules
         importable_builders(root, patching.families)
     content = checkpoint.read(weights, roots=roots, forkless=True)
@@ -72,7 +82,7 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
         )
     model = model.float().eval()
     _name_classes(model)
-    model.image_shape = zoo.claims(model.yaml).image_shape or _trained_shape(weights, content)
+    model.image_shape = _trained_shape(weights, content, zoo.claims(model.yaml).image_shape)
     return model
 
 
@@ -81,6 +91,18 @@ def build_model(
 ) -> nn.Module:
     """Build the untrained model of a yaml, or of a zoo name, in eval mode.
 
+    Parameters
+    ----------
+    cfg
+        A file; a name of the zoo, or of a YOLO's own yamls, with a scale in it or not.
+    repo
+        Folder of the fork that shall build it. Default: an installed package. That is ultralytics
+        for definitions without anchors, as nothing else can read them, else yolov5.
+    nc
+        Number of classes. Default: the yaml's own.
+    chip
+        For a yaml that names none. Default: the one that the fork's line of YOLOs is used with.
+
     Raises
     ------
     SynetError
@@ -88,16 +110,51 @@ def build_model(
     ChipError, PatchError
         The chip cannot run a layer of it; no layer has the name it uses.
     """
-    path = zoo.model_path(cfg)
-    claims = zoo.claims(zoo.read_definition(path), path)
-    fork = find_fork(repo, chip or claims.chip or DEFAULT_CHIP)
-    with quiet():
-        model = _model_class(fork)(str(path), nc=nc).eval()
+    path, root = _definition(cfg, None if repo is None else folder_of(repo))
+    definition = zoo.read_definition(path)
+    claims = zoo.claims(definition, path)
+    fork = find_fork(root, claims.chip or chip or DEFAULT_CHIP)
+    name = Path(cfg).name.removesuffix(".yaml")
+    source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
+    with quiet(), fork.made_for(claims.chip or chip or fork.family.chip):
+        model = _model_class(fork, definition)(str(source), nc=nc).eval()
     for note in model.synet.get("substituted", ()):
         LOGGER.warning("%s", note)
     _name_classes(model)
     model.image_shape = claims.image_shape
     return model
+
+
+def _definition(cfg: str | Path, root: Path | None) -> tuple[Path, Path]:
+    """The file behind the name of a model, and the folder of the YOLO that reads it."""
+    path = Path(zoo.find_model_path(cfg))
+    if path.is_file():
+        anchors = "anchors" in zoo.read_definition(path)
+        return path, root or installed("yolov5" if anchors else "ultralytics")
+    roots = [root] if root else [installed(name) for name in MAKERS if _is_installed(name)]
+    for folder in roots:
+        found = stock_yaml(str(cfg), folder)
+        if found is not None:
+            return found, folder
+    return zoo.model_path(cfg), roots[0]  # which says that there is none
+
+
+def stock_yaml(name: str, root: Path) -> Path | None:
+    """A YOLO's own yaml of that name, or of that name without the scale in it, if there is one.
+
+    Parameters
+    ----------
+    name
+        ``yolov5n.yaml``, ``yolov8n-pose`` (whose file is ``yolov8-pose.yaml``).
+    root
+        Folder of the YOLO.
+    """
+    stem = Path(name).name.removesuffix(".yaml")
+    for wanted in dict.fromkeys((stem, _SCALE.sub(r"\1\2", stem))):
+        found = sorted(root.rglob(f"{glob.escape(wanted)}.yaml"))
+        if found:
+            return found[0]
+    return None
 
 
 def find_fork(repo: str | Path | None, chip: str) -> Fork:
@@ -108,7 +165,7 @@ def find_fork(repo: str | Path | None, chip: str) -> Fork:
     repo
         Folder of the fork. Default: the installed yolov5 package.
     chip
-        Name of a chip file.
+        Name of a chip file, for a process that is not patched yet.
 
     Raises
     ------
@@ -116,7 +173,7 @@ def find_fork(repo: str | Path | None, chip: str) -> Fork:
         No module below `repo` defines a ``parse_model`` that SyNet knows how to patch.
     """
     root = folder_of(repo) if repo is not None else installed("yolov5")
-    patching = patch_custom(chip, roots=[root], families=families_of(root))
+    patching = patch_custom(chip, roots=[root], families=families_of(root), fixed=False)
     builders = importable_builders(root, patching.families)
     for name in [name for name, builder in builders.items() if builder.fits]:
         with quiet():
@@ -232,20 +289,25 @@ def installed(package: str) -> Path:
     return Path(spec.submodule_search_locations[0]).resolve()
 
 
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
 def _installed_maker(weights: str | Path) -> Path | None:
     """The installed YOLO whose classes a checkpoint names, if there is one."""
     from synet import checkpoint
 
     packages = {name.partition(".")[0] for name in checkpoint.classes_named(weights)}
-    for package, names in MAKERS.items():
-        if packages & names and importlib.util.find_spec(package) is not None:
-            return installed(package)
-    return None
+    makers = [package for package, names in MAKERS.items() if packages & names]
+    return next((installed(package) for package in makers if _is_installed(package)), None)
 
 
-def _model_class(fork: Fork) -> type[nn.Module]:
-    """The class of the builder's module that makes a detection model of a yaml."""
-    for name in ("DetectionModel", "Model"):
+def _model_class(fork: Fork, definition: dict[str, Any]) -> type[nn.Module]:
+    """The class of the builder's module that makes the model of a definition."""
+    rows = [row for part in definition.values() if isinstance(part, list) for row in part]
+    last = rows[-1][2] if rows and isinstance(rows[-1], list) and len(rows[-1]) > 2 else ""
+    wanted = next(name for head, name in MODELS.items() if head in str(last).lower())
+    for name in (wanted, "DetectionModel", "Model"):
         if isinstance(fork.names.get(name), type):
             return fork.names[name]
     return models_of(fork)[0]
@@ -257,8 +319,13 @@ def _name_classes(model: nn.Module) -> None:
     model.names = dict(names) if isinstance(names, dict) else dict(enumerate(names))
 
 
-def _trained_shape(weights: str | Path, content: dict[str, Any]) -> tuple[int, int] | None:
-    """The image size that the checkpoint, or the options beside it, say it was trained at."""
+def _trained_shape(
+    weights: str | Path, content: dict[str, Any], claimed: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The image shape that a checkpoint, or the options beside it, say it was trained at.
+
+    A rectangle is that; a number may have been the longer side of what its yaml claims.
+    """
     noted = [content.get("opt"), content.get("train_args")]
     for name in OPTION_FILES:
         file = Path(weights).resolve().parent.parent / name
@@ -267,11 +334,15 @@ def _trained_shape(weights: str | Path, content: dict[str, Any]) -> tuple[int, i
                 noted.append(zoo.read_definition(file))
     for options in noted:
         options = options if isinstance(options, dict) else {}
-        size = options.get("imgsz") or options.get("img_size")
-        sizes = [size] if isinstance(size, int) else size
-        if isinstance(sizes, (list, tuple)) and all(isinstance(n, int) for n in sizes) and sizes:
-            return (max(sizes), max(sizes))  # square: two are those of training and of testing
-    return None
+        size = options.get("imgsz")
+        if size is None:  # old forks: of training and of testing
+            sizes = options.get("img_size")
+            size = sizes[0] if isinstance(sizes, (list, tuple)) and sizes else sizes
+        if isinstance(size, (list, tuple)) and len(size) == 2:
+            return tuple(int(side) for side in size)
+        if isinstance(size, int):
+            return claimed or (size, size)
+    return claimed
 
 
 @contextlib.contextmanager

@@ -1,0 +1,42 @@
+"""Swapping chip-safe layers into a YOLO: what is swapped, and how; see `synet.custom_patches`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synet.patches.engine import Patching
+
+
+def patch_ultralytics(chip: str = "", *, roots: Iterable[str | Path] = ()) -> Patching:
+    """Patch ultralytics, or a fork of it, in the script that imports it, before or after this.
+
+    ::
+
+        from synet.patches import patch_ultralytics
+        from ultralytics import YOLO
+
+        patch_ultralytics()
+        YOLO("sabre-detect-qvga.yaml").train(data="my.yaml")
+
+    Parameters
+    ----------
+    chip
+        Models are built for this one alone. Default: each for the chip that its yaml names,
+        and for Sabre where it names none.
+    roots
+        Folders of forks that lie elsewhere than the script.
+
+    Raises
+    ------
+    ChipError
+        There is no such chip.
+    PatchError
+        Another chip is patched already.
+    """
+    from synet.custom_patches import patch_custom
+    from synet.patches.ultralytics import FAMILY
+
+    return patch_custom(chip or FAMILY.chip, roots=roots, fixed=bool(chip))

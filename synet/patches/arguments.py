@@ -14,11 +14,11 @@ import re
 from pathlib import Path
 
 from synet import zoo
+from synet.patches.engine import DEFAULT_CHIP
 
 LOGGER = logging.getLogger("synet")
 
-DEFAULT_CHIP = "katana"
-IMAGE_SIZE = ("--img", "--imgsz", "--img-size")
+IMAGE_SIZE = ("--img", "--imgsz", "--img-size", "--img_size")
 MODEL = ("--cfg", "--conf", "--config", "--model")
 _CHECK_DATASET = re.compile(r"^def check_(det_)?dataset\(.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -26,10 +26,10 @@ _CHECK_DATASET = re.compile(r"^def check_(det_)?dataset\(.*?(?=^\S|\Z)", re.MULT
 def completed(arguments: list[str], root: Path | None = None) -> list[str]:
     """Arguments of a training script with the names of zoo models made into files.
 
-    Where the model yaml states its image shape, an image size that was not given is
-    its longer side; where ``--weights`` was not given, training starts from scratch, as no
-    published weights fit a zoo model. A data yaml that the fork cannot read as it is
-    becomes a resolved copy of it. Anything else stays as it was typed.
+    Where the model yaml states its image shape, that is the image size if none was given; where
+    ``--weights`` was not given, training starts from scratch, as no published weights fit a
+    zoo model. A data yaml that the fork cannot read as it is becomes a resolved copy of it.
+    Anything else stays as it was typed.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def completed(arguments: list[str], root: Path | None = None) -> list[str]:
     if shape is None:
         return arguments
     if not any(_given(arguments, option) for option in IMAGE_SIZE):
-        arguments += ["--img", str(max(shape))]
+        arguments += ["--img", ",".join(map(str, shape))]
     if not any(_given(arguments, option) for option in ("--weights", "--resume", "--evolve")):
         arguments += ["--weights", ""]
     return arguments
@@ -70,27 +70,33 @@ def _resolve_data(arguments: list[str], root: Path) -> None:
     """Put a copy that every fork can read in place of a data yaml that this one cannot."""
     at = value_at(arguments, "--data")
     path = arguments[at].removeprefix("--data=") if at is not None else ""
-    if not _is_yaml(path) or knows_path(root):
-        return
+    copy = None if not _is_yaml(path) or knows_path(root) else readable_copy(path)
+    if copy is not None:
+        LOGGER.warning(
+            "%s is handed to the fork as %s, which forks of its age can read", path, copy
+        )
+        arguments[at] = arguments[at].removesuffix(path) + str(copy)
+
+
+def readable_copy(path: str | Path) -> Path | None:
+    """A copy of a data yaml in which the folders are written out; None where they are not here."""
     from synet.data import load_dataset, resolved_yaml
     from synet.errors import SynetError
 
     try:
         dataset = load_dataset(path)
     except SynetError:
-        return  # a form of the fork's own
+        return None  # a form of the fork's own
     sources = [place for split in dataset.sources.values() for place in split]
     if not all(place.exists() for place in sources):
-        return  # written for the folder that the fork is started in
+        return None  # written for the folder that the fork is started in
     whole = Path(path).resolve()
     name = hashlib.sha256(bytes(whole) + whole.read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     # Kept: a run that is resumed reads it again.
     copy = cache / "synet" / "data" / f"{Path(path).stem}-{name}.yaml"
     copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    resolved_yaml(path, copy)
-    LOGGER.warning("%s is handed to the fork as %s, which forks of its age can read", path, copy)
-    arguments[at] = arguments[at].removesuffix(path) + str(copy)
+    return resolved_yaml(path, copy)
 
 
 def knows_path(root: Path) -> bool:

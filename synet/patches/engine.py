@@ -23,6 +23,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,7 @@ from synet.order import triton_before_tensorflow
 
 LOGGER = logging.getLogger("synet")
 ABSENT = object()
+DEFAULT_CHIP = "katana"
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,18 @@ class Swap:
 class Wrap:
     """A function, or method, of the fork, by name, and the wrapt wrapper it gets.
 
+    ``Class.method`` is that of one class alone.
     `factory` takes the `Fork`, or None where its builder is not known yet, and returns
-    ``wrapper(wrapped, instance, args, kwargs)``.
+    ``wrapper(wrapped, instance, args, kwargs)``. It may be ``"module:function"``, imported where
+    the function is found.
     """
 
     name: str
-    factory: Callable[[Fork], Callable]
+    factory: Callable[[Fork | None], Callable] | str
+
+    def wrapper(self, fork: Fork | None) -> Callable:
+        """The wrapper for a function of `fork`."""
+        return (_resolve(self.factory) if isinstance(self.factory, str) else self.factory)(fork)
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,8 @@ class Family:
         What it calls those two. Default: they are its only parameters without a default.
     head
         The detection head that models of the zoo end in.
+    chip
+        For which models are built that were written for none.
     options
         Further parameters that it has in this line of YOLOs, with defaults.
     additions
@@ -173,6 +183,7 @@ class Family:
     builder: str = "parse_model"
     parameters: tuple[str, str] | None = None
     head: str = "Detect"
+    chip: str = DEFAULT_CHIP
     options: tuple[str, ...] = ()
     additions: Mapping[str, str] = field(default_factory=dict)
     functions: tuple[Wrap, ...] = ()
@@ -214,12 +225,17 @@ class Building:
 
 @dataclass(eq=False)
 class Fork:
-    """One patched builder: the module that defines ``parse_model``, and where its fork lies."""
+    """One patched builder: the module that defines ``parse_model``, and where its fork lies.
+
+    `chip` is that of the models that it builds now; where it is not `fixed`, a model whose yaml
+    names another chip is built for that.
+    """
 
     builder: ModuleType
     root: Path
     family: Family
     chip: str | None
+    fixed: bool = True
     # What this fork calls the classes that were swapped, by the name YOLO has for them.
     called: dict[str, str] = field(default_factory=dict)
     building: list[Building] = field(default_factory=list)  # innermost last
@@ -229,6 +245,15 @@ class Fork:
         """What the builder's ``eval`` sees."""
         return vars(self.builder)
 
+    @contextmanager
+    def made_for(self, chip: str | None) -> Iterator[None]:
+        """Build models for `chip` within the block."""
+        before, self.chip = self.chip, chip
+        try:
+            yield
+        finally:
+            self.chip = before
+
 
 class Patching:
     """A patch that is in place: its hook, its forks, and the way back.
@@ -237,6 +262,8 @@ class Patching:
     ----------
     chip
         Name of a chip file; None repairs, and leaves the layers as they are.
+    fixed
+        Are models for any other chip refused?
     families
         Declarations, tried in order.
     roots
@@ -251,8 +278,10 @@ class Patching:
         families: tuple[Family, ...],
         roots: tuple[Path, ...] = (),
         functions: tuple[Wrap, ...] = (),
+        fixed: bool = True,
     ) -> None:
         self.chip = chip
+        self.fixed = fixed
         self.families = families
         self.roots = list(roots)
         self.functions = functions
@@ -281,6 +310,11 @@ class Patching:
         for module in list(sys.modules.values()) if more else ():
             self.executed(module)
 
+    def aim(self, chip: str | None) -> None:
+        """Build for `chip` from now on, and for no other."""
+        for each in (self, *self.forks):
+            each.chip, each.fixed = chip, True
+
     def stop(self) -> None:
         """Put every displaced object back."""
         self.applied.undo()
@@ -306,7 +340,8 @@ class Patching:
     def _found_builder(self, module: ModuleType, function: FunctionType, file: Path) -> None:
         named = [family for family in self.families if family.builder == function.__name__]
         family = next((family for family in named if family.inputs_of(function)), None)
-        fork = family and Fork(module, fork_root(module.__name__, file), family, self.chip)
+        root = fork_root(module.__name__, file)
+        fork = family and Fork(module, root, family, self.chip, self.fixed)
         missing = _missing(fork) if fork else [f"{function.__name__} of a definition and channels"]
         if fork and not missing:
             self._patch(fork, function)
@@ -368,15 +403,16 @@ class Patching:
     ) -> None:
         """Wrap the named functions that `module` defines, wherever the fork has bound them."""
         for wrap in (*self.functions, *(fork.family.functions if fork else ())):
-            function = _defined(module, wrap.name)
+            owner, _, name = wrap.name.rpartition(".")
+            function = None if owner else _defined(module, name)
             if function is not None:
-                wrapper = wrapt.FunctionWrapper(function, wrap.factory(fork))
+                wrapper = wrapt.FunctionWrapper(function, wrap.wrapper(fork))
                 self._rebind(function, wrapper, "wrap", modules or self._modules())
             for cls in _classes(module):
-                method = vars(cls).get(wrap.name)
+                method = vars(cls).get(name) if owner in ("", cls.__name__) else None
                 if type(method) is FunctionType:
-                    wrapper = wrapt.FunctionWrapper(method, wrap.factory(fork))
-                    self.applied.bind(cls, wrap.name, wrapper, "wrap")
+                    wrapper = wrapt.FunctionWrapper(method, wrap.wrapper(fork))
+                    self.applied.bind(cls, name, wrapper, "wrap")
 
     def _rebind(self, old: Any, new: Any, kind: str, modules: list[ModuleType]) -> None:
         """Put `new` wherever a fork's module, or the user's script, has bound `old`."""
@@ -505,6 +541,7 @@ def script_root() -> Path | None:
     file = _file(sys.modules.get("__main__"))
     paths = sysconfig.get_paths()
     installed = [Path(paths[key]) for key in ("stdlib", "purelib", "platlib", "scripts")]
+    installed.append(Path(__file__).parents[1])  # python -m synet
     if file is None or any(file.is_relative_to(folder.resolve()) for folder in installed):
         return None
     return file.parent

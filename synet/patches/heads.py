@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from synet.layers.branch import LastConv2d
 from synet.patches.engine import Fork
 from synet.patches.likeness import built
 
@@ -63,7 +64,7 @@ def _has_stem(branch: nn.Module) -> bool:
 def _last_alone(branch: nn.Sequential) -> nn.Sequential:
     first = next(m for m in branch.modules() if isinstance(m, nn.Conv2d))
     last = branch[-1]
-    return nn.Sequential(nn.Conv2d(first.in_channels, last.out_channels, 1))
+    return nn.Sequential(LastConv2d(first.in_channels, last.out_channels, 1))
 
 
 def _is_box_head(value: Any) -> bool:

@@ -17,7 +17,7 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
 from synet.patches.engine import Building, Fork
-from synet.patches.rows import read_rows, rewritten, row_place
+from synet.patches.rows import PARTS, read_rows, rewritten, row_place
 
 LOGGER = logging.getLogger("synet")
 
@@ -74,12 +74,13 @@ def wrap_model_init(fork: Fork) -> Callable:
         definition = zoo.read_definition(path) if path else cfg  # resuming hands a mapping over
         if path:
             bound.arguments[parameter] = cfg
-        chip = get_chip(fork.chip)
+        chip = fork.chip
         if isinstance(definition, dict):
-            wanted = zoo.claims(definition, path or "the checkpoint's yaml").chip
-            if wanted not in (None, fork.chip):
+            path = path or _source(definition)
+            chip = zoo.claims(definition, path or "the checkpoint's yaml").chip or chip
+            if chip != fork.chip and fork.fixed:
                 raise ChipError(
-                    f"{path or 'the checkpoint'} is made for {wanted}, and this process is "
+                    f"{path or 'the checkpoint'} is made for {chip}, and this process is "
                     f"patched for {fork.chip}"
                 )
             if "ch" in definition and "ch" in signature.parameters:
@@ -87,20 +88,33 @@ def wrap_model_init(fork: Fork) -> Callable:
         building = Building(path, type(model))
         fork.building.append(building)
         try:
-            wrapped(*bound.args, **bound.kwargs)
+            with fork.made_for(chip):
+                wrapped(*bound.args, **bound.kwargs)
         finally:
             fork.building.pop()
-        channels = (getattr(model, "yaml", None) or {}).get("ch", 3)
-        channels = 1 if chip.image_channels == 1 else channels
-        model.synet = {"chip": fork.chip, "channels": channels}
+        built = getattr(model, "yaml", None) or {}
+        gray = get_chip(chip).image_channels == 1
+        channels = 1 if gray else built.get("ch", built.get("channels", 3))
+        model.synet = {"chip": chip, "channels": channels}
         if building.notes:
             model.synet["substituted"] = building.notes
 
     return __init__
 
 
+def _source(definition: dict[str, Any]) -> str:
+    """The file that a definition was read from, if it says so and that has not changed since."""
+    path = zoo.find_model_path(definition.get("yaml_file"))
+    if not isinstance(path, (str, Path)) or not Path(path).is_file():
+        return ""
+    found = zoo.read_definition(path)
+    same = all(found.get(part) == definition.get(part) for part in PARTS)
+    return str(path) if same else ""
+
+
 def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
     """Replace what is left of torch's own layers, and see that the chip runs every row."""
+    from synet.layers.heads import head_form
     from synet.layers.trace import UnsafeRow, make_rows_safe
 
     needed = _needed(fork, layers, rows)
@@ -109,7 +123,8 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
     except UnsafeRow as error:
         place = f"{row_place(fork, error.index)}: {rows[error.index][2]}"
         raise ChipError(f"{place}: {error}") from None
-    _replace_by_type(layers, {*range(len(layers))} - needed)
+    rest = {*range(len(layers))} - needed
+    _replace_by_type(layers, {index for index in rest if head_form(layers[index]) is None})
     for substitution in found:
         _tell(fork, f"{row_place(fork, substitution.index)}: {substitution}")
 
@@ -132,7 +147,7 @@ def _needed(fork: Fork, layers: Any, rows: list) -> set[int]:
 
 
 def _replace_by_type(layers: Any, indices: set[int]) -> None:
-    """Replace torch's own layers in the head, and in branches that only help training."""
+    """Replace torch's own layers in branches that only help training, and in unknown heads."""
     from torch import nn
 
     from synet.layers.replace import replace_layers

@@ -64,6 +64,14 @@ def read_rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
                 f"{row_place(fork, index)}: a layer is [from, number, module, [arguments]], "
                 f"this is {row}"
             )
+    head = fork.names.get(fork.called.get("Detect", ""))
+    if head and "anchors" in inspect.signature(head).parameters and "anchors" not in definition:
+        file = Path(_path(fork)).name or "YAML"
+        raise PatchError(
+            f"{row_place(fork, len(rows) - 1)}: {rows[-1][2]}: the heads of "
+            f"{fork.builder.__name__} need anchors, and this definition has none; train it with: "
+            f"synet ultralytics train model={file}"
+        )
     return rows
 
 

@@ -6,9 +6,58 @@ its yaml files are found by ``check_yaml`` alone, with the model's scale in thei
 
 from __future__ import annotations
 
-from synet.patches.engine import Family, Wrap
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synet import zoo
+from synet.patches import launch
+from synet.patches.arguments import readable_copy
+from synet.patches.engine import Family, Fork, Wrap
 from synet.patches.parse_model import wrap_model_init, wrap_parse_model
 from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
+
+# How int8 files are run. By name, as it imports what a training can do without.
+INT8 = {
+    "_load": "wrap_load",
+    "AutoBackend.__init__": "wrap_init",
+    "AutoBackend.forward": "wrap_forward",
+    "init_metrics": "wrap_init_metrics",
+}
+
+
+def wrap_new(_: Fork | None) -> Callable:
+    """Take the image size that a model yaml states for the default of a ``YOLO("x.yaml")``."""
+
+    def new(wrapped: Callable, model: Any, args: tuple, kwargs: dict) -> Any:
+        made = wrapped(*args, **kwargs)
+        path = zoo.find_model_path(
+            next(iter(inspect.signature(wrapped).bind(*args, **kwargs).args))
+        )
+        if Path(path).is_file():
+            shape = zoo.claims(zoo.read_definition(path), path).image_shape
+            for options in (model.overrides, model.model.args) if shape else ():
+                options["imgsz"] = [*shape]
+        return made
+
+    return new
+
+
+def wrap_check_dataset(_: Fork | None) -> Callable:
+    """Take a relative ``path:`` of a data yaml from the yaml's own folder, as people write it."""
+
+    def check_det_dataset(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+        parameter, data = next(iter(bound.arguments.items()))
+        if isinstance(data, (str, Path)) and Path(data).suffix == ".yaml" and Path(data).is_file():
+            folder = zoo.read_definition(data).get("path")
+            if folder and not Path(str(folder)).is_absolute():
+                bound.arguments[parameter] = str(readable_copy(data) or data)
+        return wrapped(*bound.args, **bound.kwargs)
+
+    return check_det_dataset
+
 
 FAMILY = Family(
     name="ultralytics",
@@ -17,5 +66,13 @@ FAMILY = Family(
     parse_model=wrap_parse_model,
     model_init=wrap_model_init,
     options=("verbose",),
-    functions=(Wrap("check_yaml", wrap_check_file), Wrap("check_file", wrap_check_file)),
+    chip="sabre",
+    functions=(
+        Wrap("check_yaml", wrap_check_file),
+        Wrap("check_file", wrap_check_file),
+        Wrap("check_det_dataset", wrap_check_dataset),
+        Wrap("_new", wrap_new),
+        *(Wrap(name, f"synet.patches.int8:{factory}") for name, factory in INT8.items()),
+        *launch.FUNCTIONS,
+    ),
 )

@@ -27,8 +27,11 @@ def wrap_check_file(fork: Fork) -> Callable:
         bound.arguments[parameter] = zoo.find_model_path(file)
         try:
             return wrapped(*bound.args, **bound.kwargs)
-        except AssertionError as error:  # what YOLOv5 raises for the user's mistakes
+        # what YOLOv5, and ultralytics, raise for the user's mistakes
+        except (AssertionError, FileNotFoundError) as error:
             near = zoo.near_names(str(file))
+            if isinstance(error, OSError) and not near:
+                raise  # who asked may have another place to look in
             hint = f"; did you mean {' or '.join(near)} of the zoo?" if near else ""
             raise SynetError(f"{reason(error)}{hint}") from error
 

@@ -26,7 +26,7 @@ def empty_folder(tmp_path, monkeypatch):
 )
 def test_a_zoo_name_becomes_a_file_with_its_size_and_without_weights(typed, expected):
     rest = ["--data", "my.yaml"]
-    assert completed([*rest, *typed]) == [*rest, *expected, "--img", "320", "--weights", ""]
+    assert completed([*rest, *typed]) == [*rest, *expected, "--img", "240,320", "--weights", ""]
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,10 @@ def test_a_users_file_of_a_zoo_models_name_comes_first(empty_folder):
     assert completed(["--cfg", "katana-kqvga.yaml"]) == ["--cfg", "katana-kqvga.yaml"]
 
 
-def test_the_size_of_a_users_own_yaml_is_its_longer_side(empty_folder):
+def test_the_size_of_a_users_own_yaml_is_height_and_width(empty_folder):
     (empty_folder / "tall.yaml").write_text("synet: {image_shape: [640, 480]}\n")
     arguments = completed(["--cfg", "tall.yaml"])
-    assert arguments == ["--cfg", "tall.yaml", "--img", "640", "--weights", ""]
+    assert arguments == ["--cfg", "tall.yaml", "--img", "640,480", "--weights", ""]
 
 
 @pytest.mark.parametrize(

@@ -310,12 +310,28 @@ def test_a_yaml_without_backbone(build):
 
 
 @pytest.mark.parametrize("as_mapping", [False, True])
-def test_a_yaml_for_another_chip(fork, tmp_path, as_mapping):
+def test_a_yaml_for_another_chip_in_a_script_for_one_chip(fork, tmp_path, monkeypatch, as_mapping):
     path = tmp_path / "other.yaml"
-    path.write_text(MIXED.replace("chip: katana", "chip: other"))
+    path.write_text(MIXED.replace("chip: katana", "chip: sabre"))
     cfg = yaml.safe_load(path.read_text()) if as_mapping else str(path)
-    with pytest.raises(ChipError, match="is made for other, and this process is patched for kat"):
+    model = fork.names["Model"](cfg)  # SyNet has patched by itself: the chip is the model's
+    assert model.synet["chip"] == "sabre" and fork.chip == "katana"
+    monkeypatch.setattr(fork, "fixed", True)
+    with pytest.raises(ChipError, match="is made for sabre, and this process is patched for kat"):
         fork.names["Model"](cfg)
+
+
+def test_a_definition_without_anchors_names_the_way_out(fork, tmp_path):
+    anchors = MIXED[MIXED.index("anchors:") : MIXED.index("backbone:")]
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED.replace(anchors, "").replace("[nc, anchors]", "[nc]"))
+    with pytest.raises(PatchError) as caught:
+        fork.names["Model"](str(path))
+    assert str(caught.value) == (
+        f"{path}:{len(path.read_text().splitlines())}: Detect: the heads of yolov5.models.yolo "
+        f"need anchors, and this definition has none; train it with: "
+        f"synet ultralytics train model=mixed.yaml"
+    )
 
 
 # ----------------------------------------------------------------------------------- data yaml
