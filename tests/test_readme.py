@@ -27,6 +27,7 @@ ELSEWHERE = {
     "pip install -e '.[all]' -c constraints.txt": "Makefile::$(INSTALLED)",
 }
 SHORTER = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--noplots")
+SHORTER_STILL = ("epochs=1", "batch=8", "workers=0", "plots=False")  # in ultralytics' words
 
 
 def blocks(language: str) -> list[str]:
@@ -95,13 +96,18 @@ def typed(line: str, folder: Path) -> None:
     """Run a line as typed in `folder`, but train for a moment only, and without a network."""
     command, *arguments = shlex.split(line)
     if any(argument == "train" or argument.endswith("train.py") for argument in arguments):
-        arguments += SHORTER
+        arguments += SHORTER_STILL if "ultralytics" in arguments else SHORTER
     program = {"synet": [sys.executable, "-m", "synet"], "python": [sys.executable]}[command]
     nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+    # ultralytics writes where its settings say, a new user's in his own folder, or, within a
+    # test, beside its own package.
+    own = {"YOLO_CONFIG_DIR": str(folder.parent / "settings")}
+    Path(own["YOLO_CONFIG_DIR"]).mkdir(exist_ok=True)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     done = subprocess.run(
         [*program, *arguments],
         cwd=folder,
-        env=os.environ | nowhere | {"PYTHONPATH": str(ROOT), "SYNET_RUN": ""},
+        env=environment | nowhere | own | {"PYTHONPATH": str(ROOT), "SYNET_RUN": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -114,6 +120,8 @@ def test_the_commands_of_synet(workplace):
     for line in SYNET:
         typed(line, workplace)
     assert (workplace / "runs/train/exp/weights/best.tflite").is_file()
+    assert (workplace / "runs/detect/train/weights/best.tflite").is_file()
+    assert [*(workplace / "runs/detect/predict").glob("*.jpg")]
     assert (workplace / "model.tflite").is_file()
 
 
