@@ -15,13 +15,14 @@ import small_heads as heads
 import tiny_yolo
 
 from synet import quantize as module
-from synet.calibration import calibration_for
+from synet.calibration import calibration_for, filled
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.data import letterbox, to_channels
 from synet.errors import ChipError, DataError, ExportError, SynetError, VerificationError
 from synet.export.tensorflow import import_keras
 from synet.images import read_image
+from synet.layers.trace import make_rows_safe
 from synet.models import get_model
 from synet.quantize import (
     Calibration,
@@ -182,6 +183,27 @@ def test_the_test_split_comes_first_then_val(tmp_path):
     assert "6 of 6 images of the val split" in source(val=6)
 
 
+def test_a_folder_of_images_is_data(data):
+    def source(folder):
+        return calibration_for(folder, SHAPE, 1, 500, 0).source
+
+    assert "4 of 4 images of the test split" in source(data.parent)
+    assert "6 of 6 images of the val split" in source(data.parent / "val")
+    (data.parent / "none").mkdir()
+    with pytest.raises(DataError, match="none: val: no images in"):
+        source(data.parent / "none")
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (40, 40), (20, 40), (30, 20)], ids=str)
+def test_a_classifier_sees_images_without_borders(shape):
+    """The middle for a square, all of it for a rectangle: grey levels tell the column."""
+    image = np.repeat(np.arange(40, dtype=np.uint8)[None, :, None], 30, 0).repeat(3, 2)
+    seen = filled(image, shape)
+    assert seen.shape == (*shape, 3)
+    expected = [5, 34] if shape[0] == shape[1] else [0, 39]
+    np.testing.assert_allclose(seen[0, [0, -1], 0].astype(int), expected, atol=1)
+
+
 def test_the_choice_is_seeded_and_has_no_image_twice(data):
     def chosen(number, seed):
         return calibration_for(data, SHAPE, 1, number, seed).files
@@ -334,6 +356,44 @@ def test_a_model_with_keypoints(data, monkeypatch):
     shapes = {port.name: port.shape for port in TfliteModel(result.content).outputs}
     rows = 8 * 12 + 4 * 6
     assert shapes["keypoints"] == (1, rows, 8) and shapes["presence"] == (1, rows, 4)
+
+
+OUTPUTS = {"x1y1", "x2y2", "scores"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "outputs"),
+    [
+        (heads.Segment, "segment", OUTPUTS | {"coefficients", "prototypes"}),
+        (heads.Rotated8, "obb", {"sides", "angle", "scores"}),
+        (heads.Classify, "classify", {"probabilities"}),
+    ],
+)
+def test_models_for_other_tasks(kind, task, outputs, data, monkeypatch, caplog):
+    network = heads.network(kind(), 1 if kind is heads.Classify else 2)
+    make_rows_safe(network.model, 1, "katana")
+    network.image_shape = (64, 96)
+    monkeypatch.setattr(module, "get_model", lambda *_, **__: network)
+    result = quantize_model("best.pt", data.parent, number=3, progress=False)
+    assert result.problems == () and result.int8.rows > 0
+    assert {port.name for port in TfliteModel(result.content).outputs} == outputs
+    found = read_metadata(result.content)
+    assert (found["task"], found["names"]) == (task, ["0", "1", "2"])
+    assert result.calibration.whole == (task == "classify")
+    assert result.calibration.source == f"3 of 4 images of the test split of {data.parent}"
+    assert not caplog.records
+
+
+def test_an_end_to_end_head_says_what_is_exported(data, monkeypatch, caplog):
+    network = heads.network(heads.Picked(reg_max=1))
+    network.image_shape = (64, 96)
+    monkeypatch.setattr(module, "get_model", lambda *_, **__: network)
+    quantize_model("best.pt", data, number=3, progress=False)
+    (record,) = caplog.records
+    assert record.message == (
+        "Picked is end-to-end; its one-to-many branch is exported, so the application suppresses "
+        "overlapping boxes (NMS)"
+    )
 
 
 def test_a_head_that_is_not_known(data, monkeypatch):

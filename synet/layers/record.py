@@ -201,7 +201,11 @@ class Recorder(TorchFunctionMode):
                 self._waiting[id(result)] = tuple(
                     a + b for a, b in zip(self._waiting.get(id(x), (0,) * 4), zeros, strict=True)
                 )
-        elif self.export.TABLE[twin] in self.export.KEEPS_PADDING and id(x) in self._waiting:
+        elif (
+            self.export.TABLE[twin] in self.export.KEEPS_PADDING
+            and name != "conv2d"  # which takes the zeros in
+            and id(x) in self._waiting
+        ):
             self._waiting[id(result)] = self._waiting[id(x)]
         if name.rstrip("_") == "sigmoid":
             self._logistic[id(result)] = id(x)

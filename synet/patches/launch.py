@@ -7,6 +7,7 @@ though it is no checkpoint. And it knows graphics cards alone: where the process
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
 import sys
@@ -67,6 +68,8 @@ def setup_ddp(wrapped: Callable, trainer: Any, args: tuple, kwargs: dict) -> Non
     store, rank, ranks = next(dist.rendezvous("env://"))
     expect_ranks(store, rank, ranks)  # an unpatched one does not know that it is one of several
     dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
+    # ultralytics leaves the group as it is, and gloo's threads may then end the process in a crash
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 
 def validate(wrapped: Callable, validator: Any, args: tuple, kwargs: dict) -> Any:

@@ -74,3 +74,36 @@ def test_every_image_counts(images, keras_model):
 def test_images_that_say_nothing(bad, keras_model):
     with pytest.raises(ExportError, match="TFLite conversion failed"):
         convert(keras_model, lambda: bad)
+
+
+class Scores(nn.Module):
+    """Two convolutions far apart, as probabilities side by side; and one that is gated."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.gate = (nn.Conv2d(1, 2, 1) for _ in range(3))
+
+    def forward(self, x):
+        gate = self.gate(x * 40)
+        scores = torch.cat([self.one(x * 40).sigmoid(), self.two(x).softmax(1)], 2)
+        return scores, gate * gate.sigmoid()
+
+
+def test_ranges_that_are_known(images):
+    """No logistic function is scaled twice, and none is given what it does not tell apart."""
+    torch.manual_seed(0)
+    model = Scores().eval()
+    inp = import_keras().Input((5, 7, 1), batch_size=1)
+    with askeras():
+        graph = read_graph(convert(import_keras().Model(inp, model(inp)), lambda: images))
+    operations = [op.name for op in graph.operators]
+    assert "QUANTIZE" not in operations
+    (joined,) = [op for op in graph.operators if op.name == "CONCATENATION"]
+    assert graph.tensors[joined.outputs[0]].scale == (1 / 256,)
+    reads = {
+        name: {i for op in graph.operators if op.name == name for i in op.inputs}
+        for name in operations
+    }
+    for source in reads["LOGISTIC"]:
+        width = graph.tensors[source].scale[0] * 255
+        assert (width > 16.01) == (source in reads["MUL"])  # -8 to 8 unless something else reads it
