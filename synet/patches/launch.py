@@ -68,7 +68,7 @@ def setup_ddp(wrapped: Callable, trainer: Any, args: tuple, kwargs: dict) -> Non
     store, rank, ranks = next(dist.rendezvous("env://"))
     expect_ranks(store, rank, ranks)  # an unpatched one does not know that it is one of several
     dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
-    # ultralytics leaves the group as it is, and gloo's threads may then end the process in a crash
+    # torch asks for the group to be ended, and ultralytics leaves it as it is
     atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
 
