@@ -19,6 +19,7 @@ from synet.images import write_image
 NAMES = ("circle", "square", "triangle")
 SIDES = (48, 4, 3)
 SIZES = (36, 96)  # pixels from side to side
+LARGE = (0.5, 0.9)  # of the picture's shorter side: a shape that is what its picture shows
 CONTRAST = 70  # grey levels, at least, between a shape and the ground that it lies on
 VISIBLE = 0.65  # of every shape, at least, is left uncovered by the others
 FRACTION_BITS = 4  # OpenCV takes corners in 1/16 of a pixel
@@ -104,7 +105,7 @@ def draw_dataset(
 def draw_image(
     rng: np.random.Generator, shape: tuple[int, int] = (240, 320), only: int | None = None
 ) -> tuple[np.ndarray, list[Shape]]:
-    """Draw one picture of one to five shapes, or of the one of kind `only`.
+    """Draw one picture of one to five shapes, or of a large one, of kind `only`.
 
     Shapes differ from their ground in brightness, and in hue only by chance, so that a grayscale
     camera sees them as well.
@@ -178,7 +179,8 @@ def _add_shapes(rng: np.random.Generator, canvas: np.ndarray, only: int | None) 
     whole: list[float] = []
     for _ in range(rng.integers(1, 6) if only is None else 1):
         kind = int(rng.integers(len(NAMES))) if only is None else only
-        corners = _regular_polygon(rng, SIDES[kind], rng.uniform(*SIZES))
+        size = rng.uniform(*SIZES) if only is None else rng.uniform(*LARGE) * min(shape)
+        corners = _regular_polygon(rng, SIDES[kind], size)
         corners += rng.uniform(
             1 - corners.min(axis=0), (width - 2, height - 2) - corners.max(axis=0)
         )

@@ -84,7 +84,7 @@ class Scores(nn.Module):
         self.one, self.two, self.gate = (nn.Conv2d(1, 2, 1) for _ in range(3))
 
     def forward(self, x):
-        gate = self.gate(x * 40)
+        gate = self.gate(x * 400)
         scores = torch.cat([self.one(x * 40).sigmoid(), self.two(x).softmax(1)], 2)
         return scores, gate * gate.sigmoid()
 
@@ -106,4 +106,4 @@ def test_ranges_that_are_known(images):
     }
     for source in reads["LOGISTIC"]:
         width = graph.tensors[source].scale[0] * 255
-        assert (width > 16.01) == (source in reads["MUL"])  # -8 to 8 unless something else reads it
+        assert (width > 16.01) == (source in reads["MUL"])
