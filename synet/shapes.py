@@ -179,7 +179,7 @@ def _add_shapes(rng: np.random.Generator, canvas: np.ndarray, only: int | None) 
     whole: list[float] = []
     for _ in range(rng.integers(1, 6) if only is None else 1):
         kind = int(rng.integers(len(NAMES))) if only is None else only
-        size = rng.uniform(*SIZES) if only is None else rng.uniform(*LARGE) * min(shape)
+        size = rng.uniform(*SIZES) if only is None else rng.uniform(*LARGE) * min(height, width)
         corners = _regular_polygon(rng, SIDES[kind], size)
         corners += rng.uniform(
             1 - corners.min(axis=0), (width - 2, height - 2) - corners.max(axis=0)
