@@ -240,8 +240,8 @@ def quantize_model(
 
     torchs = torch_runner(network)
     keras_model = to_keras(network, shape, channels)
-    model = to_float(keras_model)
-    exact = TfliteModel(model).run
+    float_file = to_float(keras_model)
+    exact = TfliteModel(float_file).run
     sample = list(islice(calibration.images(), CHECKED))
     exported = compare(sample, torchs, exact, shape, max)
     problems = []
@@ -251,7 +251,7 @@ def quantize_model(
             f"(boxes), bar {KERAS_BAR:.0e}"
         )
         _missed(problems, VerificationError, force)
-    content = _quantized(model, calibration, progress)
+    content = _quantized(float_file, calibration, progress)
     facts = {**_facts(calibration), **_task(keras_model), "names": names, "chip": target.name}
     content = embed_metadata(content, {**facts, "strides": [int(s) for s in network.stride]})
     quantized = TfliteModel(content)
