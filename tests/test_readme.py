@@ -89,6 +89,8 @@ def workplace(tmp_path_factory) -> Path:
     shutil.copytree(ROOT / "examples" / "odd-yolo", fork.parent / "odd-yolo")
     folder = fork.parent / "work"
     draw_dataset(folder, train=8, val=4, test=4).rename(folder / "my.yaml")
+    (folder.parent / "settings").mkdir()
+    typed("yolo settings runs_dir=runs", folder)
     return folder
 
 
@@ -97,12 +99,14 @@ def typed(line: str, folder: Path) -> None:
     command, *arguments = shlex.split(line)
     if any(argument == "train" or argument.endswith("train.py") for argument in arguments):
         arguments += SHORTER_STILL if "ultralytics" in arguments else SHORTER
-    program = {"synet": [sys.executable, "-m", "synet"], "python": [sys.executable]}[command]
+    program = {
+        "synet": [sys.executable, "-m", "synet"],
+        "python": [sys.executable],
+        "yolo": [str(Path(sys.executable).with_name("yolo"))],
+    }[command]
     nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
-    # ultralytics writes where its settings say, a new user's in his own folder, or, within a
-    # test, beside its own package.
+    # ultralytics writes where its settings say; within a test, beside its own package.
     own = {"YOLO_CONFIG_DIR": str(folder.parent / "settings")}
-    Path(own["YOLO_CONFIG_DIR"]).mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     done = subprocess.run(
         [*program, *arguments],
