@@ -1,0 +1,40 @@
+"""``synet evaluate``: mAP of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from synet.commands.options import data_option, repo_option, shape_option, show
+from synet.errors import SynetError
+
+
+@click.command()
+@click.argument("model")
+@data_option
+@click.option("--split", default="val", show_default=True, help="train, val or test.")
+@shape_option
+@click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
+@click.option("--float", "float_model", metavar="PT", help="Default: the .pt beside a .tflite.")
+@repo_option
+def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
+    """mAP50 and mAP50-95 of MODEL, .pt or .tflite, on the same letterboxed images.
+
+    Of an int8 file, also how far its scores shifted from those of the float model.
+
+    \b
+    Example:
+      synet evaluate runs/train/exp/weights/best.tflite --data my.yaml
+    """
+    if data is None:
+        raise SynetError("give the data set: --data YAML")
+    from synet.evaluate import evaluate as measure
+
+    report = measure(model, data, classes=classes or None, **options)
+    show(report.table())
+    click.echo(
+        f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
+        f"on {report.images} images of the {report.split} split"
+        + (f", {report.shift}" if report.shift else "")
+    )

@@ -1,0 +1,98 @@
+"""``synet patches``: what would be swapped in a fork."""
+
+from __future__ import annotations
+
+import click
+
+from synet.commands.options import show
+
+EXPLAINED = {"swap": "class", "rebase": "base class", "wrap": "wrapped by"}
+
+
+class Patches(click.Group):
+    """A group whose `show` is meant where its first argument is none of its own words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: D102
+        own = {*self.commands, *(option for p in self.get_params(ctx) for option in p.opts)}
+        return super().parse_args(ctx, args if not args or args[0] in own else ["show", *args])
+
+
+@click.group(cls=Patches, invoke_without_command=True)
+@click.option("--repairs", is_flag=True, help="List what is put right for code of other years.")
+@click.pass_context
+def patches(ctx: click.Context, repairs: bool) -> None:
+    """What would be swapped for what in a fork: synet patches [FORK].
+
+    \b
+    Example:
+      synet patches ../our-yolov5
+      synet patches --repairs
+      synet patches new ../our-odd-yolo
+    """
+    if repairs:
+        _print_repairs()
+    elif ctx.invoked_subcommand is None:
+        ctx.invoke(patches_show)
+
+
+@patches.command("show")
+@click.argument("fork", required=False)
+@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
+def patches_show(fork: str | None, chip: str) -> None:
+    """Names that are swapped in FORK, a folder (default: the installed yolov5 package).
+
+    \b
+    Example:
+      synet patches show ../our-yolov5
+    """
+    from rich.table import Table
+
+    from synet.backends.forks import find_fork
+    from synet.custom_patches import patch_custom, unpatch
+
+    found = find_fork(fork, chip)
+    patching = patch_custom(chip)
+    changes = [c for c in patching.applied.changes if c.kind in EXPLAINED]
+    unreached = list(patching.unreached)
+    unpatch()
+    table = Table("name in the fork", "", "was", "is now")
+    for change in sorted(changes, key=lambda c: (c.kind, c.where)):
+        table.add_row(change.where, EXPLAINED[change.kind], change.old, change.new)
+    show(table, width=200)
+    for place in unreached:
+        click.echo(f"not reached: {place} holds a class itself, not by its name")
+    click.echo(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
+
+
+@patches.command("new")
+@click.argument("fork")
+def patches_new(fork: str) -> None:
+    """Write a patch for FORK, a folder in which SyNet finds nothing to swap by itself.
+
+    \b
+    Example:
+      synet patches new ../our-odd-yolo
+    """
+    from synet.patches.new import write_patch
+
+    draft = write_patch(fork)
+    for gap in draft.gaps:
+        click.echo(f"gap: {gap}")
+    script = draft.script or "the training script"
+    click.echo(f"at the top of {script}: import synet_patch; synet_patch.patch('katana')")
+    click.echo(f"wrote {draft.path}, {len(draft.gaps)} gaps to fill in")
+
+
+def _print_repairs() -> None:
+    from rich.table import Table
+
+    from synet.patches.compat import LIBRARY_REPAIRS, OTHER_REPAIRS
+    from synet.patches.fork_repairs import FORK_REPAIRS
+
+    table = Table("repair", "error that it answers", "since", "here")
+    for repair in LIBRARY_REPAIRS:
+        here = "needed" if repair.needed() else "not needed"
+        table.add_row(repair.name, repair.error, repair.since, here)
+    for repair in (*FORK_REPAIRS, *OTHER_REPAIRS):
+        table.add_row(repair.name, repair.error, repair.since, "in a fork")
+    show(table, width=160)

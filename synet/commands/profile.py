@@ -1,0 +1,34 @@
+"""``synet profile``: what a model costs on a chip."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from synet.commands.options import repo_option, shape_option, show
+
+
+@click.command()
+@click.argument("model")
+@click.option("--chip", metavar="NAME", default="", help="Default: the model's own, else katana.")
+@shape_option
+@repo_option
+def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: str | None) -> None:
+    """Costs of each layer, and whether the chip runs MODEL (a yaml, zoo name, .pt or .tflite).
+
+    \b
+    Example:
+      synet profile katana-kvga.yaml
+      synet profile yolov8n.yaml --chip sabre --image-shape 256 320
+      synet profile runs/train/exp/weights/best.tflite
+    """
+    from synet.profile import profile as measure
+
+    found = measure(model, chip, image_shape, repo)
+    show(*found.tables())
+    for violation in found.violations:
+        click.echo(f"problem: {violation}")
+    click.echo(found.verdict())
+    if found.violations:
+        sys.exit(1)

@@ -1,0 +1,31 @@
+"""``synet run``: any command, with every Python that it starts patched."""
+
+from __future__ import annotations
+
+import click
+
+from synet.errors import SynetError
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option("--chip", metavar="NAME", help="Default: the one that COMMAND's --cfg names.")
+@click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
+    """Run COMMAND with every Python process that it starts patched, workers and ranks included.
+
+    Nothing of the fork is changed. Streams, signals and exit status are COMMAND's own.
+    A container, sudo and python -I hide the patch: there, run synet inside.
+
+    \b
+    Example:
+      synet run --chip katana -- python train.py --cfg katana-kvga.yaml --data my.yaml
+      synet run --chip katana -- torchrun --nproc_per_node 2 train.py --cfg katana-kvga.yaml
+      synet run --repairs-only -- python train.py --cfg yolov5s.yaml --data my.yaml
+    """
+    from synet.patches.arguments import chip_of
+    from synet.run import run as become
+
+    if chip and repairs_only:
+        raise SynetError("give one of --chip NAME and --repairs-only")
+    become(command, None if repairs_only else chip or chip_of(command), fixed=bool(chip))

@@ -1,0 +1,29 @@
+"""``synet ultralytics``: today's ultralytics, patched."""
+
+from __future__ import annotations
+
+import click
+
+from synet.commands.options import PASS_ON, repo_option
+
+
+@click.command(context_settings=PASS_ON)
+@repo_option
+@click.option("--chip", metavar="NAME", default="", help="Default: the one the model names.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def ultralytics(repo: str | None, chip: str, arguments: tuple[str, ...]) -> None:
+    """Run ultralytics (train, val, predict, tune, export, ...), patched.
+
+    ARGUMENTS go to ultralytics as they are; model= may name a zoo model, and imgsz then defaults
+    to the model's own. imgsz=480,640 is height and width, in training as well. Options
+    of synet stand before ARGUMENTS.
+
+    \b
+    Example:
+      synet ultralytics train model=sabre-detect-qvga.yaml data=my.yaml epochs=100
+      synet ultralytics train resume=True model=runs/detect/train/weights/last.pt
+      synet ultralytics val model=runs/detect/train/weights/best.tflite data=my.yaml
+    """
+    from synet.backends.ultralytics import run
+
+    run(list(arguments), repo, chip)
