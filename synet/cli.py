@@ -31,7 +31,10 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """A group that tells a `SynetError` in one line, wherever below it is raised."""
+    """A group in the order of its commands, which tells a `SynetError` in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: D102
         try:
@@ -44,7 +47,10 @@ class Commands(click.Group):
             ctx.exit(130)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(synet.__version__, prog_name="synet")
 def main() -> None:
     """Train the YOLO you have, forked or not, for a chip: patched, quantized to int8, proven.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -21,6 +22,33 @@ shape_option = click.option(
 data_option = click.option(
     "--data", metavar="YAML", type=click.Path(), help="Data yaml in YOLO format."
 )
+
+
+class Gathering(click.Command):
+    """A command whose options of several values take them one after another.
+
+    ``--models a.pt b.pt --split val`` means ``--models a.pt --models b.pt --split val``, which
+    click understands. ``--`` ends the values, too.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: D102
+        names = {name for each in self.params if getattr(each, "multiple", 0) for name in each.opts}
+        return super().parse_args(ctx, list(_repeated(args, names)))
+
+
+def _repeated(arguments: Sequence[str], names: set[str]) -> Iterator[str]:
+    option, values = "", 0
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            if option in names and not values:  # click would take the next option for a value
+                raise click.BadOptionUsage(option, f"Option '{option}' requires an argument.")
+            option, equals, _ = argument.partition("=")
+            values = len(equals)
+        elif option in names:
+            if values:
+                yield option
+            values += 1
+        yield argument
 
 
 def show(*renderables: Any, width: int = 120) -> None:

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from synet.errors import SynetError
+from synet.files import atomic_folder, fill_folder, new_folder, refuse_foreign, refuse_used
+
+
+def test_each_new_folder_has_a_name_of_its_own(tmp_path):
+    parent = tmp_path / "runs" / "new"
+    assert new_folder(parent) == parent / "exp"
+    (parent / "exp2").write_text("not even a folder")
+    assert new_folder(parent) == parent / "exp3"
+
+
+def test_a_folder_that_comes_to_be_when_it_is_full(tmp_path):
+    def fill(folder):
+        (folder / "more").mkdir()
+        (folder / "more" / "a.txt").write_text("a")
+        assert not [*(tmp_path / "exp").iterdir()]
+
+    folder = fill_folder(tmp_path, fill)
+    assert folder == tmp_path / "exp"
+    assert (folder / "more" / "a.txt").read_text() == "a"
+    new_folder(tmp_path)
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE((tmp_path / "exp2").stat().st_mode)
+    assert fill_folder(tmp_path, fill=lambda folder: None) == tmp_path / "exp3"
+    assert {path.name for path in tmp_path.iterdir()} == {"exp", "exp2", "exp3"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_fails_leaves_nothing(tmp_path, error):
+    def fail(folder):
+        (folder / "half.txt").write_text("half")
+        raise error
+
+    with pytest.raises(error):
+        fill_folder(tmp_path, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SynetError, match="cannot write to .*file"):
+        new_folder(tmp_path / "file")
+    with pytest.raises(SynetError, match="cannot write to .*file"):
+        fill_folder(tmp_path / "file", lambda folder: None)
+    with pytest.raises(SynetError, match="cannot write .*: No space left"):
+        fill_folder(tmp_path, _full)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def _full(folder):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_folder_comes_whole(tmp_path):
+    with atomic_folder(tmp_path / "deep" / "er") as private:
+        (private / "file").write_text("text")
+        assert os.listdir(tmp_path / "deep") == [private.name]
+    assert os.listdir(tmp_path / "deep") == ["er"]
+    assert (tmp_path / "deep" / "er" / "file").read_text() == "text"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "deep" / "er").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
+def test_or_not_at_all(stop, there, tmp_path):
+    if there:
+        (tmp_path / "out").mkdir()
+    with pytest.raises(stop), atomic_folder(tmp_path / "out") as private:
+        (private / "file").write_text("text")
+        raise stop
+    assert os.listdir(tmp_path) == ["out"] * there
+    assert not there or not os.listdir(tmp_path / "out")
+
+
+def test_an_empty_folder_is_taken_even_where_one_stands_in_it(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with atomic_folder(".") as private:
+        (private / "file").touch()
+    assert os.listdir(tmp_path / "here") == ["file"]
+
+
+@pytest.mark.parametrize("kind", ["full", "file"])
+def test_nothing_of_the_users_is_touched(kind, tmp_path):
+    place = tmp_path / "out"
+    if kind == "full":
+        place.mkdir()
+        (place / "theirs").touch()
+    else:
+        place.write_text("theirs")
+    for attempt in (refuse_used, lambda folder: atomic_folder(folder).__enter__()):
+        with pytest.raises(SynetError, match="out exists and is no empty folder; name another"):
+            attempt(place)
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(SynetError, match="cannot write .*file/out: ") as caught,
+        atomic_folder(tmp_path / "file" / "out"),
+    ):
+        pytest.fail("there is no such place")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_synet_did_not_make_is_not_replaced(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.touch()
+    theirs.touch()
+    refuse_foreign(ours, lambda path: path == ours)
+    refuse_foreign(tmp_path / "new" / "file", lambda path: False)
+    for path, said in (
+        (theirs, "theirs exists and SyNet did not make it; move it, or give --out"),
+        (tmp_path, "is a folder; give the file to write with --out"),
+        (ours / "below", "cannot write .*below: .*ours is a file"),
+    ):
+        with pytest.raises(SynetError, match=said):
+            refuse_foreign(path, lambda path: path == ours)
