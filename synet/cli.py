@@ -20,6 +20,7 @@ COMMANDS = (
     "yolov5",
     "ultralytics",
     "run",
+    "data_subset",
     "quantize",
     "profile",
     "evaluate",

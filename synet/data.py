@@ -24,10 +24,14 @@ from synet.images import (
 
 __all__ = [
     "Dataset",
+    "Definition",
     "Placement",
+    "label_form",
+    "label_numbers",
     "label_path",
     "letterbox",
     "load_dataset",
+    "read_definition",
     "read_image",
     "read_labels",
     "resolved_definition",
@@ -38,6 +42,8 @@ __all__ = [
 
 SPLITS = ("train", "val", "test")
 LABEL_FORM = "a line is 'class x y width height' or 'class x1 y1 x2 y2 x3 y3 ...', in 0-1"
+# What is 0 or 1 as float32, so that the 1.0000000001 that some tools write is 1.
+LOWEST, HIGHEST = -(2.0**-150), 1 + 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,14 @@ class Dataset:
     sources
         For each split that the yaml fills in, the folders and ``.txt`` lists it names, absolute.
         They are looked into by `images`, so a split that nobody asks for may be absent.
+    keypoint_shape
+        How many keypoints a label has, and how many numbers each: ``kpt_shape``. None without.
     """
 
     yaml: Path
     names: tuple[str, ...]
     sources: Mapping[str, tuple[Path, ...]]
+    keypoint_shape: tuple[int, int] | None = None
 
     def images(self, split: str) -> tuple[Path, ...]:
         """The image files of a split, each once, sorted by path.
@@ -67,10 +76,14 @@ class Dataset:
         DataError
             The yaml has no such split, a folder or list of it is missing, or it holds no image.
         """
+        return tuple(sorted(map(Path, self.image_files(split))))
+
+    def image_files(self, split: str) -> list[str]:
+        """As `images`, as strings and sorted as such, which is faster."""
         if split not in self.sources:
             there = ", ".join(self.sources) or "none at all"
             raise DataError(f"{self.yaml}: no split '{split}'; it has {there}")
-        files: set[Path] = set()
+        files: set[str] = set()
         for source in self.sources[split]:
             if not source.exists():
                 raise DataError(f"{self.yaml}: {split}: {source} does not exist")
@@ -78,7 +91,17 @@ class Dataset:
         if not files:
             places = ", ".join(map(str, self.sources[split]))
             raise DataError(f"{self.yaml}: {split}: no images in {places}")
-        return tuple(sorted(files))
+        return sorted(files)
+
+    def image_folders(self) -> set[str]:
+        """The folders that hold the images of all splits: the top ones, and each of a list."""
+        folders = set()
+        for source in (source for sources in self.sources.values() for source in sources):
+            if source.is_dir():
+                folders.add(str(source))
+            elif source.suffix == ".txt" and source.is_file():
+                folders.update(os.path.dirname(file) for file in _image_files(source))
+        return folders
 
     def require_labels(
         self, split: str, label_path_of: Callable[[Path], Path] | None = None
@@ -131,23 +154,68 @@ def load_dataset(path: str | Path) -> Dataset:
     DataError
         The file is missing or no yaml, or ``names``, ``nc`` or a split is malformed.
     """
+    definition = read_definition(path)
+    roots = [definition.root, Path(os.path.expanduser(definition.content.get("path") or ""))]
+    sources = {
+        split: tuple(_locate(entry, roots) for entry in entries)
+        for split, entries in definition.entries.items()
+    }
+    shape = definition.keypoint_shape
+    return Dataset(definition.yaml, definition.names, sources, shape)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A data yaml as it is written, before anything is looked for.
+
+    Attributes
+    ----------
+    yaml
+        The data yaml itself.
+    content
+        Its keys and values.
+    names
+        Class names, by class id.
+    root
+        Its ``path``, starting from its folder.
+    entries
+        For each split that it fills in, the folders and lists as they are written.
+    keypoint_shape
+        As in `Dataset`.
+    """
+
+    yaml: Path
+    content: dict[str, Any]
+    names: tuple[str, ...]
+    root: Path
+    entries: Mapping[str, tuple[str, ...]]
+    keypoint_shape: tuple[int, int] | None
+
+
+def read_definition(path: str | Path) -> Definition:
+    """Read a data yaml, and see that its keys are well formed.
+
+    Raises
+    ------
+    DataError
+        As `load_dataset`.
+    """
     path = Path(path)
     content = _read_yaml(path)
     names = _class_names(path, content)
     root = content.get("path") or ""
     if not isinstance(root, str):
         raise DataError(f"{path}: path: expected a folder, found {root!r}")
-    root = os.path.expanduser(root)
-    roots = [path.parent / root, Path(root)]
-    sources = {}
+    written = {}
     for split in SPLITS:
         entries = content.get(split) or []
         entries = [entries] if isinstance(entries, str) else entries
         if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
             raise DataError(f"{path}: {split}: expected a path or a list of paths, found {entries}")
         if entries:
-            sources[split] = tuple(_locate(entry, roots) for entry in entries)
-    return Dataset(path, names, sources)
+            written[split] = tuple(entries)
+    root = path.parent / os.path.expanduser(root)
+    return Definition(path, content, names, root, written, _keypoint_shape(path, content))
 
 
 def resolved_definition(path: str | Path) -> dict[str, Any]:
@@ -194,10 +262,13 @@ def label_path(image_path: str | Path) -> Path:
     return Path(*parts)
 
 
-def read_labels(image_path: str | Path, classes: int) -> np.ndarray:
+def read_labels(
+    image_path: str | Path, classes: int, keypoint_shape: tuple[int, int] | None = None
+) -> np.ndarray:
     """Read the boxes of an image; where it has no label file it is background.
 
-    A polygon becomes the box around it, and a repeated line counts once, as in YOLO.
+    A polygon becomes the box around it, keypoints are left out, and a repeated line counts once,
+    as in YOLO.
 
     Parameters
     ----------
@@ -205,6 +276,8 @@ def read_labels(image_path: str | Path, classes: int) -> np.ndarray:
         The image, not its label file.
     classes
         How many classes there are; ids run from 0.
+    keypoint_shape
+        Of the data set, where it has one.
 
     Returns
     -------
@@ -227,10 +300,67 @@ def read_labels(image_path: str | Path, classes: int) -> np.ndarray:
         if not line.strip():
             continue
         try:
-            rows[_parse_label(line, classes)] = None
+            rows[_parse_label(line, classes, keypoint_shape)] = None
         except ValueError as error:
-            raise DataError(f"{path}:{number}: {error}; {LABEL_FORM}") from None
+            raise DataError(f"{path}:{number}: {error}; {label_form(keypoint_shape)}") from None
     return np.array(list(rows), np.float32).reshape(-1, 5)
+
+
+def label_numbers(
+    line: str | bytes, classes: int, keypoint_shape: tuple[int, int] | None = None
+) -> list[float]:
+    """The numbers of a label's line, checked: the class, then what is left of the line.
+
+    A line is a box, a polygon (a rotated box is one, too), or a box and keypoints. Where there is
+    a `keypoint_shape`, it is a box, and those keypoints may follow.
+
+    Parameters
+    ----------
+    line
+        Not blank.
+    classes, keypoint_shape
+        As in `read_labels`.
+
+    Raises
+    ------
+    ValueError
+        It is none of these, names no class, or a place is outside 0-1.
+    """
+    try:
+        numbers = list(map(float, line.split()))
+    except ValueError:
+        text = line if isinstance(line, str) else line.decode(errors="replace")
+        raise ValueError(f"{text.strip()[:80]!r} is not made of numbers") from None
+    class_id, places = numbers[0], numbers[1:]
+    if len(places) == 4:
+        known, visible = True, False
+    elif keypoint_shape is None:
+        visible = _looks_like_keypoints(places)
+        known = visible or _is_polygon(places)
+    else:
+        count, size = keypoint_shape
+        known, visible = len(places) == 4 + count * size, size == 3
+    if not known:
+        raise ValueError(f"{len(numbers)} numbers")
+    if visible:
+        for seen in places[6::3]:
+            if not 0 <= seen <= 2:
+                raise ValueError(f"{seen:g} is not how well a keypoint is seen: 0, 1 or 2")
+        del places[6::3]  # what is left is places
+    if not (0 <= class_id < classes and class_id.is_integer()):
+        raise ValueError(f"class {class_id:g} is not one of 0 to {classes - 1}")
+    for place in places:
+        if not LOWEST <= place <= HIGHEST:
+            raise ValueError(f"{place:g} is outside 0-1")
+    return numbers
+
+
+def label_form(keypoint_shape: tuple[int, int] | None) -> str:
+    """What a line of a label file looks like, for messages."""
+    if keypoint_shape is None:
+        return LABEL_FORM
+    count, size = keypoint_shape
+    return f"a line is 'class x y width height' and {count} keypoints of {size} numbers, in 0-1"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -264,6 +394,18 @@ def _class_names(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
+def _keypoint_shape(path: Path, content: dict[str, Any]) -> tuple[int, int] | None:
+    shape = content.get("kpt_shape")
+    if shape is None:
+        return None
+    whole = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)
+    if not whole or shape[0] < 1 or shape[1] not in (2, 3):
+        raise DataError(
+            f"{path}: kpt_shape: expected [number of keypoints, 2 or 3], found {shape!r}"
+        )
+    return tuple(shape)
+
+
 def _locate(entry: str, roots: Iterable[Path]) -> Path:
     # Roboflow writes ../train/images for a folder that lies beside its data.yaml
     spellings = [entry, entry[3:]] if entry.startswith("../") else [entry]
@@ -272,46 +414,45 @@ def _locate(entry: str, roots: Iterable[Path]) -> Path:
     return next((place for place in places if place.exists()), places[0])
 
 
-def _image_files(source: Path) -> Iterable[Path]:
+def _image_files(source: Path) -> Iterable[str]:
     if source.is_dir():
         for folder, _, files in os.walk(source, followlinks=True):
-            yield from (Path(folder, file) for file in files if is_image(file))
+            yield from (os.path.join(folder, file) for file in files if is_image(file))
     elif source.suffix == ".txt":
         yield from _listed_images(source)
     else:
         raise DataError(f"{source}: a split is a folder or a .txt list of images, not this file")
 
 
-def _listed_images(path: Path) -> Iterable[Path]:
+def _listed_images(path: Path) -> Iterable[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot read the list: {_reason(error)}") from None
     for line in filter(is_image, map(str.strip, lines)):
-        beside = path.parent / line
-        elsewhere = not beside.exists() and Path(line).exists()
-        yield Path(os.path.abspath(line if elsewhere else beside))
+        beside = os.path.join(path.parent, line)
+        elsewhere = not os.path.exists(beside) and os.path.exists(line)
+        yield os.path.abspath(line if elsewhere else beside)
 
 
-def _parse_label(line: str, classes: int) -> tuple[float, ...]:
-    try:
-        class_id, *places = map(float, line.split())
-    except ValueError:
-        raise ValueError(f"'{line.strip()}' is not made of numbers") from None
-    polygon = len(places) >= 6 and len(places) % 2 == 0
-    if len(places) != 4 and not polygon:
-        raise ValueError(f"{len(places) + 1} numbers")
-    if class_id not in range(classes):
-        raise ValueError(f"class {class_id:g} is not one of 0 to {classes - 1}")
-    # as float32, so that the 1.0000000001 that some tools write is 1
-    outside = [place for place in places if not 0 <= np.float32(place) <= 1]
-    if outside:
-        raise ValueError(f"{outside[0]:g} is outside 0-1")
-    if polygon:
+def _parse_label(
+    line: str, classes: int, keypoint_shape: tuple[int, int] | None
+) -> tuple[float, ...]:
+    class_id, *places = label_numbers(line, classes, keypoint_shape)
+    if keypoint_shape is None and _is_polygon(places) and max(places) <= HIGHEST:
         left, right = min(places[::2]), max(places[::2])
         top, bottom = min(places[1::2]), max(places[1::2])
         places = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
-    return (class_id, *places)
+    return (class_id, *places[:4])
+
+
+def _is_polygon(places: list[float]) -> bool:
+    return len(places) >= 6 and len(places) % 2 == 0
+
+
+def _looks_like_keypoints(places: list[float]) -> bool:
+    """A box and keypoints of three numbers, as forks have them whose yaml says nothing of them."""
+    return len(places) > 4 and len(places) % 3 == 1 and all(v in (0, 1, 2) for v in places[6::3])
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -5,6 +5,7 @@ An image is RGB ``uint8``, ``(height, width, 3)``; boxes are ``xyxy`` in pixels.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,8 @@ PADDING = 114  # the grey that YOLO pads with in training and validation
 
 def is_image(file: str | Path) -> bool:
     """Whether a file is an image, by its suffix; hidden files are not."""
-    path = Path(file)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    name = os.path.basename(file)  # not pathlib, which is slow where folders are large
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -87,18 +88,25 @@ class Placement:
         Input pixels before the image.
     image_shape
         Height and width of the original image.
+    input_shape
+        Height and width of the input.
     """
 
     scale: float
     left: int
     top: int
     image_shape: tuple[int, int]
+    input_shape: tuple[int, int]
 
     def to_image(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes ``(N, 4)`` from input pixels to image pixels, clipped to the image; float32."""
         moved = (np.asarray(boxes, np.float32) - self._offset) / np.float32(self.scale)
         height, width = self.image_shape
         return np.clip(moved, 0, np.array([width, height] * 2, np.float32))
+
+    def points_to_image(self, points: np.ndarray) -> np.ndarray:
+        """Points ``(..., 2)``, x and y, from input pixels to image pixels; float32, not clipped."""
+        return (np.asarray(points, np.float32) - self._offset[:2]) / np.float32(self.scale)
 
     def to_input(self, boxes: np.ndarray) -> np.ndarray:
         """Boxes ``(N, 4)`` from image pixels to input pixels; float32."""
@@ -128,7 +136,7 @@ def letterbox(image: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, Pl
     top, left = (shape[0] - inner[0]) // 2, (shape[1] - inner[1]) // 2
     padded = np.full((*shape, 3), PADDING, np.uint8)
     padded[top : top + inner[0], left : left + inner[1]] = image
-    return padded, Placement(scale, left, top, (height, width))
+    return padded, Placement(scale, left, top, (height, width), tuple(shape))
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:

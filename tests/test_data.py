@@ -13,6 +13,7 @@ import yaml
 from synet.data import (
     label_path,
     load_dataset,
+    read_definition,
     read_labels,
     resolved_yaml,
 )
@@ -131,6 +132,12 @@ def test_names_as_list_or_map(tmp_path, text):
         ("names: [a]\nval: 3", "val: expected a path"),
         ("names: [a]\nval: [{x: y}]", "val: expected a path"),
         ("names: [a]\npath: 3", "path: expected a folder"),
+        (
+            "names: [a]\nkpt_shape: 17",
+            "kpt_shape: expected [number of keypoints, 2 or 3], found 17",
+        ),
+        ("names: [a]\nkpt_shape: [17, 4]", "found [17, 4]"),
+        ("names: [a]\nkpt_shape: [0, 3]", "found [0, 3]"),
         ("names: [\xe9]".encode("latin-1"), "not UTF-8 text"),
     ],
 )
@@ -237,6 +244,63 @@ def test_labels_boxes_polygons_and_repeats(tmp_path):
     np.testing.assert_allclose(labels, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("shape", "points"),
+    [
+        ((2, 3), "0.1 0.2 2 0 0 0"),
+        ((3, 2), "0.1 0.2 0 0 0.9 0.9"),
+        (None, "0.1 0.2 2 0 0 0"),  # forks whose yaml says nothing of keypoints
+        (None, "0.1 0.2 1"),
+    ],
+)
+def test_the_box_of_a_label_with_keypoints(tmp_path, shape, points):
+    image = label(tmp_path, f"1 0.5 0.5 0.2 0.4 {points}\n")
+    np.testing.assert_allclose(read_labels(image, 2, shape), [[1, 0.5, 0.5, 0.2, 0.4]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "points", "told"),
+    [
+        ((2, 3), "0.1 0.2 2", "8 numbers; a line is 'class x y width height' and 2 keypoints of 3"),
+        ((2, 3), "0.1 0.2 3 0 0 0", "3 is not how well a keypoint is seen"),
+        ((2, 3), "0.1 1.2 2 0 0 0", "1.2 is outside 0-1"),
+        ((3, 2), "0.1 0.2 0 0 0.9 2", "2 is outside 0-1"),
+        (None, "0.1 1.2 2", "1.2 is outside 0-1"),
+        (None, "0.1 0.2 0.5", "8 numbers"),
+    ],
+)
+def test_broken_keypoints(tmp_path, shape, points, told):
+    with pytest.raises(DataError) as caught:
+        read_labels(label(tmp_path, f"1 0.5 0.5 0.2 0.4 {points}\n"), 2, shape)
+    assert told in str(caught.value)
+
+
+def test_keypoints_are_read_from_the_yaml(tree):
+    assert load_dataset(write_yaml(tree / "a.yaml", kpt_shape=[17, 3])).keypoint_shape == (17, 3)
+    assert load_dataset(write_yaml(tree / "b.yaml")).keypoint_shape is None
+
+
+def test_a_definition_says_what_is_written_and_looks_for_nothing(tmp_path):
+    path = write_yaml(
+        tmp_path / "data.yaml", path="there", train="x", val=["y", "z"], merge={"a": 1}
+    )
+    definition = read_definition(path)
+    assert definition.root == tmp_path / "there"
+    assert definition.entries == {"train": ("x",), "val": ("y", "z")}
+    assert definition.names == ("a", "b")
+    assert definition.content["merge"] == {"a": 1}
+
+
+def test_the_folders_of_all_images(tree):
+    (tree / "val.txt").write_text("images/val/b.png\nimages/val/deep/a.JPG\n")
+    (tree / "a.zip").write_bytes(b"")
+    dataset = load_dataset(
+        write_yaml(tree / "data.yaml", train=["images/train", "gone"], val="val.txt", test="a.zip")
+    )
+    below = {os.path.relpath(folder, tree) for folder in dataset.image_folders()}
+    assert below == {"images/train", "images/val", "images/val/deep"}
+
+
 def test_background(tmp_path):
     assert read_labels(label(tmp_path, "\n"), 2).shape == (0, 5)
     assert read_labels(make_image(tmp_path / "other" / "images" / "b.png"), 2).shape == (0, 5)
@@ -246,6 +310,7 @@ def test_background(tmp_path):
     ("line", "told"),
     [
         ("0 a b c d", "'0 a b c d' is not made of numbers"),
+        ("0 \x1b[2J", r"'0 \x1b[2J' is not made of numbers"),
         ("0", "1 numbers"),
         ("0 0.5 0.5 0.1", "4 numbers"),
         ("0 0.5 0.5 0.1 0.1 0.9", "6 numbers"),

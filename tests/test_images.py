@@ -93,7 +93,7 @@ def test_letterbox_leaves_an_image_of_its_shape_alone():
     image = noise(48, 64)
     padded, placement = letterbox(image, (48, 64))
     np.testing.assert_array_equal(padded, image)
-    assert placement == Placement(1.0, 0, 0, (48, 64))
+    assert placement == Placement(1.0, 0, 0, (48, 64), (48, 64))
 
 
 def test_shrinking_averages_instead_of_skipping():
