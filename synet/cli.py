@@ -25,6 +25,7 @@ COMMANDS = (
     "profile",
     "evaluate",
     "predict",
+    "latency",
     "zoo",
     "patches",
     "demo",

@@ -1,4 +1,4 @@
-"""Pictures of what was found: boxes with labels, and pictures side by side."""
+"""Pictures of what was found: boxes, masks, keypoints, labels; and pictures side by side."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from synet.detections import Detections
+from synet.rotated import rotated_corners
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart. RGB.
 PALETTE = (
@@ -22,6 +23,13 @@ PALETTE = (
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 MARGIN = 3  # pixels around a text
+OPACITY = 0.45  # of a mask
+SEEN = 0.5  # a keypoint of less presence is not drawn
+BODY = 17  # keypoints of a person, as COCO numbers them, and the pairs of them that bones join
+BONES = (
+    *((0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10)),
+    *((5, 11), (6, 12), (11, 12), (11, 13), (13, 15), (12, 14), (14, 16)),
+)
 
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2
 
@@ -29,8 +37,10 @@ Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2
 def draw(image: np.ndarray, detections: Detections, names: Sequence[str]) -> np.ndarray:
     """A copy of an image with each box outlined in its class's colour and labelled.
 
-    A label is the class name and the score, or the name alone where the score is exactly 1, as of
-    boxes that a person drew. Labels avoid each other, the best score choosing first.
+    Masks are drawn in, too, and keypoints, those of a person joined to a skeleton; a rotated box in
+    place of the upright one around it. A label is the class name and the score, or the name alone
+    where the score is exactly 1, as of boxes that a person drew. Labels avoid each other, the best
+    score choosing first.
 
     Parameters
     ----------
@@ -46,21 +56,57 @@ def draw(image: np.ndarray, detections: Detections, names: Sequence[str]) -> np.
     uint8 RGB, of the shape of `image`.
     """
     canvas = np.ascontiguousarray(image).copy()
-    extent = min(canvas.shape[:2])
-    line, text_size = max(2, round(extent / 240)), max(0.4, extent / 1200)
+    line, text_size = _line_width(canvas), _text_size(canvas)
     best_first = detections[np.argsort(-detections.scores, kind="stable")]
     boxes = np.rint(best_first.boxes).astype(int).tolist()
     colours = [PALETTE[class_id % len(PALETTE)] for class_id in best_first.classes]
 
-    for box, colour in reversed(list(zip(boxes, colours, strict=True))):
+    if best_first.masks is not None:
+        _blend(canvas, best_first.masks, colours)
+    edge = cv2.LINE_8 if best_first.rotated is None else cv2.LINE_AA
+    for outline, colour in reversed(list(zip(_outlines(best_first), colours, strict=True))):
         # a dark rim keeps any colour visible on any background
-        cv2.rectangle(canvas, box[:2], box[2:], BLACK, line + 2)
-        cv2.rectangle(canvas, box[:2], box[2:], colour, line)
+        cv2.polylines(canvas, [outline], True, BLACK, line + 2, edge)
+        cv2.polylines(canvas, [outline], True, colour, line, edge)
+    if best_first.keypoints is not None:
+        for points, colour in reversed(list(zip(best_first.keypoints, colours, strict=True))):
+            _skeleton(canvas, points, colour, line)
     taken: list[Rectangle] = []
     for index, (box, colour) in enumerate(zip(boxes, colours, strict=True)):
         name, score = names[best_first.classes[index]], best_first.scores[index]
         text = name if score == 1 else f"{name} {score:.2f}"
         taken.append(_label(canvas, text, box, colour, text_size, taken))
+    return canvas
+
+
+def caption(
+    image: np.ndarray, probabilities: np.ndarray, names: Sequence[str], best: int = 3
+) -> np.ndarray:
+    """A copy of an image with its likeliest classes written at the top left.
+
+    Parameters
+    ----------
+    image
+        uint8 RGB ``(H, W, 3)``.
+    probabilities
+        ``(classes,)``, 0-1.
+    names
+        Class names, by class id.
+    best
+        How many classes, at most.
+
+    Returns
+    -------
+    uint8 RGB, of the shape of `image`.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    taken: list[Rectangle] = []
+    for class_id in np.argsort(-probabilities, kind="stable")[:best].tolist():
+        text = f"{names[class_id]} {probabilities[class_id]:.2f}"
+        top = taken[-1][3] if taken else 0
+        colour = PALETTE[class_id % len(PALETTE)]
+        # below the one before, in whatever room is left
+        taken.append(_label(canvas, text, (0, top, 0, top), colour, _text_size(canvas), taken))
     return canvas
 
 
@@ -86,6 +132,50 @@ def side_by_side(pictures: Iterable[tuple[str, np.ndarray]]) -> np.ndarray:
     row = [part for panel in panels for part in (between, panel)] + [between]
     joined = np.concatenate(row, axis=1)
     return np.concatenate([joined, np.full((gap, joined.shape[1], 3), 255, np.uint8)])
+
+
+def _line_width(canvas: np.ndarray) -> int:
+    return max(2, round(min(canvas.shape[:2]) / 240))
+
+
+def _text_size(canvas: np.ndarray) -> float:
+    return max(0.4, min(canvas.shape[:2]) / 1200)
+
+
+def _outlines(detections: Detections) -> list[np.ndarray]:
+    """Corners of each box, upright or rotated: int32 ``(4, 2)`` each."""
+    if detections.rotated is not None:
+        corners = rotated_corners(detections.rotated)
+    else:
+        x1, y1, x2, y2 = detections.boxes.T
+        corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=1).reshape(-1, 4, 2)
+    return list(np.rint(corners).astype(np.int32))
+
+
+def _blend(canvas: np.ndarray, masks: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> None:
+    """Tint what masks cover; where several do, the first."""
+    free = np.ones(canvas.shape[:2], bool)
+    for mask, colour in zip(masks, colours, strict=True):
+        own = mask & free
+        tinted = canvas[own] * (1 - OPACITY) + np.array(colour) * OPACITY
+        canvas[own] = np.rint(tinted).astype(np.uint8)
+        free &= ~mask
+
+
+def _skeleton(
+    canvas: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], line: int
+) -> None:
+    """Draw the keypoints ``(K, 3)`` of an object that are there, and what joins them."""
+    seen = points[:, 2] >= SEEN
+    places = np.rint(points[:, :2]).astype(int).tolist()
+    bones = [bone for bone in BONES if len(points) == BODY and seen[bone[0]] and seen[bone[1]]]
+    for start, end in bones:
+        cv2.line(canvas, places[start], places[end], BLACK, line + 2, cv2.LINE_AA)
+    for start, end in bones:
+        cv2.line(canvas, places[start], places[end], colour, line, cv2.LINE_AA)
+    for index in np.flatnonzero(seen):
+        cv2.circle(canvas, places[index], line + 2, BLACK, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(canvas, places[index], line + 1, WHITE, cv2.FILLED, cv2.LINE_AA)
 
 
 def _label(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from synet.errors import SynetError
 from synet.tflite import read_content
@@ -75,6 +75,14 @@ class Held:
     bytes: int
 
 
+class Written(NamedTuple):
+    """A tensor of the graph, by number, with the layer and the operation that write it."""
+
+    tensor: int
+    layer: str
+    op: str
+
+
 @dataclass(frozen=True)
 class Graph:
     """A model: `operators` in the order in which they run over `tensors`."""
@@ -93,6 +101,16 @@ class Graph:
     def macs(self) -> int:
         """Multiply-accumulates of the convolutions and fully connected layers."""
         return sum(operator.macs for operator in self.operators)
+
+    def activations(self, tensors: Iterable[int]) -> tuple[int, ...]:
+        """Those of some tensors, by number, that are no constants."""
+        return tuple(number for number in tensors if not self.tensors[number].is_constant)
+
+    def written(self) -> tuple[Written, ...]:
+        """Every activation, in the order in which they come about, the model's inputs first."""
+        given = [Written(tensor, INPUT, "INPUT") for tensor in self.inputs]
+        made = [Written(to, op.layer, op.name) for op in self.operators for to in op.outputs]
+        return (*given, *made)
 
     def lifetimes(self) -> dict[int, tuple[int, int]]:
         """From which operation to which each activation is in memory, both included.

@@ -1,111 +1,284 @@
-"""Run a detector on image files and save them with what it found drawn in."""
+"""Run a model on images, videos and cameras, and save what it found: drawn, as JSON, and raw."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from synet.draw import draw
-from synet.errors import DataError, SynetError
-from synet.images import is_image, read_image, write_image
-from synet.predictor import detect, load_predictor
+from synet.draw import caption, draw, side_by_side
+from synet.errors import SynetError
+from synet.files import atomic_path, new_folder, write_atomic
+from synet.images import write_image
+from synet.predictor import Predictor, decode, fit, load_predictor
+from synet.results import class_entries, found_entries, image_id
+from synet.sources import Picture, Source, find_sources
+from synet.videos import video_writer
 
 LOGGER = logging.getLogger("synet")
-NOT_DRAWN = {"pose": "keypoints", "segment": "masks", "obb": "the rotation of boxes"}
+PREDICTIONS, IMAGES, RAW = "predictions.json", "images.json", "raw"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What `predict` has written.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    drawn
+        Drawn images and videos, in the order of the sources.
+    images
+        How many images and frames.
+    found
+        How many objects in them; of a classifier, how many classes: one an image.
+    """
+
+    folder: Path
+    drawn: tuple[Path, ...]
+    images: int
+    found: int
 
 
 def predict(
     model: str | Path,
-    images: Iterable[str | Path],
+    sources: Iterable[str | Path],
     out_dir: str | Path = "runs/predict",
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
     confidence: float = 0.25,
     iou: float = 0.45,
+    beside: str | Path | None = None,
+    raw: bool | None = None,
+    frames: int | None = None,
     progress: bool = True,
-) -> list[Path]:
-    """Save each image as a JPEG with its boxes drawn in, in a new folder under `out_dir`.
+) -> Predicted:
+    """Save what a model finds in images, videos and what a camera sees, in a new folder.
 
-    Nothing is overwritten: the folder is the first of ``exp``, ``exp2``, ``exp3``, ... that is not
-    there yet, and images of the same name get a number.
+    Nothing is overwritten: the folder is the first of ``exp``, ``exp2``, ``exp3``, ... in `out_dir`
+    that is not there yet, and sources of the same name get a number. In it are
+
+    - each image as a JPEG and each video as an MPEG-4, drawn;
+    - ``predictions.json``, COCO's form of results, see `synet.results`, and ``images.json``, which
+      says what its image and category ids stand for, as COCO has images and categories;
+    - ``raw/<image>/<role>.npy``, what the network told: see `Predictor.outputs`.
+
+    An error or Ctrl-C leaves the same of the images before. A camera goes on until Ctrl-C.
 
     Parameters
     ----------
     model, image_shape, repo
         As for `synet.predictor.load_predictor`.
-    images
-        Image files; a folder stands for the images in it.
+    sources
+        As for `synet.sources.find_sources`.
     confidence, iou
-        As for `synet.detections.select`.
+        As for `synet.detections.best_rows`.
+    beside
+        Another model of the same task, the float one as a rule: what it finds is drawn on the left
+        of what `model` finds, and not told in the JSON.
+    raw
+        Whether to save what the network told. Default: of images, not of videos and cameras.
+    frames
+        Only so many frames of each video or camera.
     progress
         Whether to show a progress bar on stderr.
-
-    Returns
-    -------
-    The files that were written, in the order of `images`.
 
     Raises
     ------
     SynetError
-        The model cannot be run, or a file not written; a `DataError` where an image is missing
+        A model cannot be run, or a file not written; a `DataError` where a source is missing
         or cannot be read.
     """
-    files = list(_files(images))
-    predictor = load_predictor(model, image_shape, repo)
-    folder = _new_folder(Path(out_dir))
-    taken: set[str] = set()
-    saved = []
-    steps: Iterable[Path] = files
-    if progress:
-        steps = track(files, Path(model).name, console=Console(stderr=True))
-    for file in steps:
-        image = read_image(file)
-        found = detect(predictor, image, confidence, iou)
-        picture = draw(image, found, predictor.names)
-        saved.append(write_image(folder / _new_name(file.stem, taken), picture))
-    if predictor.task in NOT_DRAWN:
-        LOGGER.warning(
-            "%s tells %s, too, which are not drawn here; `synet ultralytics predict` draws them",
-            model,
-            NOT_DRAWN[predictor.task],
-        )
-    return saved
-
-
-def _files(images: Iterable[str | Path]) -> Iterator[Path]:
-    for path in map(Path, images):
-        if path.is_dir():
-            inside = sorted(filter(is_image, path.iterdir()))
-            if not inside:
-                raise DataError(f"{path}: no images in this folder")
-            yield from inside
-        elif path.is_file():
-            yield path
-        else:
-            raise DataError(f"{path}: no such image")
-
-
-def _new_folder(parent: Path) -> Path:
+    found = find_sources(sources, frames)
+    predictor = load_predictor(model, image_shape, repo, classifiers=True)
+    looks = [_Look(predictor, Path(model).name, confidence, iou)]
+    if beside is not None:
+        looks.insert(0, _Look(_twin(beside, predictor, repo), Path(beside).name, confidence, iou))
+    run = _Run(new_folder(out_dir), looks, raw)
+    totals = [source.total for source in found]
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        for number in count(1):
-            folder = parent / f"exp{number if number > 1 else ''}"
-            with suppress(FileExistsError):
-                folder.mkdir()
-                break
-    except OSError as error:
-        raise SynetError(f"cannot write to {parent}: {error.strerror or error}") from None
-    return folder
+        with Progress(console=Console(stderr=True), disable=not progress) as bar:
+            total = None if None in totals else sum(totals)
+            task = bar.add_task(looks[-1].title, total=total)
+            for source in found:
+                run.draw(source, lambda: bar.advance(task))
+    finally:
+        run.finish()
+    return Predicted(run.folder, tuple(run.drawn), len(run.images), len(run.predictions))
 
 
-def _new_name(stem: str, taken: set[str]) -> str:
-    names = (f"{stem}{f'-{number}' if number > 1 else ''}.jpg" for number in count(1))
-    name = next(name for name in names if name.lower() not in taken)
-    taken.add(name.lower())  # lower: some file systems do not tell A.jpg from a.jpg
-    return name
+def _twin(beside: str | Path, predictor: Predictor, repo: str | Path | None) -> Predictor:
+    """The other model, at the same shape if it is not bound to one of its own."""
+    shape = predictor.image_shape if Path(beside).suffix == ".pt" else None
+    twin = load_predictor(beside, shape, repo, classifiers=True)
+    if twin.task != predictor.task:
+        raise SynetError(
+            f"{beside}: is a model for {twin.task}, and the other one for {predictor.task}; "
+            f"side by side, both are of one task"
+        )
+    return twin
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A model, and how to show what it finds."""
+
+    predictor: Predictor
+    title: str
+    confidence: float
+    iou: float
+
+    def __call__(
+        self, image: np.ndarray, identity: int | str
+    ) -> tuple[np.ndarray, list[dict[str, Any]], dict[str, np.ndarray]]:
+        """The image, drawn; entries of the JSON; and what the network told."""
+        pixels, placement = fit(self.predictor, image)
+        told, names = self.predictor.outputs(pixels), self.predictor.names
+        if placement is None:
+            probabilities = told["probabilities"]
+            drawn = caption(image, probabilities, names)
+            return drawn, class_entries(identity, probabilities), told
+        found = decode(told, placement, self.confidence, self.iou, masks=True)
+        return draw(image, found, names), found_entries(identity, found), told
+
+
+@dataclass
+class _Run:
+    """A folder that is filled, source by source; the last of `looks` is the model itself."""
+
+    folder: Path
+    looks: list[_Look]
+    raw: bool | None
+    drawn: list[Path] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    _taken: set[int | str] = field(default_factory=set)
+
+    def draw(self, source: Source, advance: Callable[[], None]) -> None:
+        """Draw and save all of a source; `advance` is called after each picture.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            A video was stopped; what is drawn of it is complete up to there.
+        """
+        name = self._new_name(source.name)
+        before = len(self.images), len(self.predictions)
+        try:
+            if source.stream is None:
+                self._image(source, name)
+            else:
+                stopped = self._video(source, name, advance)
+        except BaseException:  # Ctrl-C, too: what is not drawn is not told
+            del self.images[before[0] :], self.predictions[before[1] :]
+            shutil.rmtree(self.folder / RAW / name, ignore_errors=True)
+            (self.folder / f"{name}.jpg").unlink(missing_ok=True)
+            raise
+        if source.stream is None:
+            advance()
+        elif stopped and not source.stream.is_camera:
+            raise KeyboardInterrupt
+
+    def finish(self) -> None:
+        """Write the JSON of what is drawn, or leave nothing where that is nothing."""
+        if not self.drawn:
+            shutil.rmtree(self.folder)
+            return
+        names = self.looks[-1].predictor.names
+        about = {  # with which pycocotools takes it for a data set
+            "images": self.images,
+            "annotations": [],
+            "categories": [{"id": number, "name": name} for number, name in enumerate(names)],
+        }
+        write_atomic(self.folder / IMAGES, json.dumps(about, indent=1, ensure_ascii=False))
+        write_atomic(self.folder / PREDICTIONS, _one_a_line(self.predictions))
+
+    def _image(self, source: Source, name: str) -> None:
+        (picture,) = source.pictures()
+        joined = self._look(picture, source, name, self.raw is not False)
+        self.drawn.append(write_image(self.folder / f"{name}.jpg", joined))
+
+    def _video(self, source: Source, name: str, advance: Callable[[], None]) -> bool:
+        """Whether Ctrl-C has stopped it."""
+        file, done = self.folder / f"{name}.mp4", 0
+        with (
+            video_writer(file, source.stream.frames_per_second) as write,
+            _ctrl_c_waits() as is_stopped,
+        ):
+            for picture in source.pictures():
+                write(self._look(picture, source, name, bool(self.raw)))
+                advance()
+                done += 1
+                if is_stopped():
+                    break
+        self.drawn.append(file)
+        if source.total and done < source.total and not is_stopped():
+            LOGGER.warning("%s: ends at frame %d of %d", source, done, source.total)
+        return is_stopped()
+
+    def _look(self, picture: Picture, source: Source, name: str, raw: bool) -> np.ndarray:
+        """What all models make of a picture, side by side; of the last, told and saved."""
+        key = name if picture.frame is None else f"{name}/{picture.frame}"
+        identity = image_id(key)
+        shown = []
+        for look in self.looks:
+            drawn, entries, told = look(picture.image, identity)
+            shown.append((look.title, drawn))
+        for role, values in told.items() if raw else ():
+            with atomic_path(self.folder / RAW / key / f"{role}.npy") as temporary:
+                np.save(temporary, values)
+        height, width = picture.image.shape[:2]
+        about = {"id": identity, "file_name": str(source), "width": width, "height": height}
+        if picture.frame is not None:
+            about["frame"] = picture.frame
+        self.images.append(about)
+        self.predictions += entries
+        return shown[0][1] if len(shown) == 1 else side_by_side(shown)
+
+    def _new_name(self, stem: str) -> str:
+        """`stem`, or with a number such that no file and no id is there twice."""
+        names = (f"{stem}{f'-{number}' if number > 1 else ''}" for number in count(1))
+        # lower: some file systems do not tell A.jpg from a.jpg
+        name = next(name for name in names if image_id(name.lower()) not in self._taken)
+        self._taken.add(image_id(name.lower()))
+        return name
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed, which interrupts nothing the first time: a frame is finished."""
+    times = 0
+
+    def press(*_: Any) -> None:
+        nonlocal times
+        times += 1
+        if times > 1:
+            raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()  # others may not ask for it
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: times > 0
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _one_a_line(entries: list[dict[str, Any]]) -> str:
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    return f"[\n{lines}\n]\n" if entries else "[]\n"

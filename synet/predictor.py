@@ -1,26 +1,33 @@
-"""One way to run a detector, whether it is a torch checkpoint or a TFLite file."""
+"""One way to run a model, whether it is a torch checkpoint or a TFLite file, whatever its task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from synet.calibration import filled
 from synet.data import letterbox, to_channels
-from synet.detections import Detections, select
+from synet.detections import Detections, best_rows
 from synet.errors import SynetError
-from synet.roles import TfliteNetwork, class_names, task_of
+from synet.images import Placement
+from synet.masks import draw_masks
+from synet.roles import TfliteNetwork, class_names
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 
 if TYPE_CHECKING:
     import torch
 
+    from synet.layers.heads import HeadForm
     from synet.tflite import TfliteModel
 
-CLASSIFIER = "is a classifier, and finds no boxes; `synet ultralytics val` and `predict` run it"
+CLASSIFIER = (
+    "is a classifier, and finds no boxes; `synet predict` shows its classes, and "
+    "`synet ultralytics val` measures them"
+)
 
 
 class Predictor(Protocol):
@@ -35,8 +42,9 @@ class Predictor(Protocol):
     names
         Class names, by class id; ``"0"``, ``"1"``, ... where the model does not name them.
     task
-        detect, pose, segment or obb: a model may tell more than its boxes. Of rotated ones, boxes
-        are those around them.
+        detect, pose, segment, obb or classify.
+    threads
+        Of the processor, that it runs on.
     """
 
     image_shape: tuple[int, int]
@@ -44,14 +52,18 @@ class Predictor(Protocol):
     names: tuple[str, ...]
     task: str
 
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Run on one uint8 image ``(height, width, channels)``.
+    @property
+    def threads(self) -> int: ...
 
-        Returns
-        -------
-        Boxes, float32 ``(R, 4)``, xyxy in input pixels, and scores, float32 ``(R, classes)``, 0-1;
-        neither thresholded nor suppressed.
+    def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """What the network tells of one uint8 image ``(height, width, channels)``, by role.
+
+        Float32, neither thresholded nor suppressed; see `synet.roles.TfliteNetwork` for the roles.
         """
+        ...
+
+    def network_on(self, image: np.ndarray) -> Callable[[], Any]:
+        """The network alone: a function that runs it on an image, which is in its input already."""
         ...
 
 
@@ -59,6 +71,8 @@ def load_predictor(
     model: str | Path,
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
+    classifiers: bool = False,
+    threads: int | None = None,
 ) -> Predictor:
     """Open a ``.pt`` checkpoint or a ``.tflite`` file.
 
@@ -70,12 +84,30 @@ def load_predictor(
         Height and width to run at; without it, the model's own. A TFLite file has just one.
     repo
         The YOLOv5 fork that a checkpoint was trained with; the installed package if not given.
+    classifiers
+        Whether a model will do that tells the class of an image, and finds nothing in it.
+    threads
+        That a TFLite file runs on, see `synet.tflite.TfliteModel`; of all torch networks, torch
+        itself has the number.
 
     Raises
     ------
     SynetError
-        The file is missing, of another kind, or its outputs are not those of a detector.
+        The file is missing, of another kind, or its outputs are not those of a model that is
+        asked for.
     """
+    predictor = _load(model, image_shape, repo, threads)
+    if predictor.task == "classify" and not classifiers:
+        raise SynetError(f"{model}: {CLASSIFIER}")
+    return predictor
+
+
+def _load(
+    model: str | Path,
+    image_shape: tuple[int, int] | None,
+    repo: str | Path | None,
+    threads: int | None,
+) -> Predictor:
     path = Path(model)
     if path.suffix not in {".pt", ".tflite"}:
         raise SynetError(f"{path}: expected a .pt checkpoint or a .tflite file")
@@ -92,11 +124,23 @@ def load_predictor(
 
     from synet.tflite import TfliteModel
 
-    network = TfliteModel(path)
+    network = TfliteModel(path, threads)
     if _in_order(image_shape, network.image_shape) not in {None, network.image_shape}:
         asked, own = ("x".join(map(str, shape)) for shape in (image_shape, network.image_shape))
         raise SynetError(f"{path}: takes images of {own} (height x width), not {asked}")
     return TflitePredictor(network)
+
+
+def fit(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, Placement | None]:
+    """An RGB image ``(H, W, 3)`` of any size as a model's input, and where it lies in that.
+
+    It is letterboxed; for a classifier it fills the input, as ultralytics validates, and lies
+    nowhere.
+    """
+    if predictor.task == "classify":
+        return to_channels(filled(image, predictor.image_shape), predictor.channels), None
+    padded, placement = letterbox(image, predictor.image_shape)
+    return to_channels(padded, predictor.channels), placement
 
 
 def detect(
@@ -105,6 +149,7 @@ def detect(
     confidence: float,
     iou: float,
     max_detections: int = 300,
+    masks: bool = False,
 ) -> Detections:
     """Find objects in an image of any size.
 
@@ -114,17 +159,63 @@ def detect(
         The model.
     image
         uint8 RGB ``(H, W, 3)``, as `synet.data.read_image` gives it.
-    confidence, iou, max_detections
-        As for `synet.detections.select`.
+    confidence, iou, max_detections, masks
+        As for `decode`.
 
     Returns
     -------
     Detections in the pixels of `image`, the highest score first.
     """
-    padded, placement = letterbox(image, predictor.image_shape)
-    boxes, scores = predictor(to_channels(padded, predictor.channels))
-    found = select(boxes, scores, confidence, iou, max_detections)
-    return Detections(placement.to_image(found.boxes), found.scores, found.classes)
+    pixels, placement = fit(predictor, image)
+    return decode(predictor.outputs(pixels), placement, confidence, iou, max_detections, masks)
+
+
+def decode(
+    outputs: dict[str, np.ndarray],
+    placement: Placement,
+    confidence: float,
+    iou: float,
+    max_detections: int = 300,
+    masks: bool = False,
+) -> Detections:
+    """Objects in an image, from what a network told of it.
+
+    Parameters
+    ----------
+    outputs
+        As `Predictor.outputs` gives them.
+    placement
+        Where the image lies in the input.
+    confidence, iou, max_detections
+        As for `synet.detections.best_rows`.
+    masks
+        Whether to draw masks, where the task has them: each is as large as the image.
+
+    Returns
+    -------
+    Detections in the pixels of the image, the highest score first.
+    """
+    rotated = outputs.get("rotated")
+    boxes = rotated
+    if rotated is None:
+        boxes = np.concatenate([outputs["x1y1"], outputs["x2y2"]], axis=1)
+    rows, classes = best_rows(boxes, outputs["scores"], confidence, iou, max_detections)
+    boxes = boxes[rows]
+    found: dict[str, np.ndarray] = {}
+    if rotated is not None:
+        centres, sizes = placement.points_to_image(boxes[:, :2]), boxes[:, 2:4] / placement.scale
+        found["rotated"] = np.concatenate([centres, sizes, boxes[:, 4:]], axis=1)
+        boxes = enclosing_boxes(boxes)
+    if "keypoints" in outputs:
+        points = placement.points_to_image(outputs["keypoints"][rows])
+        presence = outputs["presence"][rows] if "presence" in outputs else np.ones(points.shape[:2])
+        found["keypoints"] = np.concatenate([points, presence[..., None]], axis=2)
+    boxes = placement.to_image(boxes)
+    if masks and "prototypes" in outputs:
+        found["masks"] = draw_masks(
+            outputs["coefficients"][rows], outputs["prototypes"], boxes, placement
+        )
+    return Detections(boxes, outputs["scores"][rows, classes], classes, **found)
 
 
 class TorchPredictor:
@@ -133,8 +224,8 @@ class TorchPredictor:
     Parameters
     ----------
     network
-        Maps float NCHW images in 0-1 to what its detection head makes of them; has ``names``, and
-        may have the ``yaml`` it was built from.
+        Maps float NCHW images in 0-1 to what its head makes of them; has ``names``, and may have
+        the ``yaml`` it was built from.
     image_shape
         Height and width to run at.
     name
@@ -150,7 +241,6 @@ class TorchPredictor:
         self, network: torch.nn.Module, image_shape: tuple[int, int], name: str = "the model"
     ) -> None:
         from synet.layers.heads import find_head
-        from synet.layers.heads.classes import ClassForm
 
         self.image_shape = tuple(image_shape)
         self.names = class_names(network.names)
@@ -158,29 +248,62 @@ class TorchPredictor:
         self._network = network.eval().float()
         with _named(name):
             head, form = find_head(network)
-            if isinstance(form, ClassForm):
-                raise SynetError(CLASSIFIER)
-            if head.nc != len(self.names):
-                raise SynetError(f"scores {head.nc} classes, but names {len(self.names)}")
-        self.task = "detect"  # what else it tells is seen when it runs
+            classes = head.nc if hasattr(head, "nc") else head.linear.out_features
+            if classes != len(self.names):
+                raise SynetError(f"scores {classes} classes, but names {len(self.names)}")
+        self.task = _task(form)
         self._strides = [float(stride) for stride in getattr(head, "stride", ())]
         self._name = name
 
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def threads(self) -> int:  # noqa: D102
         import torch
 
+        return torch.get_num_threads()
+
+    def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
         from synet.layers.heads import run_network
+
+        with _named(self._name):
+            told = run_network(self._network, self._input(image))
+        found = {role: values[0].cpu().numpy() for role, values in told.items()}
+        if "keypoints" in found:
+            found["keypoints"] = found["keypoints"].reshape(len(found["scores"]), -1, 2)
+        if self.task == "obb":
+            cells = cell_centres(self.image_shape, self._strides)
+            found["rotated"] = rotated_boxes(found.pop("sides"), found.pop("angle"), cells)
+        return found
+
+    def network_on(self, image: np.ndarray) -> Callable[[], Any]:  # noqa: D102
+        import torch
+
+        pixels = self._input(image)
+
+        def run() -> Any:
+            with torch.no_grad():
+                return self._network(pixels)
+
+        return run
+
+    def _input(self, image: np.ndarray) -> torch.Tensor:
+        import torch
 
         weight = next(self._network.parameters())
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
-        with _named(self._name):
-            found = run_network(self._network, pixels.to(weight.device, weight.dtype) / 255)
-        found = {role: values[0].cpu().numpy() for role, values in found.items()}
-        self.task = task_of(found) or self.task
-        if self.task == "obb":
-            cells = cell_centres(self.image_shape, self._strides)
-            found["rotated"] = rotated_boxes(found["sides"], found["angle"], cells)
-        return _boxes(found), found["scores"]
+        return pixels.to(weight.device, weight.dtype) / 255
+
+
+def _task(form: HeadForm) -> str:
+    """The task of a network, by the form of its head."""
+    from synet.layers.heads import ClassForm
+    from synet.layers.heads.distances import MaskForm, PoseForm, RotatedForm
+
+    kinds = {ClassForm: "classify", MaskForm: "segment", PoseForm: "pose", RotatedForm: "obb"}
+    if type(form) in kinds:
+        return kinds[type(form)]
+    if getattr(form, "masks", ()):  # of a head with anchors
+        return "segment"
+    return "pose" if getattr(form, "points", ()) else "detect"
 
 
 def image_channels(network: torch.nn.Module) -> int:
@@ -200,31 +323,31 @@ def _named(name: str) -> Iterator[None]:
 
 
 class TflitePredictor:
-    """A TFLite model that tells boxes, of whatever task; see `Predictor` and `synet.roles`.
+    """A TFLite model, of whatever task; see `Predictor` and `synet.roles`.
 
     Raises
     ------
     SynetError
-        The outputs are not those of a detector.
+        The outputs are none that SyNet knows.
     """
 
     def __init__(self, model: TfliteModel) -> None:
-        self._network = network = TfliteNetwork(model)
-        if network.task == "classify":
-            raise SynetError(f"{network.name}: {CLASSIFIER}")
+        self._model, self._network = model, TfliteNetwork(model)
+        network = self._network
         self.image_shape, self.channels = network.image_shape, network.channels
         self.names = network.names or tuple(map(str, range(network.classes)))
         self.task = network.task
 
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = self._network(image)
-        return _boxes(found), found["scores"]
+    @property
+    def threads(self) -> int:  # noqa: D102
+        return self._model.threads
 
+    def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
+        return self._network(image)
 
-def _boxes(found: dict[str, np.ndarray]) -> np.ndarray:
-    if "rotated" in found:
-        return enclosing_boxes(found["rotated"])
-    return np.concatenate([found["x1y1"], found["x2y2"]], axis=1)
+    def network_on(self, image: np.ndarray) -> Callable[[], Any]:  # noqa: D102
+        self._model.place(image)
+        return self._model.invoke
 
 
 def _in_order(

@@ -55,3 +55,12 @@ def enclosing_boxes(boxes: np.ndarray) -> np.ndarray:
     cos, sin = np.abs(np.cos(boxes[:, 4:])), np.abs(np.sin(boxes[:, 4:]))
     half = (boxes[:, 2:4] * cos + boxes[:, 3:1:-1] * sin) / 2
     return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), 1)
+
+
+def rotated_corners(boxes: np.ndarray) -> np.ndarray:
+    """Corners of rotated boxes (N, 5), as `rotated_boxes` gives them, in turn: (N, 4, 2)."""
+    cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
+    along = boxes[:, 2:3] / 2 * np.stack((cos, sin), 1)
+    across = boxes[:, 3:4] / 2 * np.stack((-sin, cos), 1)
+    corners = (-along - across, along - across, along + across, -along + across)
+    return boxes[:, None, :2] + np.stack(corners, 1)

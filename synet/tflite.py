@@ -136,9 +136,13 @@ class TfliteModel:
     ----------
     source
         A path, or the file's content.
+    threads
+        To run on; without it four, or as many as there are processors.
 
     Attributes
     ----------
+    threads : int
+        That it runs on.
     image_shape : tuple of int
         Height and width of the input, in pixels.
     channels : int
@@ -158,20 +162,11 @@ class TfliteModel:
         not a single image.
     """
 
-    def __init__(self, source: str | Path | bytes):
-        from ai_edge_litert.interpreter import Interpreter
-
+    def __init__(self, source: str | Path | bytes, threads: int | None = None):
         self.name, self._content = read_content(source)
         self.metadata = _metadata(self.name, self._content)
-        try:
-            with quiet():  # it announces its CPU delegate
-                self._interpreter = Interpreter(
-                    model_content=self._content, num_threads=min(4, os.cpu_count() or 1)
-                )
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise SynetError(f"{self.name} does not run in LiteRT: {reason}") from None
+        self.threads = threads or min(4, os.cpu_count() or 1)
+        self._interpreter = _interpreter(self.name, self._content, num_threads=self.threads)
         inputs = [_port(detail) for detail in self._interpreter.get_input_details()]
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
             found = ", ".join(str(port.shape) for port in inputs)
@@ -200,12 +195,20 @@ class TfliteModel:
 
     def run_quantized(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """As :meth:`run`, with the outputs as the file stores them (int8, as a rule)."""
+        self.place(image)
+        self.invoke()
+        return {port.name: self._interpreter.get_tensor(port.index) for port in self.outputs}
+
+    def place(self, image: np.ndarray) -> None:
+        """The first step of :meth:`run`: the image becomes the model's input."""
         shape = self.input.shape
         if image.shape not in (shape, shape[1:]):
             raise SynetError(f"{self.name} takes an image of {shape[1:]}, given {image.shape}")
         self._interpreter.set_tensor(self.input.index, self._stored(image).reshape(shape))
+
+    def invoke(self) -> None:
+        """The second step of :meth:`run`, the network alone, on the image that was placed."""
         self._interpreter.invoke()
-        return {port.name: self._interpreter.get_tensor(port.index) for port in self.outputs}
 
     def _stored(self, image: np.ndarray) -> np.ndarray:
         if image.dtype == np.uint8:
@@ -227,6 +230,73 @@ class TfliteModel:
             if names.keys() == details.keys():
                 return tuple(_port(details[index], name) for index, name in names.items())
         return tuple(_port(detail) for detail in details.values())
+
+
+class TensorRunner:
+    """A TFLite model that shows every tensor after it has run, and takes any inputs.
+
+    Each tensor keeps a place of its own, where the runtime would let an addition write over what it
+    adds to, and no delegate keeps any to itself: it is slower than `TfliteModel`, and larger.
+
+    Parameters
+    ----------
+    content
+        The file's content.
+    reference_kernels
+        Compute as TFLite's definition of each operation does, in plain loops, which compilers are
+        tested against. In int8 the fast kernels are off by a step now and then.
+
+    Attributes
+    ----------
+    inputs : tuple of int
+        The numbers of the input tensors, in the model's order.
+    ports : dict
+        A `Port` for each tensor that has one scale or none, by its number.
+
+    Raises
+    ------
+    SynetError
+        An operation that the runtime lacks, or has no reference kernel of.
+    """
+
+    def __init__(self, content: bytes, reference_kernels: bool = False):
+        from ai_edge_litert.interpreter import OpResolverType
+
+        fast, plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN_REF
+        self._interpreter = _interpreter(
+            *read_content(content),
+            num_threads=os.cpu_count(),
+            experimental_op_resolver_type=plain if reference_kernels else fast,
+            experimental_preserve_all_tensors=True,
+        )
+        self.reference_kernels = reference_kernels
+        self.inputs = tuple(d["index"] for d in self._interpreter.get_input_details())
+        details = self._interpreter.get_tensor_details()
+        self.ports = {detail["index"]: _port(detail) for detail in details}
+
+    def run(self, inputs: Mapping[int, np.ndarray]) -> None:
+        """Run on values for each input, by number of the tensor, as the model stores them."""
+        for number, values in inputs.items():
+            self._interpreter.set_tensor(number, values)
+        self._interpreter.invoke()
+
+    def values(self, tensor: int) -> np.ndarray:
+        """What a tensor holds after the last run, as the model stores it; or a constant."""
+        return self._interpreter.get_tensor(tensor)
+
+
+def _interpreter(name: str, content: bytes, **options: Any) -> Any:
+    """LiteRT's interpreter, ready to run."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with quiet():  # it announces its CPU delegate
+            interpreter = Interpreter(model_content=content, **options)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise SynetError(f"{name} does not run in LiteRT: {reason}") from None
+    return interpreter
 
 
 def _port(detail: dict[str, Any], name: str | None = None) -> Port:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synet.detections import Detections, overlaps, select
+from synet.detections import Detections, best_rows, overlaps, select
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -111,3 +111,48 @@ def test_overlaps_of_all_pairs():
     expected = [[overlap(x, y) for y in b] for x in a]
     np.testing.assert_allclose(overlaps(a, b), expected, atol=1e-6)
     assert overlaps(a[:0], b).shape == (0, 30)
+
+
+def test_all_that_a_detection_has_is_picked_with_it():
+    found = Detections(
+        np.zeros((3, 4)),
+        [0.1, 0.2, 0.3],
+        [0, 1, 2],
+        keypoints=np.arange(18).reshape(3, 2, 3),
+        masks=np.arange(12).reshape(3, 2, 2) % 5 == 0,
+        rotated=np.arange(15).reshape(3, 5),
+    )
+    picked = found[found.scores > 0.15]
+    assert picked.keypoints.tolist() == found.keypoints[1:].tolist()
+    assert picked.masks.tolist() == found.masks[1:].tolist()
+    assert picked.rotated.tolist() == found.rotated[1:].tolist()
+    assert (picked.keypoints.dtype, picked.masks.dtype) == (np.float32, np.bool_)
+    assert found[:0].masks.shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "form"),
+    [
+        ("keypoints", (2, 17, 2), r"\(2, any, 3\)"),
+        ("masks", (3, 4, 4), r"\(2, any, any\)"),
+        ("rotated", (2, 4), r"\(2, 5\)"),
+    ],
+)
+def test_all_that_detections_have_agrees_in_length(name, shape, form):
+    with pytest.raises(ValueError, match=f"{name}: expected shape {form}, found"):
+        Detections(np.zeros((2, 4)), np.zeros(2), np.zeros(2), **{name: np.zeros(shape)})
+
+
+def test_rows_of_rotated_boxes():
+    """Upright ones are chosen as boxes are; a quarter turn of a square changes nothing."""
+    rng = np.random.default_rng(0)
+    boxes, scores = random_boxes(rng, 80), rng.random((80, 3), np.float32)
+    middle, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    expected = best_rows(boxes, scores, 0.3, 0.45)
+    assert len(expected[0]) > 20
+    upright = np.concatenate([middle, size, np.zeros((80, 1))], axis=1)
+    turned = np.concatenate([middle, size[:, ::-1], np.full((80, 1), np.pi / 2)], axis=1)
+    for rotated in (upright, turned):
+        found = best_rows(rotated, scores, 0.3, 0.45)
+        np.testing.assert_array_equal(found, expected)
+    assert len(best_rows(upright[:0], scores[:0], 0.3, 0.45)[0]) == 0

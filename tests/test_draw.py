@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from synet.detections import Detections
-from synet.draw import PALETTE, draw, side_by_side
+from synet.draw import BONES, OPACITY, PALETTE, WHITE, caption, draw, side_by_side
 
 GREY = np.full((240, 320, 3), 90, np.uint8)
 
@@ -79,6 +81,70 @@ def test_pictures_of_any_size(shape):
     picture = draw(np.zeros((*shape, 3), np.uint8), detections(box), ["a long class name"])
     assert picture.shape == (*shape, 3)
     assert picture.any()
+
+
+BOX = [100, 80, 200, 160, 1, 0]
+
+
+def test_masks_are_see_through_and_the_better_score_lies_above():
+    masks = np.zeros((2, *GREY.shape[:2]), bool)
+    masks[0, 90:150, 110:150] = masks[1, 90:150, 140:190] = True
+    found = replace(detections([*BOX[:4], 0.5, 0], [*BOX[:4], 0.9, 1]), masks=masks)
+    picture = draw(GREY, found, "ab")
+    for x, colour in ((120, PALETTE[0]), (145, PALETTE[1]), (180, PALETTE[1])):
+        expected = 90 * (1 - OPACITY) + np.array(colour) * OPACITY
+        np.testing.assert_allclose(picture[120, x], expected, atol=1)
+    np.testing.assert_array_equal(picture[120, 193], 90)
+
+
+def body(presence: float = 1.0) -> np.ndarray:
+    """Points of a person, all far from each other: ``(1, 17, 3)``."""
+    x, y = np.meshgrid(np.linspace(20, 300, 6), np.linspace(20, 220, 3))
+    points = np.stack([x.ravel(), y.ravel(), np.full(18, presence)], axis=1)
+    return points[None, :17]
+
+
+@pytest.mark.parametrize("count_of", [17, 5])
+def test_keypoints_are_drawn_and_those_of_a_person_joined(count_of):
+    points = body()[:, :count_of]
+    found = replace(detections([0, 0, 2, 2, 1, 0]), keypoints=points)
+    picture = draw(GREY, found, "a")
+    assert all(tuple(picture[round(y), round(x)]) == WHITE for x, y, _ in points[0])
+    for start, end in BONES:
+        if max(start, end) < count_of:
+            x, y = (points[0, start] * 0.55 + points[0, end] * 0.45)[:2].round().astype(int)
+            assert (tuple(picture[y, x]) == PALETTE[0]) == (count_of == 17)
+
+
+def test_a_keypoint_that_is_not_there_is_not_drawn():
+    hidden = body(presence=0.3)
+    hidden[0, 0, 2] = 0.9
+    found = replace(detections([0, 0, 2, 2, 1, 0]), keypoints=hidden)
+    picture = draw(GREY, found, "a")
+    assert tuple(picture[20, 20]) == WHITE
+    np.testing.assert_array_equal(picture[60:], 90)
+
+
+def test_a_rotated_box_is_drawn_as_it_lies():
+    """A square that stands on a corner: its sides' middles are where no upright side is."""
+    found = replace(detections(BOX), rotated=[[150, 120, 60, 60, np.pi / 4]])
+    picture = draw(GREY, found, "a")
+    reach = 60 * 2**0.5 / 4
+    for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+        seen = picture[round(120 + y * reach), round(150 + x * reach)]
+        assert np.abs(seen.astype(int) - PALETTE[0]).max() < 40
+    for x in (100, 200):
+        np.testing.assert_array_equal(picture[105:135, x], 90)
+
+
+def test_a_caption_tells_the_likeliest_classes():
+    probabilities = np.float32([0.05, 0.6, 0.15, 0.2])
+    picture = caption(GREY, probabilities, ["ant", "bee", "cat", "dog"])
+    rows = [np.flatnonzero((picture == PALETTE[i]).all(axis=-1).any(axis=1)) for i in range(4)]
+    assert rows[1].min() == 0 and rows[1].max() < rows[3].min() < rows[3].max() < rows[2].min()
+    assert not len(rows[0])
+    np.testing.assert_array_equal(picture[100:], 90)
+    assert caption(GREY[:9, :9], probabilities[:1], ["ant"]).shape == (9, 9, 3)
 
 
 def test_side_by_side_keeps_each_picture_whole():

@@ -47,6 +47,23 @@ def test_outputs_stay_until_the_end_and_inputs_only_to_their_last_reader():
     assert graph.peak_activation() == (22, 1)
 
 
+def test_what_is_written_in_which_order():
+    graph = graph_of(
+        sizes=(10, 7, 5, 3, 2),
+        operators=[((0, 1), (2, 4)), ((2, 1), (3,))],
+        inputs=[0],
+        outputs=[3],
+        constants={1},
+    )
+    assert graph.written() == (
+        (0, "input", "INPUT"),
+        (2, "layer.0", "ADD"),
+        (4, "layer.0", "ADD"),
+        (3, "layer.1", "ADD"),
+    )
+    assert [graph.activations(op.inputs) for op in graph.operators] == [(0,), (2,)]
+
+
 def alive_by_definition(graph, step):
     """Every tensor asked for itself: is it there, and is it still wanted?"""
     total = 0

@@ -5,31 +5,34 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import small_heads as heads
+import tiny_files
+import tiny_ultralytics
 import torch
 from few_outputs import FewOutputs
 
 from synet.agreement import keras_runner
+from synet.custom_patches import unpatch
 from synet.data import load_dataset, read_image
 from synet.errors import SynetError
 from synet.evaluate import ground_truth
-from synet.images import letterbox
+from synet.images import Placement, letterbox
 from synet.predictor import (
     TflitePredictor,
     TorchPredictor,
+    decode,
     detect,
+    fit,
     image_channels,
     load_predictor,
 )
 from synet.quantize import to_keras
+from synet.shapes import NAMES
 
 
-class ClassHead(torch.nn.Module):
-    """What a classifier of ultralytics ends in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.pool = torch.nn.Conv2d(1, 4, 1), torch.nn.AdaptiveAvgPool2d(1)
-        self.drop, self.linear = torch.nn.Dropout(0), torch.nn.Linear(4, 2)
+@pytest.fixture(scope="module", autouse=True)
+def patched():
+    yield
+    unpatch()
 
 
 class Rows(heads.Anchors):
@@ -51,10 +54,11 @@ def test_torch_rows_become_corners_and_scores():
     network.train()
     predictor = TorchPredictor(network, (48, 64))
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    boxes, scores = predictor(image)
-    np.testing.assert_allclose(boxes, [[40, 35, 60, 45], [0, 0, 16, 16]])
-    np.testing.assert_allclose(scores, [[0.125, 0.5], [0, 0.5]])
-    assert boxes.dtype == scores.dtype == np.float32
+    found = predictor.outputs(image)
+    np.testing.assert_allclose(found["x1y1"], [[40, 35], [0, 0]])
+    np.testing.assert_allclose(found["x2y2"], [[60, 45], [16, 16]])
+    np.testing.assert_allclose(found["scores"], [[0.125, 0.5], [0, 0.5]])
+    assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
     assert not network.training
     np.testing.assert_allclose(network.seen[0].numpy(), image.transpose(2, 0, 1) / 255, atol=1e-6)
 
@@ -64,11 +68,11 @@ def test_any_head_and_its_tflite_twin_find_the_same(head):
     network = heads.network(head(nc=2), 4 if head is heads.Dual else 2)
     predictor = TorchPredictor(network, (64, 96))
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 1), np.uint8)
-    boxes, scores = predictor(image)
+    found = predictor.outputs(image)
     twin = keras_runner(to_keras(network, (64, 96), 1))(image.astype(np.float32) / 255)
-    np.testing.assert_allclose(boxes[:, :2], twin["x1y1"][0], rtol=0, atol=1e-2)
-    np.testing.assert_allclose(boxes[:, 2:], twin["x2y2"][0], rtol=0, atol=1e-2)
-    np.testing.assert_allclose(scores, twin["scores"][0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["x1y1"], twin["x1y1"][0], rtol=0, atol=1e-2)
+    np.testing.assert_allclose(found["x2y2"], twin["x2y2"][0], rtol=0, atol=1e-2)
+    np.testing.assert_allclose(found["scores"], twin["scores"][0], rtol=0, atol=1e-4)
 
 
 ROW = [[0] * 7]
@@ -111,7 +115,7 @@ def test_channels_that_a_chip_asks_for_come_first():
 def test_another_kind_of_network():
     predictor = TorchPredictor(Rows([[0] * 9]), (8, 8), name="seg.pt")
     with pytest.raises(SynetError, match=r"seg.pt: Rows returned \(1, 1, 9\), where .*R, 7\)"):
-        predictor(np.zeros((8, 8, 3), np.uint8))
+        predictor.outputs(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(SynetError, match="seg.pt: scores 2 classes, but names 3"):
         TorchPredictor(Rows(ROW, "abc"), (8, 8), name="seg.pt")
     network = heads.Never()
@@ -156,35 +160,106 @@ def test_vendor_models_find_the_people(vendor_model, shared):
     best = detect(predictor, image, 0.5, 0.5).boxes[0]
     assert np.abs(people - best).max(axis=1).min() < 20  # pixels of a 640 pixel wide image
 
-    boxes, scores = predictor(letterbox(image, predictor.image_shape)[0])
-    assert boxes.shape[0] == scores.shape[0] > 500
-    assert (boxes[:, :2] <= boxes[:, 2:]).all()
+    found = predictor.outputs(letterbox(image, predictor.image_shape)[0])
+    scores = found["scores"]
+    assert len(found["x1y1"]) == len(scores) > 500
+    assert (found["x1y1"] <= found["x2y2"]).all()
     assert 0 <= scores.min() <= scores.max() <= 1
 
 
-def test_a_classifier_is_no_detector():
-    network = heads.network(heads.Anchors(nc=2))
-    network.model.append(ClassHead())
-    network.names = ("a", "b")
-    with pytest.raises(SynetError, match="cls.pt: is a classifier, and finds no boxes; `"):
-        TorchPredictor(network, (8, 8), name="cls.pt")
-    model = FewOutputs({"probabilities": np.full((1, 2), 0.5, np.float32)})
-    with pytest.raises(SynetError, match="odd.tflite: is a classifier"):
-        TflitePredictor(model)
+def test_a_classifier_is_loaded_for_those_who_ask():
+    classifier = tiny_files.checkpoint("classify")
+    with pytest.raises(SynetError, match="tiny.*: is a classifier, and finds no boxes; `synet"):
+        load_predictor(classifier)
+    predictor = load_predictor(classifier, classifiers=True)
+    assert (predictor.task, predictor.names) == ("classify", NAMES)
+    wide = np.zeros((32, 96, 3), np.uint8)
+    pixels, placement = fit(predictor, wide)
+    assert pixels.shape == (*tiny_ultralytics.SHAPE, 3) and placement is None
+    assert not pixels.any()  # no grey beside it: the image fills the input
+    (told,) = predictor.outputs(pixels).values()
+    assert told.shape == (len(NAMES),) and told.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_what_else_a_model_tells():
-    predictor = TorchPredictor(heads.network(heads.Pose(nc=2), 2), (64, 96))
-    predictor(np.zeros((64, 96, 1), np.uint8))
-    assert predictor.task == "pose"
+def test_a_classifier_as_a_file():
+    model = FewOutputs({"probabilities": np.float32([[0.25, 0.75]])})
+    predictor = TflitePredictor(model)
+    assert predictor.task == "classify"
+    (told,) = predictor.outputs(np.zeros((8, 8, 3), np.uint8)).values()
+    assert told.tolist() == [0.25, 0.75]
 
 
-def test_a_box_around_rotated_ones():
-    """A cell of 4 pixels at (2, 2) whose sides lie 1 and 3 away; turned a quarter, they swap."""
-    sides = np.tile(np.float32([1, 3, 1, 3]), (1, 4, 1))
-    quarter = np.full((1, 4, 1), np.pi / 2, np.float32)
-    outputs = {"sides": sides, "angle": quarter, "scores": np.ones((1, 4, 1), np.float32)}
-    predictor = TflitePredictor(FewOutputs(outputs, {"strides": [4]}))
-    boxes, _ = predictor(np.zeros((8, 8, 3), np.uint8))
-    np.testing.assert_allclose(boxes[0], [-1, 1, 5, 3], atol=1e-5)
-    assert predictor.task == "obb"
+@pytest.mark.parametrize(
+    ("head", "task", "role"),
+    [
+        *((heads.Anchors, "detect", "scores"), (heads.Picked, "detect", "scores")),
+        *((heads.Face, "pose", "keypoints"), (heads.Pose, "pose", "presence")),
+        *((heads.Segment, "segment", "prototypes"), (heads.Rotated8, "obb", "rotated")),
+        (heads.Classify, "classify", "probabilities"),
+    ],
+)
+def test_the_task_is_known_before_it_runs(head, task, role):
+    network = heads.network(head(nc=2), 1 if head is heads.Classify else 2)
+    predictor = TorchPredictor(network, (64, 96))
+    assert predictor.task == task
+    assert role in predictor.outputs(np.zeros((64, 96, 1), np.uint8))
+
+
+def test_network_alone():
+    network = Rows(ROW)
+    run = TorchPredictor(network, (8, 8)).network_on(np.full((8, 8, 3), 51, np.uint8))
+    assert not hasattr(network, "seen")
+    run()
+    np.testing.assert_allclose(network.seen, 0.2)
+
+
+# --- from what a network told to what is in the image --------------------------------------------
+
+PLACEMENT = Placement(scale=2, left=10, top=0, image_shape=(100, 150), input_shape=(200, 320))
+INPUT = np.float32([[110, 60], [210, 160]])  # two corners in the input, and where they are
+
+
+def told(rows: int = 1, **more: np.ndarray) -> dict[str, np.ndarray]:
+    corners = {
+        name: np.tile(at, (rows, 1)) for name, at in zip(("x1y1", "x2y2"), INPUT, strict=True)
+    }
+    return corners | {"scores": np.full((rows, 1), 0.5, np.float32)} | more
+
+
+def test_boxes_lie_in_the_image():
+    found = decode(told(), PLACEMENT, 0.1, 0.5)
+    np.testing.assert_allclose(found.boxes, [[50, 30, 100, 80]])
+    assert found.keypoints is found.masks is found.rotated is None
+
+
+@pytest.mark.parametrize("presence", [None, 0.25])
+def test_keypoints_follow_their_row(presence):
+    points = np.float32([[[0, 0], [0, 0]], [[110, 60], [10, 0]]])
+    more = {} if presence is None else {"presence": np.full((2, 2), presence, np.float32)}
+    outputs = told(2, keypoints=points, **more)
+    outputs["scores"][0] = 0.01
+    found = decode(outputs, PLACEMENT, 0.1, 0.5)
+    there = 1 if presence is None else presence
+    np.testing.assert_allclose(found.keypoints, [[[50, 30, there], [0, 0, there]]])
+
+
+def test_rotated_boxes_suppress_by_what_they_enclose():
+    """Two thin bars cross: the boxes around them are the same, they themselves hardly overlap."""
+    bars = np.float32([[160, 100, 80, 4, np.pi / 4], [160, 100, 80, 4, -np.pi / 4]])
+    outputs = {"rotated": bars, "scores": np.float32([[0.9], [0.8]])}
+    found = decode(outputs, PLACEMENT, 0.1, 0.5)
+    np.testing.assert_allclose(
+        found.rotated, [[75, 50, 40, 2, np.pi / 4], [75, 50, 40, 2, -np.pi / 4]], rtol=1e-6
+    )
+    side = 21 * 2**0.5 / 2
+    around = [75 - side, 50 - side, 75 + side, 50 + side]
+    np.testing.assert_allclose(found.boxes, [around, around], rtol=1e-5)
+
+
+def test_masks_are_drawn_when_asked_for():
+    prototypes = np.ones((50, 80, 1), np.float32)
+    outputs = told(coefficients=np.ones((1, 1), np.float32), prototypes=prototypes)
+    assert decode(outputs, PLACEMENT, 0.1, 0.5).masks is None
+    (mask,) = decode(outputs, PLACEMENT, 0.1, 0.5, masks=True).masks
+    assert mask.shape == (100, 150)
+    assert mask[30:80, 50:100].all() and mask.sum() == 50 * 50  # all of its box, and nothing else

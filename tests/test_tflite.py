@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from synet.errors import SynetError
-from synet.tflite import TfliteModel, embed_metadata, read_content, read_metadata
+from synet.graph import read_graph
+from synet.tflite import TensorRunner, TfliteModel, embed_metadata, read_content, read_metadata
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +180,46 @@ def test_the_vendors_detector(shared):
     top_left, bottom_right, scores = outputs.values()
     assert (top_left < bottom_right).mean() > 0.99
     assert scores.max() < 0.25  # nobody is there
+
+
+def test_a_run_in_two_steps(image):
+    model = TfliteModel(int8_models.good(), threads=1)
+    assert model.threads == 1 <= TfliteModel(int8_models.good()).threads <= 4
+    expected = model.run_quantized(image)
+    model.place(np.zeros_like(image))
+    model.invoke()
+    other = model.run_quantized(np.zeros_like(image))
+    assert any((expected[name] != other[name]).any() for name in other)
+    model.place(image)
+    model.invoke()
+    for name, values in model.run_quantized(image).items():
+        np.testing.assert_array_equal(values, expected[name])
+
+
+@pytest.mark.parametrize("reference_kernels", [True, False])
+def test_every_tensor_can_be_seen(model, image, reference_kernels):
+    """Those of additions, too, in whose place the runtime would write the sum."""
+    graph = read_graph(int8_models.good())
+    runner = TensorRunner(int8_models.good(), reference_kernels)
+    assert runner.inputs == graph.inputs
+    stored = model.input.quantize(image[None] / np.float32(255))
+    runner.run({graph.inputs[0]: stored})
+    np.testing.assert_array_equal(runner.values(graph.inputs[0]), stored)
+    for port in model.outputs:
+        off = runner.values(port.index).astype(int) - model.run_quantized(image)[port.name]
+        assert np.abs(off).max() <= 3  # kernels round differently
+    (add,) = (op for op in graph.operators if op.name == "ADD")
+    real = [runner.ports[n].dequantize(runner.values(n)) for n in (*add.inputs, *add.outputs)]
+    assert np.abs(real[0] + real[1] - real[2]).max() <= runner.ports[add.outputs[0]].scale
+    assert not np.array_equal(real[0], real[2])
+    constant = runner.values(graph.operators[0].weights)
+    assert constant.dtype == np.int8 and constant.any()
+
+
+def test_a_model_that_the_runtime_cannot_run():
+    import int8_ops
+
+    with pytest.raises(SynetError, match="does not run in LiteRT: .*'TILE'") as caught:
+        TensorRunner(int8_ops.runs(), reference_kernels=True)
+    assert "\n" not in str(caught.value)
+    assert not TensorRunner(int8_ops.runs()).reference_kernels

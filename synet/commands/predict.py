@@ -1,4 +1,4 @@
-"""``synet predict``: what a model finds, drawn."""
+"""``synet predict``: what a model finds, drawn and told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synet.commands.options import repo_option, shape_option
 
 @click.command()
 @click.argument("model")
-@click.argument("images", nargs=-1, required=True)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--out",
     "out_dir",
@@ -22,16 +22,37 @@ from synet.commands.options import repo_option, shape_option
 )
 @click.option("--confidence", default=0.25, show_default=True, help="Lowest score to draw.")
 @click.option("--iou", default=0.45, show_default=True, help="Of non-maximum suppression.")
+@click.option(
+    "--side-by-side",
+    "beside",
+    metavar="FLOAT.pt",
+    help="Draw what this model of the same task finds on the left.",
+)
+@click.option(
+    "--raw/--no-raw",
+    default=None,
+    help="Save the network's outputs as .npy. Default: of images, not of videos.",
+)
+@click.option(
+    "--frames", type=click.IntRange(min=1), metavar="N", help="Of each video or camera, at most N."
+)
 @shape_option
 @repo_option
-def predict(model: str, images: tuple[str, ...], **options: Any) -> None:
-    """Draw what MODEL, .pt or .tflite, finds in IMAGES (files or folders).
+def predict(model: str, sources: tuple[str, ...], **options: Any) -> None:
+    """Draw and save what MODEL, .pt or .tflite, finds in each SOURCE.
+
+    A SOURCE is an image, a video, a folder of them, a glob in quotes, or the number of a camera
+    (which Ctrl-C stops).
 
     \b
     Example:
       synet predict best.tflite street.jpg more-images/
+      synet predict best.tflite "shots/**/*.png" --side-by-side best.pt
+      synet predict best.tflite 0 --frames 300
     """
-    from synet.predict import predict as draw
+    from synet.predict import predict as run
 
-    saved = draw(model, list(images), **options)
-    click.echo(f"wrote {len(saved)} drawn images to {saved[0].parent}")
+    done = run(model, list(sources), **options)
+    drawn = f"{len(done.drawn)} drawn file{'s' * (len(done.drawn) != 1)}"
+    told = f"predictions.json ({done.images} images, {done.found} results)"
+    click.echo(f"wrote {drawn} and {told} to {done.folder}")
