@@ -24,6 +24,7 @@ COMMANDS = (
     "quantize",
     "profile",
     "evaluate",
+    "metrics",
     "predict",
     "latency",
     "zoo",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,37 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LOGGER = logging.getLogger("synet")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on the images of a split, and what a model found there.
+
+    Attributes
+    ----------
+    images
+        The image files.
+    labels
+        For each image what is there, in its pixels, with a score of 1.
+    found
+        For each image what the model found, in its pixels, the highest score first.
+    class_ids
+        int ``(classes,)``: for each class of the model its id in the dataset, which is also what
+        `labels` and `found` are numbered in; -1 for one that the dataset does not name.
+    seconds
+        Time to read the images and run the model.
+    """
+
+    images: tuple[Path, ...]
+    labels: tuple[Detections, ...]
+    found: tuple[Detections, ...]
+    class_ids: np.ndarray
+    seconds: float
+
+    @property
+    def boxes(self) -> int:
+        """How many labelled boxes there are of the classes that the model finds."""
+        return sum(int(np.isin(each.classes, self.class_ids).sum()) for each in self.labels)
 
 
 @dataclass(frozen=True)
@@ -162,42 +193,140 @@ def evaluate_predictor(
     DataError
         The data cannot be used, or its class names are not the model's.
     """
-    class_ids = _class_ids(predictor, dataset, classes, model)
-    dataset.require_labels(split)
-    images = dataset.images(split)
-    steps: Iterable[Path] = images
-    if progress:
-        steps = track(images, f"{Path(model).name} on {split}", console=Console(stderr=True))
-    labels, found, compared, seconds = [], [], [], 0.0
-    for path in steps:
-        start = perf_counter()
-        image = read_image(path)
-        labels.append(_labelled(path, dataset, image.shape[:2]))
-        hits = detect(predictor, image, confidence, iou)
-        found.append(Detections(hits.boxes, hits.scores, class_ids[hits.classes]))
-        seconds += perf_counter() - start
-        if reference is not None:
-            compared.append((hits, detect(reference, image, SURE, iou)))
+    result = find_all(predictor, dataset, split, confidence, iou, classes, progress, model)
+    class_ids, shift = result.class_ids, None
+    if reference is not None:
+        title = f"its float twin on {split}"
+        sure = collect(dataset, split, class_ids, _runner(reference, SURE, iou), title, progress)
+        shift = confidence_shift(zip(result.found, sure.found, strict=True))
 
-    precision = average_precision(labels, found, class_ids)
-    shown = ~np.isnan(precision[:, 0])
-    mean = precision[shown].mean(axis=0) if shown.any() else np.full(2, np.nan)
+    per_class = class_precision(result, dataset)
+    map50, map50_95 = mean_precision(per_class)
     return Report(
         model=model,
         data=str(dataset.yaml),
         split=split,
         image_shape=tuple(predictor.image_shape),
-        map50=float(mean[0]),
-        map50_95=float(mean[1]),
-        per_class={
-            _unique_name(dataset, index): (float(ap50), float(ap50_95))
-            for index, (ap50, ap50_95) in zip(class_ids[shown], precision[shown], strict=True)
-        },
-        images=len(images),
-        boxes=sum(int(np.isin(each.classes, class_ids).sum()) for each in labels),
-        seconds=seconds,
-        shift=confidence_shift(compared) if reference is not None else None,
+        map50=map50,
+        map50_95=map50_95,
+        per_class=per_class,
+        images=len(result.images),
+        boxes=result.boxes,
+        seconds=result.seconds,
+        shift=shift,
     )
+
+
+def find_all(
+    predictor: Predictor,
+    dataset: Dataset,
+    split: str = "val",
+    confidence: float = 0.001,
+    iou: float = 0.6,
+    classes: Sequence[str] | None = None,
+    progress: bool = True,
+    model: str = "model",
+    elsewhere: Collection[str] = (),
+) -> Found:
+    """Run a model on a labelled split; parameters as for `evaluate_predictor`.
+
+    Parameters
+    ----------
+    elsewhere
+        Classes that the model may find and `dataset` not name, because other data does: here they
+        cannot be judged, and are left out.
+
+    Raises
+    ------
+    DataError
+        The data cannot be used, or its class names are not the model's.
+    """
+    class_ids = ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
+    dataset.require_labels(split)
+    title = f"{Path(model).name} on {split} of {dataset.yaml.name}"
+    return collect(dataset, split, class_ids, _runner(predictor, confidence, iou), title, progress)
+
+
+def collect(
+    dataset: Dataset,
+    split: str,
+    class_ids: np.ndarray,
+    find: Callable[[Path, np.ndarray], Detections],
+    title: str,
+    progress: bool = True,
+) -> Found:
+    """Go through the images of a split: what is labelled there, and what `find` finds.
+
+    Parameters
+    ----------
+    class_ids
+        As in `Found`.
+    find
+        From an image's file and its pixels, RGB, to what was found, in the model's class ids.
+    title
+        Of the progress bar.
+
+    Raises
+    ------
+    DataError
+        An image or its labels cannot be read.
+    """
+    images = dataset.images(split)
+    steps: Iterable[Path] = images
+    if progress:
+        steps = track(images, title, console=Console(stderr=True))
+    labels, found, seconds = [], [], 0.0
+    for path in steps:
+        start = perf_counter()
+        image = read_image(path)
+        labels.append(_labelled(path, dataset, image.shape[:2]))
+        hits = find(path, image)
+        hits = replace(hits, classes=class_ids[hits.classes])
+        found.append(hits[hits.classes >= 0])
+        seconds += perf_counter() - start
+    return Found(images, tuple(labels), tuple(found), class_ids, seconds)
+
+
+def ids_of_classes(
+    found: Sequence[str],
+    dataset: Dataset,
+    classes: Sequence[str] | None = None,
+    model: str = "model",
+    elsewhere: Collection[str] = (),
+) -> np.ndarray:
+    """For each class of a model, its id in the dataset.
+
+    Parameters
+    ----------
+    found
+        The names that the model gives its classes; ``"0"``, ``"1"``, ... where it gives none.
+    dataset, classes, model, elsewhere
+        As for `find_all`.
+
+    Returns
+    -------
+    int ``(classes,)``; -1 for a class that only other data names.
+
+    Raises
+    ------
+    DataError
+        The dataset lacks a class, or as many names are not given as there are classes.
+    """
+    names = tuple(classes or found)
+    if len(names) != len(found):
+        raise DataError(f"{model}: finds {len(found)} classes, but {len(names)} are named: {names}")
+    unnamed = tuple(str(index) for index in range(len(names)))
+    if names in (dataset.names, unnamed) and len(names) == len(dataset.names):
+        return np.arange(len(names))
+    here = [name for name in names if name in dataset.names]
+    unknown = [name for name in names if name not in {*here, *(elsewhere if here else ())}]
+    if unknown:
+        raise DataError(
+            f"{model}: finds '{unknown[0]}', which {dataset.yaml} does not name; it has "
+            f"{', '.join(dataset.names[:5])}{', ...' if len(dataset.names) > 5 else ''}; "
+            "say in its terms what the model finds (--classes, in the model's order)"
+        )
+    return np.array([dataset.names.index(name) if name in here else -1 for name in names])
 
 
 def ground_truth(dataset: Dataset, images: Iterable[str | Path]) -> list[Detections]:
@@ -209,6 +338,23 @@ def ground_truth(dataset: Dataset, images: Iterable[str | Path]) -> list[Detecti
         An image or its label file cannot be read.
     """
     return [_labelled(image, dataset, read_image(image).shape[:2]) for image in images]
+
+
+def class_precision(result: Found, dataset: Dataset) -> dict[str, tuple[float, float]]:
+    """Average precision of each class that a label shows: at IoU 0.50, and over 0.50 to 0.95."""
+    classes = [int(class_id) for class_id in result.class_ids if class_id >= 0]
+    precision = average_precision(result.labels, result.found, classes)
+    return {
+        unique_name(dataset, class_id): (float(ap50), float(ap50_95))
+        for class_id, (ap50, ap50_95) in zip(classes, precision, strict=True)
+        if not np.isnan(ap50)
+    }
+
+
+def mean_precision(per_class: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    """mAP50 and mAP50-95, the means over the classes; NaN where there are none."""
+    map50, map50_95 = np.mean([*per_class.values()], axis=0) if per_class else (np.nan, np.nan)
+    return float(map50), float(map50_95)
 
 
 def average_precision(
@@ -228,16 +374,44 @@ def average_precision(
     float64 ``(classes, 2)``: at IoU 0.50, and the mean over IoU 0.50 to 0.95. NaN for a class
     that no label shows.
     """
-    classes, places = np.unique([int(each) for each in classes], return_inverse=True)
-    with redirect_stdout(io.StringIO()):  # pycocotools reports each of its steps
-        score = COCOeval(_coco(labels, classes), _coco(found, classes), "bbox")
-        score.params.areaRng, score.params.areaRngLbl = [[0, 1e10]], ["all"]
-        score.evaluate()
-        score.accumulate()
+    classes = [int(each) for each in classes]
+    return precision_of(coco_evaluation(labels, found, classes), classes)
+
+
+def precision_of(evaluation: COCOeval, classes: Sequence[int]) -> np.ndarray:
+    """As `average_precision`, of what `coco_evaluation` has matched at COCO's ten overlaps."""
+    with redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
     # threshold, recall, class, area, most detections; -1 where a class has no label
-    precision = score.eval["precision"][:, :, :, 0, -1].mean(axis=1)
+    precision = evaluation.eval["precision"][:, :, :, 0, -1].mean(axis=1)
     result = np.stack([precision[0], precision.mean(axis=0)], axis=1)
+    places = np.searchsorted(evaluation.params.catIds, classes)
     return np.where(result < 0, np.nan, result)[places]
+
+
+def coco_evaluation(
+    labels: Sequence[Detections],
+    found: Sequence[Detections],
+    classes: Iterable[int],
+    ious: Sequence[float] | None = None,
+) -> COCOeval:
+    """Let pycocotools match what was found with what is there, of boxes of every size.
+
+    Parameters
+    ----------
+    labels, found, classes
+        As for `average_precision`.
+    ious
+        The least overlaps of a match, one evaluation each. Default: COCO's ten.
+    """
+    classes = sorted({int(each) for each in classes})
+    with redirect_stdout(io.StringIO()):  # pycocotools reports each of its steps
+        evaluation = COCOeval(_coco(labels, classes), _coco(found, classes), "bbox")
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        if ious is not None:
+            evaluation.params.iouThrs = np.asarray(ious, np.float64)
+        evaluation.evaluate()
+    return evaluation
 
 
 def _coco(per_image: Sequence[Detections], classes: Iterable[int]) -> COCO:
@@ -269,57 +443,53 @@ def _coco(per_image: Sequence[Detections], classes: Iterable[int]) -> COCO:
     return coco
 
 
+def _runner(
+    predictor: Predictor, confidence: float, iou: float
+) -> Callable[[Path, np.ndarray], Detections]:
+    return lambda path, image: detect(predictor, image, confidence, iou)
+
+
+def load_twin(twin: str | Path, predictor: Predictor, repo: str | Path | None) -> Predictor:
+    """The float model that a file was made of, at the shape of the file.
+
+    Raises
+    ------
+    SynetError
+        It cannot be run, or is no such model: it finds another number of classes.
+    """
+    reference = load_predictor(twin, predictor.image_shape, repo)
+    if len(reference.names) != len(predictor.names):
+        raise SynetError(
+            f"{twin}: finds {len(reference.names)} classes, and the model "
+            f"{len(predictor.names)}; give the model's own float twin with --float"
+        )
+    return reference
+
+
 def _reference(
     twin: str | Path | None, predictor: Predictor, repo: str | Path | None, asked: bool
 ) -> Predictor | None:
-    """The float twin, at the shape of the file; one that nobody asked for may be no such thing."""
+    """The float twin; one that nobody asked for may be no such thing."""
     if twin is None:
         return None
     try:
-        reference = load_predictor(twin, predictor.image_shape, repo)
-        if len(reference.names) != len(predictor.names):
-            raise SynetError(
-                f"{twin}: finds {len(reference.names)} classes, and the model "
-                f"{len(predictor.names)}; give the model's own float twin with --float"
-            )
+        return load_twin(twin, predictor, repo)
     except SynetError as error:
         if asked:
             raise
         LOGGER.warning("no confidence shift: %s", error)
         return None
-    return reference
 
 
-def _unique_name(dataset: Dataset, index: int) -> str:
+def unique_name(dataset: Dataset, index: int) -> str:
+    """The name of a class, with its id where another class has the same name."""
     name = dataset.names[index]
     return name if dataset.names.count(name) == 1 else f"{name} ({index})"
 
 
 def _labelled(image: str | Path, dataset: Dataset, shape: tuple[int, int]) -> Detections:
-    labels = read_labels(image, len(dataset.names))
+    labels = read_labels(image, len(dataset.names), dataset.keypoint_shape)
     size = np.array(shape[::-1], np.float32)
     centre, half = labels[:, 1:3], labels[:, 3:5] / 2
     corners = [np.clip(centre - half, 0, 1) * size, np.clip(centre + half, 0, 1) * size]
     return Detections(np.concatenate(corners, axis=1), np.ones(len(labels)), labels[:, 0])
-
-
-def _class_ids(
-    predictor: Predictor, dataset: Dataset, classes: Sequence[str] | None, model: str
-) -> np.ndarray:
-    """For each class of the model, its id in the dataset."""
-    names = tuple(classes or predictor.names)
-    if len(names) != len(predictor.names):
-        raise DataError(
-            f"{model}: finds {len(predictor.names)} classes, but {len(names)} are named: {names}"
-        )
-    unnamed = tuple(str(index) for index in range(len(names)))
-    if names in (dataset.names, unnamed) and len(names) == len(dataset.names):
-        return np.arange(len(names))
-    unknown = [name for name in names if name not in dataset.names]
-    if unknown:
-        raise DataError(
-            f"{model}: finds '{unknown[0]}', which {dataset.yaml} does not name; it has "
-            f"{', '.join(dataset.names[:5])}{', ...' if len(dataset.names) > 5 else ''}; "
-            "say in its terms what the model finds (--classes, in the model's order)"
-        )
-    return np.array([dataset.names.index(name) for name in names])

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from synet.detections import Detections, overlaps
+from synet.matching import match
 
 SURE = 0.25  # a float model is asked of what it finds with such a score or a higher one
 
@@ -72,10 +73,7 @@ def confidence_shift(
         objects += len(reference)
         shared = overlaps(found.boxes, reference.boxes)
         shared[found.classes[:, None] != reference.classes[None]] = 0
-        for row in np.argsort(-found.scores, kind="stable") if len(reference) else ():
-            best = int(shared[row].argmax())
-            if shared[row, best] >= iou:
-                differences.append(abs(found.scores[row] - reference.scores[best]))
-                shared[:, best] = 0
+        rows, columns = match(shared, found.scores, iou)
+        differences += np.abs(found.scores[rows] - reference.scores[columns]).tolist()
     mean = float(np.mean(differences)) if differences else float("nan")
     return Shift(mean, len(differences), objects)

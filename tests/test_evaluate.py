@@ -17,7 +17,13 @@ from pycocotools.cocoeval import COCOeval
 from synet.data import label_path, load_dataset
 from synet.detections import Detections
 from synet.errors import DataError, SynetError
-from synet.evaluate import average_precision, evaluate, evaluate_predictor, ground_truth
+from synet.evaluate import (
+    average_precision,
+    evaluate,
+    evaluate_predictor,
+    find_all,
+    ground_truth,
+)
 from synet.images import write_image
 
 COLOURS = ("red", "green", "blue")
@@ -38,7 +44,7 @@ class ColourDetector:
         self.shift = shift
         self.gain = gain
 
-    def __call__(self, image):
+    def outputs(self, image):
         boxes, scores = [], []
         for class_id in range(len(self.names)):
             others = np.delete(image, class_id, axis=-1).max(axis=-1)
@@ -48,10 +54,12 @@ class ColourDetector:
                 scores.append(
                     np.eye(len(self.names))[class_id] * image[y, x, class_id] / 255 * self.gain
                 )
-        return (
-            np.array(boxes, np.float32).reshape(-1, 4) + self.shift,
-            np.array(scores, np.float32).reshape(-1, len(self.names)),
-        )
+        corners = np.array(boxes, np.float32).reshape(-1, 4) + self.shift
+        return {
+            "x1y1": corners[:, :2],
+            "x2y2": corners[:, 2:],
+            "scores": np.array(scores, np.float32).reshape(-1, len(self.names)),
+        }
 
 
 def make_dataset(folder: Path, scenes: list[list[tuple]], names=COLOURS) -> Path:
@@ -109,6 +117,12 @@ def usual_way(labels, found, classes, folder: Path) -> tuple[float, float]:
                     "score": score,
                 }
             )
+    score = evaluation_of_files(truth, results, folder)
+    return score.stats[0], score.stats[1]
+
+
+def evaluation_of_files(truth: dict, results: list[dict], folder: Path) -> COCOeval:
+    """What pycocotools, left all its settings, makes of COCO's json files of such content."""
     for name, content in (("truth", truth), ("results", results)):
         (folder / f"{name}.json").write_text(json.dumps(content))
     coco = COCO(str(folder / "truth.json"))
@@ -116,7 +130,7 @@ def usual_way(labels, found, classes, folder: Path) -> tuple[float, float]:
     score.evaluate()
     score.accumulate()
     score.summarize()
-    return score.stats[0], score.stats[1]
+    return score
 
 
 def random_images(rng: np.random.Generator, crowd: int) -> tuple[list, list]:
@@ -227,6 +241,29 @@ def test_classes_are_matched_by_name(tmp_path, scenes):
     assert evaluate_predictor(swapped, dataset, progress=False).map50 == 0
     named = evaluate_predictor(swapped, dataset, classes=["red", "green", "blue"], progress=False)
     assert named.map50 == pytest.approx(1)
+
+
+def test_all_that_is_found_in_the_ids_of_the_data(tmp_path, scenes):
+    dataset = load_dataset(make_dataset(tmp_path, scenes, ("blue", "green", "red")))
+    found = find_all(ColourDetector(), dataset, progress=False)
+    assert found.images == dataset.images("val")
+    assert found.class_ids.tolist() == [2, 1, 0]
+    assert [each.classes.tolist() for each in found.found] == [[2, 1], [2, 2], []]
+    assert [each.classes.tolist() for each in found.labels] == [[0, 1], [0, 0], []]
+    np.testing.assert_allclose(found.found[0].boxes, [[10, 10, 30, 40], [50, 40, 90, 60]])
+    assert found.seconds > 0
+
+
+def test_classes_that_only_other_data_names(tmp_path, scenes):
+    dataset = load_dataset(make_dataset(tmp_path, scenes, ("green", "thing")))
+    elsewhere = {"red", "blue"}
+    found = find_all(ColourDetector(), dataset, progress=False, elsewhere=elsewhere)
+    assert found.class_ids.tolist() == [-1, 0, -1]
+    assert [each.classes.tolist() for each in found.found] == [[0], [], []]
+    with pytest.raises(DataError, match="finds 'red', which"):
+        find_all(ColourDetector(), dataset, progress=False, elsewhere={"blue"})
+    with pytest.raises(DataError, match="finds 'red', which"):  # nothing here could be judged
+        find_all(ColourDetector(("red",)), dataset, progress=False, elsewhere=elsewhere)
 
 
 def test_the_shift_from_a_float_twin(tmp_path, scenes):

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import ast
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from synet.commands.options import Gathering
+
+
+@click.command(cls=Gathering)
+@click.argument("data", nargs=-1, type=click.Path())
+@click.option("--models", "-m", multiple=True)
+@click.option("--precisions", multiple=True, type=float)
+@click.option("--project")
+@click.option("--shape", nargs=2, type=int)
+@click.option("--fast", is_flag=True)
+def command(**values):
+    click.echo(repr({name: value for name, value in values.items() if value}))
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("a --models m1 m2 --precisions 0.8 0.9", {"models": ("m1", "m2"), "data": ("a",)}),
+        ("a --models m1 --models m2 --precisions 0.8 --precisions 0.9", {"models": ("m1", "m2")}),
+        ("a --models=m1 m2 --models m3", {"models": ("m1", "m2", "m3")}),
+        ("a -m m1 m2", {"models": ("m1", "m2")}),
+        ("a b --models m1", {"data": ("a", "b"), "models": ("m1",)}),
+        ("--models m1 m2 -- a b", {"data": ("a", "b"), "models": ("m1", "m2")}),
+        ("--models m1 --project p a", {"data": ("a",), "models": ("m1",), "project": "p"}),
+        ("--models m1 --shape 4 5 a", {"data": ("a",), "shape": (4, 5), "models": ("m1",)}),
+        ("--models m1 --fast a", {"data": ("a",), "fast": True}),
+        ("a --models - m2", {"models": ("-", "m2")}),
+    ],
+)
+def test_values_one_after_another(line, values):
+    result = CliRunner().invoke(command, line.split())
+    assert result.exit_code == 0, result.output
+    found = ast.literal_eval(result.output)
+    assert {name: found[name] for name in values} == values
+    assert found.get("precisions", (0.8, 0.9)) == (0.8, 0.9)
+
+
+@pytest.mark.parametrize("line", ["a --models", "a --models --fast", "a --precisions 0.8 high"])
+def test_what_is_missing_or_wrong_is_told_as_ever(line):
+    result = CliRunner().invoke(command, line.split())
+    assert result.exit_code == 2
+    assert "Error: " in result.output
