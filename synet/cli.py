@@ -25,6 +25,7 @@ COMMANDS = (
     "profile",
     "evaluate",
     "metrics",
+    "compare",
     "predict",
     "latency",
     "zoo",

@@ -24,12 +24,16 @@ from synet.chips import get_chip
 from synet.errors import ChipError, SynetError, VerificationError
 from synet.export.context import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.files import write_atomic
+from synet.files import refuse_foreign, refuse_used, write_atomic
+from synet.images import read_image
 from synet.judge import judge
+from synet.layer_errors import Comparison
 from synet.layers.heads import ClassForm, find_head
 from synet.memory import memory_problems
 from synet.models import get_model
 from synet.predictor import image_channels
+from synet.roles import task_of
+from synet.side_by_side import compare_files
 from synet.streams import user_stream
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
@@ -44,8 +48,6 @@ SCORE_BAR = 0.05  # int8 against float: mean over confident rows
 BOX_BAR = 0.01  # the same for boxes, as a fraction of the longer side
 CONFIDENT = 0.25
 CHECKED = 16  # images that both comparisons look at
-# What a model is for, by an output that no other has.
-TASKS = {"probabilities": "classify", "prototypes": "segment", "sides": "obb"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Result:
         Mean difference between int8 and float, over rows that float is sure of.
     problems
         Bars that were missed under ``force``, and memory that a fork's own model lacks.
+    layers
+        The error of every layer, where their outputs were dumped.
     """
 
     content: bytes
@@ -72,6 +76,7 @@ class Result:
     keras: Agreement
     int8: Agreement
     problems: tuple[str, ...]
+    layers: Comparison | None = None
 
 
 def quantize(
@@ -117,7 +122,7 @@ def quantize(
         cannot be written.
     """
     if out_path is not None:
-        _refuse_foreign(Path(out_path))
+        refuse_foreign(Path(out_path), _is_ours)
     calibration = _calibration(keras_model, data, image_size, number, seed)
     content = _convert(keras_model, calibration, progress)
     content = embed_metadata(content, {**_facts(calibration), **(metadata or {})})
@@ -184,6 +189,7 @@ def quantize_model(
     repo: str | Path | None = None,
     chip: str = "",
     force: bool = False,
+    dump_layers: tuple[str | Path, str | Path] | None = None,
     progress: bool = True,
 ) -> Result:
     """Export a checkpoint, or the untrained model of a yaml, and prove the result.
@@ -208,6 +214,9 @@ def quantize_model(
         Chip to check against. Default: the one it was built for.
     force
         Keep a file that misses a bar.
+    dump_layers
+        An image, and a new folder for what every layer makes of it in float and in int8; see
+        `synet.layer_dump`.
 
     Raises
     ------
@@ -216,11 +225,15 @@ def quantize_model(
     ChipError
         The chip cannot run the file.
     SynetError
-        No such model, no image shape, a head that SyNet does not know, data that cannot be used.
+        No such model, no image shape, a head that SyNet does not know, data that cannot be used,
+        a file or a folder that is in use.
     """
     trained = Path(model).suffix == ".pt"
     path = Path(out_path or (Path(model).with_suffix(".tflite") if trained else "model.tflite"))
-    _refuse_foreign(path)
+    refuse_foreign(path, _is_ours)
+    if dump_layers:
+        read_image(dump_layers[0])
+        refuse_used(dump_layers[1])
     network, shape = load_network(model, image_shape, repo, chip)
     target = get_chip(chip or network.synet["chip"])
     names = [network.names[i] for i in sorted(network.names)]
@@ -271,7 +284,11 @@ def quantize_model(
     _missed(problems + memory if made_for_it else problems, ChipError, force)
     problems += memory
     write_atomic(path, content)
-    return Result(content, path, calibration, exported, int8, tuple(problems))
+    layers = None
+    if dump_layers:
+        image, folder = dump_layers
+        layers = compare_files(float_file, content, [Path(image)], folder, progress=False)
+    return Result(content, path, calibration, exported, int8, tuple(problems), layers)
 
 
 def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -> Result:
@@ -352,10 +369,11 @@ def _facts(calibration: Calibration) -> dict[str, Any]:
 def _task(keras_model: keras.Model) -> dict[str, Any]:
     """What the outputs are for, in the words that a YOLO's own metadata has for it."""
     shapes = {name: tuple(output.shape) for name, output in keras_model.output.items()}
+    facts: dict[str, Any] = {"task": task_of(shapes) or "detect"}
     if "keypoints" in shapes:
         numbers = 3 if "presence" in shapes else 2
-        return {"task": "pose", "kpt_shape": [shapes["keypoints"][-1] // 2, numbers]}
-    return {"task": next((task for name, task in TASKS.items() if name in shapes), "detect")}
+        facts["kpt_shape"] = [shapes["keypoints"][-1] // 2, numbers]
+    return facts
 
 
 def _missed(problems: Sequence[str], kind: type[SynetError], force: bool) -> None:
@@ -364,15 +382,8 @@ def _missed(problems: Sequence[str], kind: type[SynetError], force: bool) -> Non
         raise kind(f"{problems[0]}{more}; no file was written, --force keeps it")
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Refuse to replace a file that SyNet did not make."""
-    if path.is_dir():
-        raise SynetError(f"{path} is a folder; give the file to write with --out")
-    if not path.exists():
-        return
+def _is_ours(path: Path) -> bool:
     try:
-        ours = str(read_metadata(path).get("producer", "")).startswith("synet")
+        return str(read_metadata(path).get("producer", "")).startswith("synet")
     except SynetError:
-        ours = False
-    if not ours:
-        raise SynetError(f"{path} exists and SyNet did not make it; move it, or give --out")
+        return False

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from synet.export.tensorflow import convert, import_keras
+from synet.export.tensorflow import import_keras, to_float, to_int8
 
 SHAPE = (20, 24, 16)
 
@@ -106,7 +106,7 @@ def _convert(branches: dict[str, Callable]) -> bytes:
     ]
     model = keras.Model(image, outputs)
     images = np.random.default_rng(0).random((2, *SHAPE), np.float32)
-    return convert(model, lambda: images)
+    return to_int8(to_float(model), lambda: images)
 
 
 def _weights(*shape: int) -> np.ndarray:

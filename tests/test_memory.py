@@ -9,7 +9,7 @@ import pytest
 import small_heads as heads
 
 from synet.chips import get_chip
-from synet.export.tensorflow import convert, import_keras
+from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.judge import judge
 from synet.memory import fitting_channels, largest_shape, memory_problems, row_of
 from synet.quantize import to_keras
@@ -44,7 +44,7 @@ def made(network):
 
     def content(*shape):
         images = [np.zeros((*shape, 1), np.float32)]
-        return convert(to_keras(network, shape, 1), lambda: images)
+        return to_int8(to_float(to_keras(network, shape, 1)), lambda: images)
 
     return {shape: content(*shape) for shape in ((64, 96), (96, 144), (128, 192))}
 
@@ -121,7 +121,7 @@ def file_of(definition):
         outputs.append(y)
     last = keras.layers.Conv2D(8, 3, 3, name="model.5.conv")(outputs[-1])
     blank = np.zeros((48, 64, 3), np.float32)
-    return convert(keras.Model(image, last), lambda: [blank])
+    return to_int8(to_float(keras.Model(image, last)), lambda: [blank])
 
 
 @pytest.mark.parametrize("judged_by", ["compiler", "table"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import resource
 import zipfile
 from functools import cache
@@ -340,6 +341,36 @@ def test_the_untrained_model_of_a_yaml(tiny, data):
     again = quantize_model(tiny, data, number=3, progress=False)  # replaces its own file
     assert [p.name for p in Path().iterdir()] == ["model.tflite"]
     assert again.calibration == result.calibration
+
+
+def test_the_layers_of_an_image(tiny, data, tmp_path):
+    """By the paths of the fork's modules, in float and in int8."""
+    image = data.parent / "val" / "images" / "0.png"
+    dump = tmp_path / "layers"
+    result = quantize_model(tiny, data, number=3, dump_layers=(image, dump), progress=False)
+    told = json.loads((dump / "layers.json").read_text("utf-8"))
+    assert told["images"] == [str(image)]
+    names = [layer["layer"] for layer in told["layers"]]
+    assert names[:4] == ["input", "model.1.first.conv", "model.1.second.conv", "model.2.conv"]
+    assert [error.layer for error in result.layers.layers] == names
+    assert result.layers.images == (image,)
+    calibration = Calibration((image,), (64, 96), 1, "", 0)
+    stored = TfliteModel(result.content).input.quantize(next(calibration.images()))
+    first = np.load(dump / "int8" / "000-input.npy", allow_pickle=False)
+    np.testing.assert_array_equal(first[0], stored)
+    for kind in ("int8", "float"):
+        assert len(list((dump / kind).iterdir())) == len(names)
+
+
+def test_a_dump_that_cannot_be_is_told_before_the_work(tiny, data, tmp_path):
+    image = data.parent / "val" / "images" / "0.png"
+    for dump, said in [
+        ((tmp_path / "none.png", tmp_path / "layers"), "none.png: cannot read the image"),
+        ((image, data.parent), "exists and is no empty folder"),
+    ]:
+        with pytest.raises(SynetError, match=said):
+            quantize_model(tiny, data, dump_layers=dump, progress=False)
+    assert not list(Path().iterdir())
 
 
 def test_a_model_with_keypoints(data, monkeypatch):

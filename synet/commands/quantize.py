@@ -25,6 +25,12 @@ from synet.errors import SynetError
 @click.option("--out", metavar="PATH", help="Default: beside the weights, or ./model.tflite.")
 @click.option("--chip", metavar="NAME", default="", help="Default: the one it was trained for.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
+@click.option(
+    "--dump-layers",
+    nargs=2,
+    metavar="IMAGE DIR",
+    help="Write what every layer makes of an image, in float and in int8, as .npy.",
+)
 @repo_option
 def quantize(
     backend: str | None,
@@ -40,6 +46,7 @@ def quantize(
     Example:
       synet quantize --backend yolov5 --weights runs/train/exp/weights/best.pt --data my.yaml
       synet quantize --cfg katana-kqvga.yaml
+      synet quantize --weights best.pt --data my.yaml --dump-layers street.jpg layers
     """
     if (weights is None) == (cfg is None):
         raise SynetError("give one of --weights PT and --cfg YAML")
@@ -63,4 +70,7 @@ def quantize(
         click.echo("int8 against float: nothing found in the images to compare")
     for problem in result.problems:
         click.echo(f"problem: {problem}", err=True)
+    if result.layers:
+        click.echo(f"wrote every layer's output to {options['dump_layers'][1]}")
+        click.echo(result.layers.verdict())
     click.echo(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")

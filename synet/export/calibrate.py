@@ -12,11 +12,12 @@ scale of a sum of +-18. Here every tensor keeps a place of its own, and is looke
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from synet.tflite import TensorRunner
 
 SHARES = (0.0, 255 / 256)  # what int8 holds of a logistic function or a softmax
 SATURATED = 8.0  # the logistic function of which is 1 - 1/2981
@@ -61,23 +62,13 @@ def _ranges(
     model: bytes, tensors: list[int], images: Iterable[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimum and maximum of each of `tensors` (by number) over the images."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    runtime = Interpreter(
-        model_content=model,
-        num_threads=os.cpu_count(),
-        # a delegate would keep its tensors to itself
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        experimental_preserve_all_tensors=True,
-    )
-    runtime.allocate_tensors()
-    image_input = runtime.get_input_details()[0]["index"]
+    runner = TensorRunner(model)
+    (image_input,) = runner.inputs
     low = np.full(len(tensors), np.inf)
     high = np.full(len(tensors), -np.inf)
     for image in images:
-        runtime.set_tensor(image_input, image[None])
-        runtime.invoke()
-        values = [runtime.get_tensor(tensor) for tensor in tensors]
+        runner.run({image_input: image[None]})
+        values = [runner.values(tensor) for tensor in tensors]
         low = np.minimum(low, [value.min() for value in values])
         high = np.maximum(high, [value.max() for value in values])
     if not np.isfinite(low).all():

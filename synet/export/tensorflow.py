@@ -59,24 +59,6 @@ def _without(*packages: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-def convert(keras_model: keras.Model, images: Callable[[], Iterable[np.ndarray]]) -> bytes:
-    """An int8 TFLite file, input and outputs included.
-
-    Parameters
-    ----------
-    keras_model
-        One NHWC image in.
-    images
-        Called for the calibration images: float32 (H, W, C), 0-1.
-
-    Raises
-    ------
-    ExportError
-        The converter cannot convert the model; its last words are quoted.
-    """
-    return to_int8(to_float(keras_model), images)
-
-
 def to_float(keras_model: keras.Model) -> bytes:
     """A float32 TFLite file, whose outputs have the names that they have in Keras.
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from synet.base import askeras
 from synet.errors import ExportError
-from synet.export.tensorflow import convert, import_keras
+from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.graph import read_graph
 
 
@@ -49,7 +49,7 @@ def keras_model(network):
 
 
 def test_a_term_of_a_sum_keeps_its_own_range(network, images, keras_model):
-    graph = read_graph(convert(keras_model, lambda: images))
+    graph = read_graph(to_int8(to_float(keras_model), lambda: images))
     (small,) = [op for op in graph.operators if op.layer.endswith("small")]
     tensor = graph.tensors[small.outputs[0]]
     x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
@@ -63,7 +63,7 @@ def test_a_term_of_a_sum_keeps_its_own_range(network, images, keras_model):
 
 def test_every_image_counts(images, keras_model):
     def scales(images):
-        graph = read_graph(convert(keras_model, lambda: images))
+        graph = read_graph(to_int8(to_float(keras_model), lambda: images))
         return [graph.tensors[op.outputs[0]].scale[0] for op in graph.operators]
 
     wide = [*images, 3 * images[0]]
@@ -73,7 +73,7 @@ def test_every_image_counts(images, keras_model):
 @pytest.mark.parametrize("bad", [[], [np.full((5, 7, 1), np.nan, np.float32)]], ids=["none", "nan"])
 def test_images_that_say_nothing(bad, keras_model):
     with pytest.raises(ExportError, match="TFLite conversion failed"):
-        convert(keras_model, lambda: bad)
+        to_int8(to_float(keras_model), lambda: bad)
 
 
 class Scores(nn.Module):
@@ -95,7 +95,7 @@ def test_ranges_that_are_known(images):
     model = Scores().eval()
     inp = import_keras().Input((5, 7, 1), batch_size=1)
     with askeras():
-        graph = read_graph(convert(import_keras().Model(inp, model(inp)), lambda: images))
+        graph = read_graph(to_int8(to_float(import_keras().Model(inp, model(inp))), lambda: images))
     operations = [op.name for op in graph.operators]
     assert "QUANTIZE" not in operations
     (joined,) = [op for op in graph.operators if op.name == "CONCATENATION"]

@@ -6,7 +6,7 @@ from keras_twin import assert_same, draw, layers, settle
 from torch import nn
 
 from synet.chips import get_chip
-from synet.export.tensorflow import convert
+from synet.export.tensorflow import to_float, to_int8
 from synet.layers import CSP, Head, InvertedResidual, Stem
 from synet.layers.blocks import Mixer
 from synet.vela import compile_for
@@ -93,7 +93,7 @@ def test_half_of_a_csp_block_passes_the_convolutions_by():
 
 def test_joining_the_halves_of_a_csp_block_costs_nothing():
     model = assert_same(settle(CSP(32, 64, 2)), draw(1, 32, 16, 16))
-    content = convert(model, lambda: [draw(16, 16, 32, low=0, high=1).numpy()])
+    content = to_int8(to_float(model), lambda: [draw(16, 16, 32, low=0, high=1).numpy()])
     costs = compile_for(content, get_chip("sabre")).costs
     assert [cost.cycles for cost in costs if cost.op == "CONCATENATION"] == [0]
     assert {cost.op for cost in costs if cost.cycles} == {"CONV_2D"}

@@ -9,7 +9,7 @@ import torch
 from keras_twin import BAR, draw
 
 from synet.errors import SynetError
-from synet.export.tensorflow import convert
+from synet.export.tensorflow import to_float, to_int8
 from synet.graph import read_graph
 from synet.layers.heads import PIXELS, distances, head_form, run_network
 from synet.layers.heads.form import CLIPPED
@@ -157,7 +157,7 @@ def test_bins_go_through_softmax_in_bands(monkeypatch):
     monkeypatch.setattr(distances, "CELLS", 50)
     assert_export(network, names, SHAPES[0])
     graph = read_graph(
-        convert(to_keras(network, SHAPES[0], 1), lambda: [np.ones((97, 131, 1), "f")])
+        to_int8(to_float(to_keras(network, SHAPES[0], 1)), lambda: [np.ones((97, 131, 1), "f")])
     )
     sizes = [graph.tensors[op.outputs[0]].shape for op in graph.operators if op.name == "SOFTMAX"]
     assert len(sizes) == 4 * (7 + 2)  # sides; bands of two rows of 17, and of five of 9
@@ -185,7 +185,7 @@ MORE = {"segment": {"TRANSPOSE_CONV"}, "classify": {"DEPTHWISE_CONV_2D"}}
 def test_int8_on_operations_that_simple_chips_run(case):
     network, names = build(case)
     shape, images = SHAPES[0], [image(SHAPES[0], seed)[0].permute(1, 2, 0) for seed in range(4)]
-    content = convert(to_keras(network, shape, 1), lambda: (x.numpy() for x in images))
+    content = to_int8(to_float(to_keras(network, shape, 1)), lambda: (x.numpy() for x in images))
     runs = RUNS | MORE.get(case, set())
     assert {operator.name for operator in read_graph(content).operators} <= runs
     model = TfliteModel(content)

@@ -1,0 +1,151 @@
+"""Where int8 loses precision: the error of every layer of a file, named as in the network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from synet.errors import DataError, SynetError
+from synet.files import atomic_path, refuse_used, write_atomic
+from synet.graph import Graph, read_graph
+from synet.layer_dump import write_csv
+from synet.layer_errors import Closeness, Comparison, LayerError
+from synet.quantize import load_network, to_keras
+from synet.side_by_side import compare_files, dump_layers
+from synet.sources import find_sources
+from synet.tflite import TfliteModel, read_content
+from synet.twins import NotTwins
+
+__all__ = ["Closeness", "Comparison", "LayerError", "compare_layers", "dump_int8"]
+
+
+def compare_layers(
+    reference: str | Path | bytes,
+    int8: str | Path | bytes,
+    images: Iterable[str | Path],
+    repo: str | Path | None = None,
+    dump: str | Path | None = None,
+    progress: bool = True,
+    out: str | Path | None = None,
+) -> Comparison:
+    """Compare every layer of an int8 file with the float model that it was made from.
+
+    Parameters
+    ----------
+    reference
+        The ``.pt`` checkpoint, which is exported again at the image shape of the int8 file, or a
+        float TFLite file.
+    int8
+        The TFLite file. It runs on TFLite's reference kernels, whose numbers are those that
+        compilers for chips are tested against.
+    images
+        Image files; a folder stands for the images in it. They are fitted as in validation.
+    repo
+        Folder of the fork that a checkpoint was trained with. Default: the installed package.
+    dump
+        A new folder for every layer's output of both, see `synet.layer_dump`.
+    progress
+        Whether to show a progress bar on stderr.
+    out
+        A new ``.csv`` or ``.json`` file for the table, worst first.
+
+    Raises
+    ------
+    SynetError
+        The int8 file is none, or was not made from the float model; a file that cannot be read or
+        run; `dump` or `out` is in use. A `DataError` where an image cannot be read.
+    """
+    if out is not None:
+        _refuse_used_file(Path(out))
+    if dump is not None:
+        refuse_used(dump)
+    name, content = _int8_file(int8)
+    files = _files(images)
+    floats = _float_file(reference, TfliteModel(int8), repo)
+    try:
+        found = compare_files(floats, content, files, dump, progress)
+    except NotTwins as error:
+        given = "the float model" if isinstance(reference, bytes) else reference
+        raise SynetError(f"{name} was not made from {given}: {error}") from None
+    if out is not None:
+        _save(found, Path(out))
+    return found
+
+
+def dump_int8(
+    int8: str | Path | bytes,
+    images: Iterable[str | Path],
+    dump: str | Path,
+    progress: bool = True,
+) -> None:
+    """Write every layer's output of an int8 file alone, for one whose float model is not at hand.
+
+    Parameters
+    ----------
+    int8, images, dump, progress
+        As for `compare_layers`.
+    """
+    _, content = _int8_file(int8)
+    dump_layers(content, _files(images), dump, progress)
+
+
+def _int8_file(source: str | Path | bytes) -> tuple[str, bytes]:
+    name, content = read_content(source)
+    if not _is_quantized(read_graph(source)):
+        raise SynetError(
+            f"{name} is not an int8 file; give the one that `synet quantize` made, behind the "
+            "float model"
+        )
+    return name, content
+
+
+def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Path | None) -> bytes:
+    if isinstance(reference, bytes) or Path(reference).suffix == ".tflite":
+        name, content = read_content(reference)
+        if _is_quantized(read_graph(reference)):
+            raise SynetError(f"{name} is an int8 file; the float model comes first")
+        return content
+    if Path(reference).suffix != ".pt":
+        raise SynetError(f"{reference}: expected a .pt checkpoint, or a float .tflite file")
+    from synet.export.tensorflow import to_float
+    from synet.predictor import image_channels
+
+    network, shape = load_network(reference, int8.image_shape, repo)
+    channels = image_channels(network)
+    if channels != int8.channels:
+        raise SynetError(
+            f"{int8.name} was not made from {reference}: it takes images of {int8.channels} "
+            f"channels, and the float model of {channels}"
+        )
+    return to_float(to_keras(network, shape, channels))
+
+
+def _refuse_used_file(out: Path) -> None:
+    if out.suffix not in {".csv", ".json"}:
+        raise SynetError(f"--out {out}: a table is written as .csv or .json")
+    if out.exists():
+        raise SynetError(f"{out} exists; name another file with --out")
+
+
+def _save(found: Comparison, out: Path) -> None:
+    records = found.records()
+    if out.suffix == ".json":
+        write_atomic(out, json.dumps(records, indent=1, ensure_ascii=False))
+        return
+    with atomic_path(out) as temporary:
+        write_csv(temporary, records)
+
+
+def _is_quantized(graph: Graph) -> bool:
+    return any(graph.tensors[written.tensor].scale for written in graph.written())
+
+
+def _files(images: Iterable[str | Path]) -> list[Path]:
+    sources = find_sources(images)
+    for source in sources:
+        if source.stream is not None:
+            raise DataError(f"{source}: layers are compared on images, not on videos or cameras")
+    if not sources:
+        raise DataError("give an image, or a folder of images")
+    return [source.file for source in sources]
