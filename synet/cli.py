@@ -23,6 +23,8 @@ COMMANDS = (
     "data_subset",
     "quantize",
     "profile",
+    "summary",
+    "sparsity",
     "evaluate",
     "metrics",
     "compare",

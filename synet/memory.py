@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from synet.judge import Judgement, judge
+from synet.zoo import rows_of
 
 if TYPE_CHECKING:
     from synet.graph import Graph
 
-PARTS = ("backbone", "neck", "head")  # of a model yaml, whose rows are counted through
 STRIDE = 32  # where a network names none
 STEP = 8  # channels come in multiples of it, in every YOLO
 TRIES = 2  # files that are made to find a number of channels, each of which takes seconds
@@ -191,7 +191,7 @@ def _widened_by(layer: str, definition: dict[str, Any], graph: Graph) -> tuple[l
 
 def _sources(definition: dict[str, Any], row: int) -> list[int]:
     """The rows whose channels a row's are: its own, or of those that it joins or resizes."""
-    rows = _rows(definition)
+    rows = rows_of(definition)
     if not 0 <= row < len(rows):
         return []
     args = rows[row][3]
@@ -201,19 +201,15 @@ def _sources(definition: dict[str, Any], row: int) -> list[int]:
 
 
 def _inputs(definition: dict[str, Any], row: int) -> list[int]:
-    rows = _rows(definition)
+    rows = rows_of(definition)
     source = rows[row][0] if row < len(rows) else []
     return [i if i >= 0 else row + i for i in (source if isinstance(source, list) else [source])]
-
-
-def _rows(definition: dict[str, Any]) -> list[list]:
-    return [row for part in PARTS for row in definition.get(part, ())]
 
 
 def _with_channels(definition: dict[str, Any], row: int, share: float) -> dict[str, Any]:
     """A definition with that share of a row's channels."""
     thin = copy.deepcopy(definition)
-    rows = _rows(thin)
+    rows = rows_of(thin)
     # YOLOs round up to a multiple of eight after they have scaled it
     rows[row][3][0] = round(rows[row][3][0] * share)
     return thin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -269,7 +270,7 @@ def profile(
     if isinstance(model, bytes) or Path(model).suffix == ".tflite":
         return _of_file(model, chip, image_shape)
     started = time.process_time()
-    from synet.quantize import inspection_bytes, load_network
+    from synet.quantize import load_network
 
     if isinstance(chip, str) and chip != OWN:
         chip = get_chip(chip)
@@ -277,22 +278,56 @@ def profile(
     network, shape = load_network(model, image_shape, repo, asked)
     if chip == OWN:
         chip = get_chip(network.synet["chip"])
-    found = _profile(str(model), inspection_bytes(network, shape), chip)
+
+    def other(definition: dict[str, Any]) -> nn.Module:
+        return rebuilt(Path(model), definition, repo, asked)
+
+    trained = Path(model).suffix == ".pt"  # trained channels are what they are
+    return profile_network(network, shape, str(model), chip, None if trained else other, started)
+
+
+def profile_network(
+    network: nn.Module,
+    shape: tuple[int, int],
+    name: str,
+    chip: Chip | None,
+    rebuild: Callable[[dict[str, Any]], nn.Module] | None = None,
+    started: float | None = None,
+) -> Profile:
+    """`profile` of a network that is there already.
+
+    Parameters
+    ----------
+    shape
+        Height and width of its image.
+    name
+        What to call it.
+    rebuild
+        Builds it from another definition, where its channels may change.
+    started
+        Since when somebody waits, by ``time.process_time()``.
+    """
+    started = time.process_time() if started is None else started
+    from synet.quantize import inspection_bytes
+
+    found = _profile(name, inspection_bytes(network, shape), chip)
     memory = [violation.where for violation in found.violations]
     if len(memory) != 1 or memory == ["weights"] or found.judged.operations:
         return found  # it fits, or would not for being smaller
     stride, smaller, thinner = int(max(network.stride)), None, None
 
-    def thin(definition: dict[str, Any]) -> bytes:
-        return inspection_bytes(_rebuilt(Path(model), definition, repo, asked), shape)
-
     with contextlib.suppress(SynetError):  # what cannot even be built is no advice
         smaller = fitting_shape(
             found.judged, shape, stride, lambda other: inspection_bytes(network, other)
         )
-    if Path(model).suffix != ".pt":  # trained channels are what they are
+    if rebuild is not None:
         with contextlib.suppress(SynetError):
-            thinner = fitting_channels(found.judged, network.yaml, thin, started + PATIENCE)
+            thinner = fitting_channels(
+                found.judged,
+                network.yaml,
+                lambda other: inspection_bytes(rebuild(other), shape),
+                started + PATIENCE,
+            )
     return replace(found, fit=Fit(smaller, thinner))
 
 
@@ -319,7 +354,7 @@ def _profile(name: str, content: bytes, chip: Chip | None) -> Profile:
     return Profile(name, _rows(graph, judged), judged)
 
 
-def _rebuilt(
+def rebuilt(
     model: Path, definition: dict[str, Any], repo: str | Path | None, chip: str
 ) -> nn.Module:
     """The network of another definition under the same name, in which its scale may stand."""

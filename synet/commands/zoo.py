@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from synet.commands.options import repo_option, show
+
+if TYPE_CHECKING:
+    from synet.zoo import Claims
+
+# Headings of what a model costs; the last three are known where the chip's compiler is public.
+COSTS = ("parameters", "MMAC", "SRAM KiB", "weights KiB", "Mcycles", "ms")
+WIDTH = 110  # columns: a narrower terminal breaks lines rather than to cut numbers
 
 
 @click.group()
@@ -18,30 +29,23 @@ def zoo_list() -> None:
     Example:
       synet zoo list
     """
-    from synet import zoo as models
-    from synet.chips import get_chip
+    from rich.console import Console
+    from rich.table import Table
 
-    click.echo(
-        f"{'name':20} {'chip':6} {'image':>7} {'task':8} {'parameters':>10} {'MMAC':>6} "
-        f"{'SRAM KiB':>8} {'weights KiB':>11} {'Mcycles':>7} {'ms':>5}"
-    )
+    from synet import zoo as models
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "chip", "image", "task"):
+        table.add_column(heading, no_wrap=True)
+    for heading in COSTS:
+        table.add_column(heading, justify="right")
     for name in models.names():
         path = models.model_path(name)
         definition = models.read_definition(path)
         claims = models.claims(definition, path)
         image = "x".join(str(n) for n in claims.image_shape or ())
-        sram = (claims.sram_bytes or claims.peak_activation_bytes) / 1024
-        line = (
-            f"{name:20} {claims.chip or '':6} {image:>7} {models.task(definition):8} "
-            f"{claims.parameters:>10,} {claims.macs / 1e6:>6.0f} {sram:>8.0f}"
-        )
-        if claims.cycles:
-            compiler = get_chip(claims.chip).compiler
-            line += (
-                f" {claims.weight_bytes / 1024:>11.0f} {claims.cycles / 1e6:>7.2f} "
-                f"{1e3 * claims.cycles / compiler.clock_hz:>5.1f}"
-            )
-        click.echo(f"{line:<97}")
+        table.add_row(name, claims.chip, image, models.task(definition), *_costs(claims))
+    Console(width=WIDTH).print(table)
 
 
 @zoo.command("show")
@@ -56,3 +60,73 @@ def zoo_show(name: str) -> None:
     from synet import zoo as models
 
     click.echo(models.model_path(name).read_text(encoding="utf-8"), nl=False)
+
+
+@zoo.command("create")
+@click.argument("model", metavar="NAME")
+@click.option("--width", type=float, metavar="W", help="width_multiple: share of all channels.")
+@click.option("--depth", type=float, metavar="D", help="depth_multiple: share of repetitions.")
+@click.option("--nc", type=int, metavar="N", help="Number of classes.")
+@click.option(
+    "--image-size",
+    "--image-shape",
+    "image_shape",
+    nargs=2,
+    type=int,
+    metavar="H W",
+    help="Height and width in pixels.",
+)
+@click.option("--channels", type=click.Choice(["1", "3"]), help="Of the image: gray or colour.")
+@click.option("-o", "--out", metavar="FILE", help="Default: ./NAME-CHANGES.yaml")
+@click.option("--force", is_flag=True, help="Write it even where the chip cannot run it.")
+@repo_option
+def zoo_create(
+    model: str, channels: str | None, out: str | None, repo: str | None, force: bool, **given: Any
+) -> None:
+    """Write a changed copy of a model, a name of the zoo or a yaml of your own, to train.
+
+    It is built, and what it claims of itself is counted anew. Nothing is written over.
+
+    \b
+    Example:
+      synet zoo create katana-kqvga --width 0.5 --nc 3
+      synet zoo create sabre-detect-vga --image-size 384 512 -o ours.yaml
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from synet.streams import user_stream
+    from synet.zoo.create import Changes, create
+
+    changes = Changes(**given, channels=int(channels) if channels else None)
+    with (
+        user_stream() as stream,
+        Console(file=stream).status("building, and counting what it costs"),
+    ):
+        made = create(model, changes, out, repo=repo, force=force)
+    table = Table("", "image", *COSTS, box=None, pad_edge=False)
+    for name, claims in (("before", made.before), ("after", made.after)):
+        table.add_row(name, "x".join(map(str, claims.image_shape)), *_costs(claims))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    show(table)
+    for violation in made.profile.violations:
+        click.echo(f"problem: {violation}", err=True)
+    click.echo(made.profile.verdict())
+    click.echo(f"wrote {made.path}")
+
+
+def _costs(claims: Claims) -> list[str]:
+    """What stands below `COSTS`: a dash for what is not claimed."""
+    from synet.chips import get_chip
+
+    compiler = get_chip(claims.chip).compiler if claims.chip else None
+    costs = (
+        (claims.parameters, ","),
+        (claims.macs / 1e6, ".0f"),
+        ((claims.sram_bytes or claims.peak_activation_bytes) / 1024, ".0f"),
+        (claims.weight_bytes / 1024, ".0f"),
+        (claims.cycles / 1e6, ".2f"),
+        (1e3 * claims.cycles / compiler.clock_hz if compiler else 0, ".1f"),
+    )
+    return [format(value, form) if value else "-" for value, form in costs]

@@ -17,7 +17,7 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
 from synet.patches.engine import Building, Fork
-from synet.patches.rows import PARTS, read_rows, rewritten, row_place
+from synet.patches.rows import read_rows, rewritten, row_place
 
 LOGGER = logging.getLogger("synet")
 
@@ -108,7 +108,7 @@ def _source(definition: dict[str, Any]) -> str:
     if not isinstance(path, (str, Path)) or not Path(path).is_file():
         return ""
     found = zoo.read_definition(path)
-    same = all(found.get(part) == definition.get(part) for part in PARTS)
+    same = all(found.get(part) == definition.get(part) for part in zoo.PARTS)
     return str(path) if same else ""
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Fork
+from synet.zoo import PARTS, rows_of
 
-PARTS = ("backbone", "neck", "head")
 REQUIRED_PARTS = ("backbone", "head")
 # First parameters of a layer whose number of output channels the yaml gives.
 CHANNELS = (("c1", "c2"), ("in_channels", "out_channels"))
@@ -57,7 +57,7 @@ def read_rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
     for key in ("nc", "depth_multiple", "width_multiple"):
         if not isinstance(definition.get(key, 1), (int, float)):
             raise SynetError(f"{_file_of(fork)}: {key}: {definition[key]!r} is not a number")
-    rows = [row for part in PARTS for row in definition.get(part, ())]
+    rows = rows_of(definition)
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
             raise SynetError(

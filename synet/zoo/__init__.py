@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 from synet.errors import SynetError
 
 FOLDER = Path(__file__).parent
+PARTS = ("backbone", "neck", "head")  # of a model yaml, whose rows are counted through
 SYNONYMS = {"pose": "keypoint"}  # words of a model's name that mean the same
 
 
@@ -114,9 +117,14 @@ def read_definition(path: str | Path) -> dict[str, Any]:
     return definition
 
 
+def rows_of(definition: Mapping[str, Any]) -> list[list]:
+    """The rows of a model definition as they are numbered, each a layer."""
+    return [row for part in PARTS for row in definition.get(part, ())]
+
+
 def task(definition: dict[str, Any]) -> str:
     """What a model finds, by the layer it ends in: detect, pose, segment, classify."""
-    return str(definition["head"][-1][2]).lower()
+    return str(rows_of(definition)[-1][2]).lower()
 
 
 def claims(definition: dict[str, Any], path: str | Path = "model yaml") -> Claims:
@@ -125,17 +133,56 @@ def claims(definition: dict[str, Any], path: str | Path = "model yaml") -> Claim
     Raises
     ------
     SynetError
-        A key that is no claim, or a malformed image shape.
+        A key that is no claim; a claim, or a number in a definition that makes claims, that
+        cannot be so.
     """
     given = definition.get("synet") or {}
     if not isinstance(given, dict) or (unknown := set(given) - set(Claims.__dataclass_fields__)):
         keys = ", ".join(Claims.__dataclass_fields__)
-        bad = sorted(unknown)[0] if isinstance(given, dict) else given
+        bad = sorted(map(str, unknown))[0] if isinstance(given, dict) else given
         raise SynetError(f"{path}: synet: {bad!r} is not a claim; there are {keys}")
+    given = {key: value for key, value in given.items() if value is not None}
+    for key, value in given.items():
+        _check(value, _CLAIM_RULES.get(key, _COUNT), f"{path}: synet: {key}")
+    if given:
+        for key in _RULES.keys() & definition.keys():
+            _check(definition[key], _RULES[key], f"{path}: {key}")
     shape = given.get("image_shape")
-    if shape is not None:
-        whole = isinstance(shape, list) and all(isinstance(n, int) and n > 0 for n in shape)
-        if not whole or len(shape) != 2:
-            raise SynetError(f"{path}: synet: image_shape: {shape} is not [height, width]")
-        given = {**given, "image_shape": tuple(shape)}
-    return Claims(**given)
+    return Claims(**given | ({"image_shape": tuple(shape)} if shape else {}))
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value))
+
+
+def _is_multiple(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
+
+
+# Whether a value may be so, and what it should have been.
+_Rule = tuple[Callable[[Any], bool], str]
+_WHOLE: _Rule = (_is_whole, "a whole number above 0")
+_MULTIPLE: _Rule = (_is_multiple, "a number above 0")
+_COUNT: _Rule = (lambda value: type(value) is int and value >= 0, "a whole number")
+_TEXT: _Rule = (lambda value: isinstance(value, str), "a name")
+_CLAIM_RULES = {
+    "chip": _TEXT,
+    "placement": _TEXT,
+    "image_shape": (_is_shape, "[height, width]"),
+}
+_RULES = {
+    "nc": _WHOLE,
+    "ch": _WHOLE,
+    "width_multiple": _MULTIPLE,
+    "depth_multiple": _MULTIPLE,
+}
+
+
+def _check(value: Any, rule: _Rule, place: str) -> None:
+    fits, wanted = rule
+    if not fits(value):
+        raise SynetError(f"{place}: {value!r} is not {wanted}")
