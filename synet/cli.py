@@ -30,6 +30,8 @@ COMMANDS = (
     "compare",
     "predict",
     "latency",
+    "report",
+    "visualize",
     "zoo",
     "patches",
     "demo",

@@ -1,0 +1,5 @@
+"""One page about a model, for a person who was not there: what it costs, finds and loses."""
+
+from synet.report.write import gather, report
+
+__all__ = ["gather", "report"]

@@ -1,0 +1,145 @@
+"""The page of a report: a template filled, with everything that it shows inside.
+
+What it is allowed to do is written into it: its own scripts, by their hashes, its own styles and
+pictures, and no address anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import synet
+from synet import extras
+from synet.errors import SynetError
+from synet.report import charts
+from synet.report.gallery import Exhibit
+from synet.report.sections import (
+    Accuracy,
+    Layer,
+    Missing,
+    OperationKind,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from synet.chips import Chip
+    from synet.compare import Comparison
+
+MARK = '<meta name="generator" content="synet '  # by which a page of ours is known
+BEGINNING = 2048  # bytes of a page within which the mark stands
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a page tells.
+
+    Parameters
+    ----------
+    title, split
+        File name of the model, and the images that it was evaluated on.
+    peak_bytes, held
+        Of activations at the fullest moment, and which layers' outputs these are.
+    models
+        ``float``, where there is one, and ``int8``.
+    made
+        Tables of names and values, by their titles.
+    """
+
+    title: str
+    split: str
+    chip: Chip
+    verdict: Verdict
+    layers: tuple[Layer, ...]
+    peak_bytes: int
+    held: list[tuple[str, int]]
+    errors: Comparison | Missing
+    models: Mapping[str, Accuracy]
+    gallery: tuple[Exhibit, ...]
+    operations: tuple[OperationKind, ...]
+    made: Mapping[str, Mapping[str, str]]
+
+
+def render(content: Content) -> str:
+    """The page, one file of html."""
+    jinja2 = extras.load("jinja2", "report", "writing a report")
+    offline = extras.load("plotly.offline", "report", "drawing the charts of a report")
+    figures = {
+        "memory": charts.memory(content.layers, content.peak_bytes, content.chip),
+        "cost": charts.cost(content.layers),
+    }
+    if not isinstance(content.errors, Missing):
+        figures["errors"] = charts.errors(content.errors)
+    if content.models["int8"].lines:
+        figures["curves"] = charts.precision_recall(content.models)
+    scripts = [offline.get_plotlyjs(), _text_of("page.js")]
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"kib": _kib, "points": _points, "change": _change, "db": _db}
+    return environment.from_string(_text_of("page.html.j2")).render(
+        content=content,
+        missing=isinstance(content.errors, Missing),
+        exact=charts.EXACT,
+        lines=charts.line_names(content.models),
+        mark=f"synet {synet.__version__}",
+        policy=_policy(scripts),
+        colours=charts.COLOURS,
+        twins=dict(charts.COLOURS.values()),
+        figures={name: json.loads(figure.to_json()) for name, figure in figures.items()},
+        style=_text_of("page.css"),
+        scripts=scripts,
+    )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a page that SyNet wrote.
+
+    Raises
+    ------
+    SynetError
+        It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return MARK.encode() in file.read(BEGINNING)
+    except OSError as error:
+        raise SynetError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _policy(scripts: list[str]) -> str:
+    """What a browser lets the page do: run these scripts, and reach for nothing."""
+    hashes = (base64.b64encode(hashlib.sha256(each.encode()).digest()) for each in scripts)
+    sources = " ".join(f"'sha256-{each.decode()}'" for each in hashes)
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {sources}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _text_of(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _kib(count: int) -> str:
+    return f"{count / 1024:,.1f}"
+
+
+def _points(fraction: float) -> str:
+    """An average precision in points, 0 to 100."""
+    return "–" if fraction != fraction else f"{100 * fraction:.1f}"
+
+
+def _change(fraction: float) -> str:
+    """How many points it is more, or less."""
+    return f"{100 * fraction:+.1f}".replace("-", "−")
+
+
+def _db(value: float) -> str:
+    return "no error" if value == math.inf else f"{value:.1f}".replace("-", "−")

@@ -1,0 +1,198 @@
+"""From a model and a data set to the page about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from synet import extras
+from synet.compare import Comparison, compare_layers
+from synet.data import load_dataset
+from synet.errors import SynetError
+from synet.evaluate import find_all, load_twin
+from synet.files import refuse_foreign, write_atomic
+from synet.graph import read_graph
+from synet.predictor import Predictor, load_predictor
+from synet.profile import OWN, profile
+from synet.report import sections
+from synet.report.gallery import gallery
+from synet.report.page import Content, is_ours, render
+from synet.report.sections import Missing
+from synet.shift import float_twin
+from synet.tflite import read_content
+
+
+def report(
+    model: str | Path, data: str | Path, out: str | Path = "report.html", **options: Any
+) -> Content:
+    """Write a page about an int8 file: one html file that needs no other and no network.
+
+    Parameters
+    ----------
+    model, data, options
+        As for `gather`.
+    out
+        The page. One that is there is replaced only if SyNet made it.
+
+    Returns
+    -------
+    What the page tells.
+
+    Raises
+    ------
+    SynetError
+        As `gather`; or the page cannot be written.
+    """
+    out = Path(out)
+    refuse_foreign(out, is_ours)
+    # what is not installed is told before minutes of work
+    for module in ("jinja2", "plotly.offline"):
+        extras.load(module, "report", "writing a report")
+    content = gather(model, data, **options)
+    write_atomic(out, render(content))
+    return content
+
+
+def gather(
+    model: str | Path,
+    data: str | Path,
+    split: str = "val",
+    chip: str = OWN,
+    float_model: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    images: int = 8,
+    repo: str | Path | None = None,
+    command: str = "",
+    progress: bool = True,
+) -> Content:
+    """All that a report tells, as plain data.
+
+    Parameters
+    ----------
+    model
+        A ``.tflite`` file; or a ``.pt`` checkpoint, for the file beside it that was made of it.
+    data, split, classes, repo
+        As for `synet.evaluate.evaluate`.
+    chip
+        Its name; `synet.profile.OWN` for the one that the file names, else Katana.
+    float_model
+        What the file was made of. Default: the ``.pt`` of the same name beside it. Without one
+        the report says what it cannot tell.
+    images
+        How many images of the split the errors of layers are measured on.
+    command
+        What was typed, for the record.
+    progress
+        Whether to tell each step on stderr.
+
+    Raises
+    ------
+    SynetError
+        The model cannot be run, is a classifier, or has not been quantized; the chip is not
+        known; a `DataError` where the data cannot be used.
+    """
+    file = quantized(Path(model))
+    name, content = read_content(file)
+    if not any(tensor.scale for tensor in read_graph(file).tensors):
+        raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
+    predictor = load_predictor(file)
+    dataset = load_dataset(data)
+    files = dataset.images(split)
+    twin = Path(float_model) if float_model else float_twin(file)
+    reference = _reference(twin, predictor, repo, asked=float_model is not None)
+    tell = _teller(progress)
+
+    tell("costs on the chip")
+    profiled = profile(file, chip)
+    tell("what int8 finds")
+    int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
+    found = None
+    if not isinstance(reference, Missing):
+        tell("what float finds")
+        found = find_all(
+            reference, dataset, split, classes=classes, progress=progress, model=str(twin)
+        )
+    errors: Comparison | Missing = Missing("")
+    if isinstance(reference, Missing):
+        errors = reference
+    else:
+        tell("errors of the layers")
+        sample = files[:: max(1, len(files) // images)][:images]
+        try:
+            errors = compare_layers(twin, file, sample, repo=repo, progress=progress)
+        except SynetError as error:
+            if float_model:
+                raise
+            errors = Missing(f"Not measured: {error}.")
+    tell("the gallery")
+    both = {"float": found, "int8": int8} if found else {"int8": int8}
+    return Content(
+        title=file.name,
+        split=split,
+        chip=profiled.chip,
+        verdict=sections.verdict(profiled),
+        layers=sections.layers(profiled),
+        peak_bytes=profiled.judged.peak_bytes,
+        held=sections.held_at_peak(profiled),
+        errors=errors,
+        models={kind: sections.accuracy(each, dataset) for kind, each in both.items()},
+        gallery=gallery(int8, found, dataset.names),
+        operations=sections.operation_kinds(profiled),
+        made=sections.made(
+            command or "synet.report.report(...), in Python",
+            file,
+            content,
+            twin if found else None,
+            profiled,
+            str(data),
+            split,
+            len(files),
+        ),
+    )
+
+
+def quantized(model: Path) -> Path:
+    """The int8 file of a model: itself, or the one beside a checkpoint.
+
+    Raises
+    ------
+    SynetError
+        It is neither, or there is no such file.
+    """
+    if model.suffix not in {".pt", ".tflite"}:
+        raise SynetError(f"{model}: expected a .tflite file, or the .pt checkpoint beside one")
+    if not model.is_file():
+        raise SynetError(f"{model}: no such file")
+    file = model.with_suffix(".tflite")
+    if not file.is_file():
+        raise SynetError(
+            f"{file}: not there yet; make it first: synet quantize --weights {model} --data YAML"
+        )
+    return file
+
+
+def _reference(
+    twin: Path | None, predictor: Predictor, repo: str | Path | None, asked: bool
+) -> Predictor | Missing:
+    """The float twin; one that nobody asked for may be no such thing."""
+    if twin is None:
+        return Missing(
+            "Not measured: this takes the float model that the file was made of, and no .pt of its "
+            "name lies beside it (--float PT names another)."
+        )
+    try:
+        return load_twin(twin, predictor, repo)
+    except SynetError as error:
+        if asked:
+            raise
+        return Missing(f"Not measured: the float model cannot be used: {error}.")
+
+
+def _teller(progress: bool) -> Callable[[str], None]:
+    if not progress:
+        return lambda step: None
+    console = Console(stderr=True)
+    return lambda step: console.print(step, style="bold", highlight=False)

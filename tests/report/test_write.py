@@ -1,0 +1,447 @@
+"""The page of a small model, made as a user makes it, and looked at in a real browser."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import int8_models
+import pytest
+import tiny_ultralytics as tiny
+from click.testing import CliRunner
+
+from synet.backends.forks import find_fork, installed
+from synet.cli import main
+from synet.custom_patches import unpatch
+from synet.errors import DataError, SynetError
+from synet.evaluate import evaluate
+from synet.profile import OWN
+from synet.quantize import quantize_model
+from synet.report import gather, report
+from synet.report.charts import COLOURS, LIGHT
+from synet.report.page import MARK, Content, render
+from synet.report.sections import Accuracy, Missing
+from synet.shapes import NAMES, draw_dataset
+from synet.tflite import read_metadata
+
+IMAGES = 5
+WIDE, PHONE = (1280, 900), (360, 740)
+CHARTS = {"memory", "cost", "errors", "curves"}
+EVIL = "</script><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\"'&amp;{{7*7}}"
+FLAGS = (
+    "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-dev-shm-usage "
+    "disable-background-networking disable-component-update disable-sync"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Iterator[Path]:
+    """``tiny.pt``, ``tiny.tflite`` that is made of it, and ``data/data.yaml``."""
+    folder = tmp_path_factory.mktemp("tiny model, größer")
+    data = draw_dataset(folder / "data", train=1, val=IMAGES, test=2, shape=(128, 192))
+    find_fork(installed("ultralytics"), "sabre")
+    network = tiny.network("detect")
+    network.args["imgsz"] = list(tiny.SHAPE)
+    checkpoint = tiny.save(network, folder / "tiny.pt")
+    quantize_model(checkpoint, data, number=2, force=True, progress=False)
+    yield folder
+    unpatch()
+
+
+@pytest.fixture(scope="module")
+def page(folder) -> Path:
+    """What the command writes, in ``report.html``."""
+    arguments = ["report", folder / "tiny.pt", "--data", folder / "data" / "data.yaml"]
+    arguments += ["--images", 2, "--out", folder / "report.html"]
+    result = CliRunner().invoke(main, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert line.startswith(
+        f"wrote {folder / 'report.html'}: tiny.tflite fits sabre, float mAP50-95"
+    )
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def content(folder, page) -> Content:
+    """The same as data; the page is there so that whatever is slow happens once."""
+    return gather(folder / "tiny.tflite", folder / "data" / "data.yaml", images=2, progress=False)
+
+
+# --- what it tells -------------------------------------------------------------------------------
+
+
+def test_its_figures_are_those_of_the_other_commands(content, folder):
+    for kind, file in (("float", "tiny.pt"), ("int8", "tiny.tflite")):
+        told, other = (
+            content.models[kind],
+            evaluate(
+                folder / file, folder / "data" / "data.yaml", image_shape=tiny.SHAPE, progress=False
+            ),
+        )
+        assert (told.map50, told.map50_95) == (other.map50, other.map50_95)
+        assert told.per_class == other.per_class
+        assert (told.images, told.boxes) == (other.images, other.boxes)
+    assert any(each.lost_db < 60 for each in content.errors.layers)
+    assert len(content.errors.images) == 2
+    assert len(content.gallery) == IMAGES
+    apart = [exhibit.disagreement.value for exhibit in content.gallery]
+    assert apart == sorted(apart, reverse=True) and apart[0] > 0
+    told = content.made["Embedded in the model"]
+    assert told["names"] == ", ".join(NAMES)
+    assert told["producer"] == read_metadata(folder / "tiny.tflite")["producer"]
+
+
+def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
+    shutil.copy(folder / "tiny.tflite", tmp_path / "alone.tflite")
+    told = report(
+        tmp_path / "alone.tflite",
+        folder / "data" / "data.yaml",
+        tmp_path / "out" / "page.html",
+        chip="katana",
+        progress=False,
+    )
+    assert isinstance(told.errors, Missing) and "--float PT" in told.errors.reason
+    assert list(told.models) == ["int8"]
+    assert not told.verdict.fits and told.verdict.frames_per_second is None
+    text = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+    assert told.errors.reason.split(":")[0] in text
+    assert "does not fit" in text and "not public" in text
+    assert [each.title for each in told.gallery[0].pictures] == ["ground truth", "int8"]
+
+
+def test_a_pt_beside_it_that_is_no_twin_is_told_in_the_page(folder, tmp_path):
+    shutil.copy(folder / "tiny.tflite", tmp_path)
+    (tmp_path / "tiny.pt").write_text("no checkpoint")
+    arguments = tmp_path / "tiny.tflite", folder / "data" / "data.yaml"
+    told = gather(*arguments, progress=False)
+    assert isinstance(told.errors, Missing) and "tiny.pt" in told.errors.reason
+    with pytest.raises(SynetError, match=r"tiny\.pt"):
+        gather(*arguments, float_model=tmp_path / "tiny.pt", progress=False)
+
+
+# --- mistakes, and files of others ---------------------------------------------------------------
+
+
+def test_images_that_show_no_class_of_the_model(content):
+    nothing = Accuracy(math.nan, math.nan, {}, {}, images=5, boxes=0)
+    empty = dataclasses.replace(content, models={"float": nothing, "int8": nothing})
+    text = render(empty)
+    assert "No image of the val split shows a class that the model finds." in text
+    assert 'id="chart-curves"' not in text
+    words = re.sub(r'"data:[^"]*"', "", text.partition("<script")[0])
+    assert not re.findall(r"\bnan\b", words)
+
+
+def test_what_is_no_model_to_report_on(folder, tmp_path):
+    shutil.copy(folder / "tiny.pt", tmp_path)
+    data = folder / "data" / "data.yaml"
+    for model, said in (
+        ("tiny.pt", r"tiny\.tflite: not there yet; make it first: synet quantize --weights"),
+        ("none.tflite", "none.tflite: no such file"),
+        ("model.onnx", "model.onnx: expected a .tflite file"),
+    ):
+        with pytest.raises(SynetError, match=said):
+            report(tmp_path / model, data, tmp_path / "page.html")
+    (tmp_path / "float.tflite").write_bytes(int8_models.not_quantized())
+    with pytest.raises(SynetError, match=r"float\.tflite is not quantized; make an int8 file"):
+        report(tmp_path / "float.tflite", data, tmp_path / "page.html")
+    (tmp_path / "float.tflite").unlink()
+    with pytest.raises(DataError, match=r"none\.yaml"):
+        report(folder / "tiny.tflite", tmp_path / "none.yaml", tmp_path / "page.html")
+    with pytest.raises(SynetError, match="did you mean katana"):
+        report(folder / "tiny.tflite", data, tmp_path / "page.html", chip="katan", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.pt"]
+
+
+def test_a_file_of_somebody_else_is_refused_before_any_work(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<p>mine, about synet</p>")
+    with pytest.raises(SynetError, match="SyNet did not make it; move it, or give --out"):
+        report("none.tflite", "none.yaml", page)
+    with pytest.raises(SynetError, match="is a folder"):
+        report("none.tflite", "none.yaml", tmp_path)
+    with pytest.raises(SynetError, match="cannot write .*below.html: .*page.html is a file"):
+        report("none.tflite", "none.yaml", page / "more" / "below.html")
+    assert page.read_text() == "<p>mine, about synet</p>"
+
+
+def test_a_page_of_ours_is_replaced_whole(page, content, folder):
+    assert MARK in page.read_text(encoding="utf-8")[:2048]
+    before = page.stat().st_ino
+    report(
+        *(folder / "tiny.tflite", folder / "data" / "data.yaml", page),
+        chip=OWN,
+        images=1,
+        progress=False,
+    )
+    assert page.stat().st_ino != before
+    assert not list(folder.glob(".report-*"))
+
+
+def test_nothing_in_it_leads_outside(page):
+    text = page.read_text(encoding="utf-8")
+    ours = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert "http:" not in ours and "https:" not in ours
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", ours)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "'unsafe-inline'; script-src 'sha256-" in policy
+
+
+# --- in a browser --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Any]:
+    binary = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no Chromium with its chromedriver is installed")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in FLAGS.split():
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('browser')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+def prefer(browser, scheme: str) -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+def show(browser, page: Path, size: tuple[int, int] = WIDE, scheme: str = "light") -> None:
+    """Open a page, and wait until its charts are drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1}
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", metrics | {"mobile": size == PHONE}
+    )
+    prefer(browser, scheme)
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # what was before
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 60).until(
+        lambda driver: driver.execute_script("return document.body.classList.contains('drawn')")
+    )
+
+
+def drawn(browser) -> dict[str, int]:
+    """By the name of each chart, how many bars or lines its picture shows."""
+    return browser.execute_script(
+        """return Object.fromEntries([...document.querySelectorAll('.chart')].map(chart =>
+        [chart.id.replace('chart-', ''),
+         [...chart.querySelectorAll('.cartesianlayer .point > path, .cartesianlayer .js-line')]
+           .filter(each => each.getTotalLength() > 0).length]))"""
+    )
+
+
+def colour(browser, selector: str, name: str) -> str:
+    script = """const [selector, name] = arguments;
+        return getComputedStyle(document.querySelector(selector))[name]"""
+    red, green, blue = re.findall(r"\d+", browser.execute_script(script, selector, name))[:3]
+    return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_the_page_is_whole(browser, page, content, size, scheme):
+    show(browser, page, size, scheme)
+    counts = drawn(browser)
+    assert counts.keys() == CHARTS
+    assert counts["memory"] == sum(layer.alive_bytes > 0 for layer in content.layers)
+    assert counts["cost"] == sum(layer.cycles > 0 for layer in content.layers)
+    assert counts["errors"] >= 2
+    assert counts["curves"] == 2
+    width, inside = browser.execute_script(
+        "return [document.documentElement.scrollWidth, innerWidth]"
+    )
+    assert width <= inside == size[0]
+    ground = COLOURS["paper"][scheme == "dark"]
+    assert colour(browser, "body", "backgroundColor") == ground
+    assert colour(browser, ".ytick text", "fill") == COLOURS["quiet"][scheme == "dark"]
+    assert contrast(COLOURS["quiet"][scheme == "dark"], ground) > 4.5
+    assert browser.get_log("browser") == []
+
+
+def test_no_chart_is_clipped(browser, page):
+    for size in (WIDE, PHONE):
+        show(browser, page, size)
+        outside = browser.execute_script(
+            """return [...document.querySelectorAll('.chart')].flatMap(chart => {
+              const box = chart.getBoundingClientRect();
+              const texts = '.g-xtitle, .g-ytitle, .xtick, .ytick, .annotation';
+              return [...chart.querySelectorAll(texts)]
+                .map(each => [chart.id, each.textContent, each.getBoundingClientRect()])
+                .filter(([, , r]) => r.width && (r.left < box.left - 1 || r.right > box.right + 1
+                                     || r.top < box.top - 1 || r.bottom > box.bottom + 1))
+                .map(([id, text]) => `${id}: ${text}`)})"""
+        )
+        assert outside == []
+
+
+def test_charts_answer_to_the_mouse_in_colours_that_can_be_read(browser, page, content):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    names = {layer.name for layer in content.layers}
+    for scheme in ("light", "dark"):
+        show(browser, page, scheme=scheme)
+        for chart, said in (("memory", "KiB in memory"), ("cost", "cycles"), ("errors", " dB")):
+            plot = browser.find_element("css selector", f"#chart-{chart} .nsewdrag")
+            browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+            ActionChains(browser).move_to_element_with_offset(plot, 30, 20).perform()
+            label = WebDriverWait(browser, 10).until(
+                lambda driver, chart=chart: driver.find_elements(
+                    "css selector", f"#chart-{chart} .hoverlayer .hovertext"
+                )
+            )[0]
+            assert said in label.text
+            assert any(name in label.text for name in names), label.text
+            selector = f"#chart-{chart} .hoverlayer .hovertext"
+            ground = colour(browser, f"{selector} path", "fill")
+            ink = colour(browser, f"{selector} text", "fill")
+            assert contrast(ink, ground) > 4.5
+            assert ground == COLOURS["paper"][scheme == "dark"]
+
+
+def test_the_reader_may_change_to_the_dark_while_it_is_open(browser, page):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    show(browser, page, scheme="light")
+    choice = browser.find_element("id", "class")
+    choice.find_elements("tag name", "option")[2].click()
+    prefer(browser, "dark")
+    for role, selector, name in (
+        ("quiet", ".ytick text", "fill"),
+        ("int8", "#chart-curves .scatterlayer .trace:nth-child(2) .js-line", "stroke"),
+        ("bar", "#chart-cost .cartesianlayer .point > path", "fill"),
+    ):
+        WebDriverWait(browser, 10).until(
+            lambda driver, args=(selector, name), dark=COLOURS[role][1]: (
+                colour(driver, *args) == dark
+            )
+        )
+    shown = browser.execute_script(
+        """return document.getElementById('chart-curves').data
+        .filter(trace => trace.visible).map(trace => [trace.name, trace.meta])"""
+    )
+    assert shown == [["float", 2], ["int8", 2]]  # the class that was chosen
+
+
+def test_every_picture_of_the_gallery_is_there(browser, page):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    show(browser, page, PHONE)
+    images = browser.find_elements("css selector", "#gallery img")
+    assert len(images) == 3 * IMAGES
+    for image in images:
+        browser.execute_script("arguments[0].scrollIntoView()", image)
+        WebDriverWait(browser, 10).until(
+            lambda _, image=image: image.get_property("naturalWidth") == 192
+        )
+        assert image.get_attribute("alt").partition(" on ")[0] in {"ground truth", "float", "int8"}
+
+
+def test_it_asks_the_network_for_nothing_and_may_not(browser, page):
+    show(browser, page)
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert asked[:1] == [page.as_uri()]
+    assert [url for url in asked[1:] if not url.startswith("data:")] == []
+    refused = browser.execute_async_script(
+        """const done = arguments[0], refused = [];
+        document.addEventListener('securitypolicyviolation', event => {
+          refused.push(event.effectiveDirective);
+          if (refused.length === 3) done(refused.sort());
+        });
+        fetch('http://127.0.0.1:9/').catch(() => {});
+        document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/x.png'}));
+        const script = document.createElement('script');
+        script.textContent = 'window.pwned = 1';
+        document.body.append(script);"""
+    )
+    assert refused == ["connect-src", "img-src", "script-src-elem"]
+    assert browser.execute_script("return window.pwned") is None
+    browser.get_log("browser")
+
+
+def test_names_of_others_are_text_and_nothing_else(browser, content, tmp_path):
+    """Of the model, its layers, the classes, the images, and whatever is embedded."""
+    layers = tuple(
+        dataclasses.replace(layer, name=f"{EVIL}{at}", short=f"<b>{at}</b>")
+        for at, layer in enumerate(content.layers)
+    )
+    errors = dataclasses.replace(
+        content.errors,
+        layers=tuple(dataclasses.replace(e, layer=EVIL) for e in content.errors.layers),
+    )
+
+    def renamed(accuracy):
+        return dataclasses.replace(
+            accuracy,
+            per_class={EVIL + name: value for name, value in accuracy.per_class.items()},
+            lines={EVIL + name: value for name, value in accuracy.lines.items()},
+        )
+
+    first, *rest = content.gallery
+    evil = dataclasses.replace(
+        content,
+        title=EVIL,
+        split=EVIL,
+        layers=layers,
+        held=[(EVIL, 1)],
+        errors=errors,
+        models={kind: renamed(accuracy) for kind, accuracy in content.models.items()},
+        gallery=(dataclasses.replace(first, name=EVIL), *rest),
+        made={EVIL: {EVIL: EVIL}},
+    )
+    page = tmp_path / "evil.html"
+    page.write_text(render(evil), encoding="utf-8")
+    show(browser, page)
+    assert browser.execute_script("return window.pwned") is None
+    assert browser.find_element("tag name", "h1").get_property("textContent") == EVIL
+    assert browser.find_element("css selector", "dd").get_property("textContent") == EVIL
+    assert browser.find_elements("css selector", "img[src=x]") == []
+    assert drawn(browser)["curves"] == 2
+    ticks = browser.find_elements("css selector", "#chart-cost .xtick text")
+    assert ticks and all("<b>" in tick.text for tick in ticks)
+    assert browser.get_log("browser") == []
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours, as the web's guidelines for accessibility have it: 1 to 21."""
+    light, dark = sorted(map(luminance, (one, other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(hexadecimal: str) -> float:
+    parts = [int(hexadecimal[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_can_be_read_on_its_ground(dark):
+    shades = {name: pair[dark] for name, pair in COLOURS.items()}
+    for name in ("ink", "quiet", "float", "int8", "limit", "good", "peak", "own", "accumulated"):
+        assert contrast(shades[name], shades["paper"]) > 4.5
+    assert contrast(shades["good"], shades["good-ground"]) > 4.5
+    assert contrast(shades["limit"], shades["bad-ground"]) > 4.5
+    assert len(set(LIGHT.values())) == len(LIGHT)  # each has a dark twin of its own
