@@ -19,13 +19,23 @@ from synet.shapes import draw_dataset
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
+BEST = "runs/train/exp/weights/best.tflite"
+
 # Commands that are not run here, with what runs them: a test, or a target of the Makefile.
 ELSEWHERE = {
     "make demo": "tests/test_demo.py::test_the_whole_demo",
     "make test": "Makefile::test",
+    f"synet visualize {BEST}": "tests/test_visualize.py::test_the_command_serves_until_ctrl_c",
     "pip install -e '.[export]'": "Makefile::$(INSTALLED)",
     "pip install -e '.[all]' -c constraints.txt": "Makefile::$(INSTALLED)",
 }
+WANTED = """\
+path: vehicles
+train: images/train
+val: images/val
+names: {0: vehicle}
+merge: {vehicle: [circle, square]}
+"""
 SHORTER = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--noplots")
 SHORTER_STILL = ("epochs=1", "batch=8", "workers=0", "plots=False")  # in ultralytics' words
 
@@ -35,7 +45,7 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
-SYNET = [line for line in COMMANDS if line.startswith("synet ")]
+SYNET = [line for line in COMMANDS if line.startswith("synet ") and line not in ELSEWHERE]
 FORK = [line for line in COMMANDS if line.startswith("python ")]
 
 
@@ -89,6 +99,7 @@ def workplace(tmp_path_factory) -> Path:
     shutil.copytree(ROOT / "examples" / "odd-yolo", fork.parent / "odd-yolo")
     folder = fork.parent / "work"
     draw_dataset(folder, train=8, val=4, test=4).rename(folder / "my.yaml")
+    (folder / "vehicles.yaml").write_text(WANTED)
     (folder.parent / "settings").mkdir()
     typed("yolo settings runs_dir=runs", folder)
     return folder
@@ -127,6 +138,10 @@ def test_the_commands_of_synet(workplace):
     assert (workplace / "runs/detect/train/weights/best.tflite").is_file()
     assert [*(workplace / "runs/detect/predict").glob("*.jpg")]
     assert (workplace / "model.tflite").is_file()
+    assert [*(workplace / "vehicles/images/train").iterdir()]
+    assert (workplace / "runs/metrics/exp/metrics.json").is_file()
+    assert (workplace / "runs/predict/exp/predictions.json").is_file()
+    assert (workplace / "report.html").is_file()
 
 
 @pytest.mark.slow
