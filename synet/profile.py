@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synet.chips import Chip, Violation, get_chip
+from synet.chips import Chip, Violation, chips, get_chip
 from synet.chips.check import kib
 from synet.errors import SynetError
 from synet.graph import Graph, read_graph
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from synet.vela import Compiled
 
 OWN = ""  # the chip that a model names itself
-DEFAULT_CHIP = "katana"  # of a file that names none
 PATIENCE = 20  # seconds of work, after which no more files are made to find one that fits
 WORST = 8  # layers in a table of the worst
 
@@ -254,7 +253,7 @@ def profile(
         values play no part in what a model costs.
     chip
         The chip to check against, by name or as a record; `OWN` for the one that the model
-        itself names, else Katana; None, no check.
+        itself names, of a file that names none see `chip_of`; None, no check.
     image_shape
         Height and width in pixels; the model's own unless given.
     repo
@@ -336,7 +335,7 @@ def _of_file(
 ) -> Profile:
     name, content = ("model", model) if isinstance(model, bytes) else read_content(model)
     if chip == OWN:
-        chip = read_metadata(content).get("chip") or DEFAULT_CHIP
+        chip = chip_of(content)
     chip = get_chip(chip) if isinstance(chip, str) else chip
     found = _profile(name, content, chip)
     graph = found.judged.graph if found.judged else read_graph(content)
@@ -346,6 +345,21 @@ def _of_file(
             f"{name} is made for images of {own}, not {tuple(image_shape)} (height, width)"
         )
     return found
+
+
+def chip_of(content: bytes) -> Chip:
+    """The chip that a TFLite file names; of one that names none, that whose camera it is made for.
+
+    That is the chip with the fewest channels that are enough: Katana for gray images, Sabre for
+    colour.
+    """
+    named = read_metadata(content).get("chip")
+    if named:
+        return get_chip(named)
+    graph = read_graph(content)
+    channels = graph.tensors[graph.inputs[0]].shape[-1]
+    cameras = sorted(map(get_chip, chips()), key=lambda chip: chip.image_channels)
+    return next((chip for chip in cameras if chip.image_channels >= channels), cameras[-1])
 
 
 def _profile(name: str, content: bytes, chip: Chip | None) -> Profile:

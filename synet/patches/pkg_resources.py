@@ -84,6 +84,9 @@ def pkg_resources() -> ModuleType:
             found.append(distribution)
         return found
 
+    def fixup_namespace_packages(path: str) -> None:
+        """Nothing: pytest asks for it of whatever is called pkg_resources."""
+
     module = ModuleType("pkg_resources", pkg_resources.__doc__)
     vars(module).update(
         Distribution=Distribution,
@@ -91,6 +94,7 @@ def pkg_resources() -> ModuleType:
         Requirement=Requirement,
         ResolutionError=ResolutionError,
         VersionConflict=VersionConflict,
+        fixup_namespace_packages=fixup_namespace_packages,
         get_distribution=get_distribution,
         parse_requirements=parse_requirements,
         parse_version=parse,

@@ -77,7 +77,7 @@ def gather(
     data, split, classes, repo
         As for `synet.evaluate.evaluate`.
     chip
-        Its name; `synet.profile.OWN` for the one that the file names, else Katana.
+        Its name; `synet.profile.OWN` for the file's own, see `synet.profile.chip_of`.
     float_model
         What the file was made of. Default: the ``.pt`` of the same name beside it. Without one
         the report says what it cannot tell.

@@ -230,6 +230,13 @@ def test_require(pkg):
     assert caught.value.dist.version == np.__version__
 
 
+def test_pytest_gets_along_with_it(pkg, monkeypatch, tmp_path):
+    """As in a process that is patched: it asks whatever is called pkg_resources."""
+    monkeypatch.setitem(sys.modules, "pkg_resources", pkg)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sys.path[0] == str(tmp_path)
+
+
 # ---------------------------------------------------------------------- functions of forks
 
 
