@@ -9,13 +9,13 @@ from pathlib import Path
 from synet.errors import DataError, SynetError
 from synet.files import atomic_path, refuse_used, write_atomic
 from synet.graph import Graph, read_graph
-from synet.layer_dump import write_csv
-from synet.layer_errors import Closeness, Comparison, LayerError
+from synet.layerwise.dump import write_csv
+from synet.layerwise.errors import Closeness, Comparison, LayerError
+from synet.layerwise.pair import compare_files, dump_layers
+from synet.layerwise.twins import NotTwins
 from synet.quantize import load_network, to_keras
-from synet.side_by_side import compare_files, dump_layers
 from synet.sources import find_sources
 from synet.tflite import TfliteModel, read_content
-from synet.twins import NotTwins
 
 __all__ = ["Closeness", "Comparison", "LayerError", "compare_layers", "dump_int8"]
 
@@ -44,7 +44,7 @@ def compare_layers(
     repo
         Folder of the fork that a checkpoint was trained with. Default: the installed package.
     dump
-        A new folder for every layer's output of both, see `synet.layer_dump`.
+        A new folder for every layer's output of both, see `synet.layerwise.dump`.
     progress
         Whether to show a progress bar on stderr.
     out

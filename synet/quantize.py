@@ -27,13 +27,13 @@ from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.files import refuse_foreign, refuse_used, write_atomic
 from synet.images import read_image
 from synet.judge import judge
-from synet.layer_errors import Comparison
 from synet.layers.heads import ClassForm, find_head
+from synet.layerwise.errors import Comparison
+from synet.layerwise.pair import compare_files
 from synet.memory import memory_problems
 from synet.models import get_model
 from synet.predictor import image_channels
 from synet.roles import task_of
-from synet.side_by_side import compare_files
 from synet.streams import user_stream
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
@@ -216,7 +216,7 @@ def quantize_model(
         Keep a file that misses a bar.
     dump_layers
         An image, and a new folder for what every layer makes of it in float and in int8; see
-        `synet.layer_dump`.
+        `synet.layerwise.dump`.
 
     Raises
     ------

@@ -11,9 +11,7 @@ from synet.commands.options import repo_option, shape_option, show
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--chip", metavar="NAME", default="", help="Default: the model's, or its camera's."
-)
+@click.option("--chip", metavar="NAME", default="", help="Default: the model's, or its camera's.")
 @shape_option
 @repo_option
 def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: str | None) -> None:

@@ -17,9 +17,7 @@ from synet.errors import SynetError
 @data_option
 @click.option("--out", default="report.html", show_default=True, metavar="FILE")
 @click.option("--split", default="val", show_default=True, help="train, val or test.")
-@click.option(
-    "--chip", metavar="NAME", default="", help="Default: the model's, or its camera's."
-)
+@click.option("--chip", metavar="NAME", default="", help="Default: the model's, or its camera's.")
 @click.option("--float", "float_model", metavar="PT", help="Default: the .pt beside a .tflite.")
 @click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
 @click.option(

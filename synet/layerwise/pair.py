@@ -26,11 +26,11 @@ from synet.errors import SynetError
 from synet.export.calibrate import SATURATED
 from synet.files import atomic_folder
 from synet.graph import read_graph
-from synet.isolated import Isolated
-from synet.layer_dump import Dump
-from synet.layer_errors import AUDIBLE, Comparison, LayerError, Sums
+from synet.layerwise.dump import Dump
+from synet.layerwise.errors import AUDIBLE, Comparison, LayerError, Sums
+from synet.layerwise.isolated import Isolated
+from synet.layerwise.twins import check_weights, find_twins
 from synet.tflite import TensorRunner, TfliteModel
-from synet.twins import check_weights, find_twins
 
 LOGGER = logging.getLogger("synet")
 
@@ -51,7 +51,7 @@ def compare_files(
     images
         Image files, fitted to the model as in validation.
     dump
-        A new folder for every layer's output of both, see `synet.layer_dump`.
+        A new folder for every layer's output of both, see `synet.layerwise.dump`.
     progress
         Whether to show a progress bar on stderr.
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from synet.graph import read_graph
-from synet.isolated import Isolated
+from synet.layerwise.isolated import Isolated
 from synet.tflite import TensorRunner
 
 

@@ -4,8 +4,8 @@ import int8_pairs
 import pytest
 
 from synet.graph import Graph, Operator, Tensor, read_graph
+from synet.layerwise.twins import NotTwins, check_weights, find_twins
 from synet.tflite import TensorRunner
-from synet.twins import NotTwins, check_weights, find_twins
 
 
 def graph_of(operators, names=(), shapes=None, inputs=(0,)):

@@ -17,8 +17,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from synet.calibration import Calibration
 from synet.errors import DataError, SynetError
 from synet.graph import read_graph
-from synet.side_by_side import compare_files, dump_layers
-from synet.twins import NotTwins
+from synet.layerwise.pair import compare_files, dump_layers
+from synet.layerwise.twins import NotTwins
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from synet.layer_errors import Closeness, Comparison, LayerError, Sums
+from synet.layerwise.errors import Closeness, Comparison, LayerError, Sums
 
 
 def closeness(*pairs, limit=math.inf):

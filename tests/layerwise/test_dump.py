@@ -11,7 +11,7 @@ import pytest
 from synet.errors import SynetError
 from synet.files import atomic_folder
 from synet.graph import Graph, Operator, Tensor
-from synet.layer_dump import Dump
+from synet.layerwise.dump import Dump
 
 
 def graph_of(*layers):
