@@ -21,7 +21,6 @@ from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 if TYPE_CHECKING:
     import torch
 
-    from synet.layers.heads import HeadForm
     from synet.tflite import TfliteModel
 
 CLASSIFIER = (
@@ -251,7 +250,7 @@ class TorchPredictor:
             classes = head.nc if hasattr(head, "nc") else head.linear.out_features
             if classes != len(self.names):
                 raise SynetError(f"scores {classes} classes, but names {len(self.names)}")
-        self.task = _task(form)
+        self.task = form.task
         self._strides = [float(stride) for stride in getattr(head, "stride", ())]
         self._name = name
 
@@ -291,19 +290,6 @@ class TorchPredictor:
         weight = next(self._network.parameters())
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
         return pixels.to(weight.device, weight.dtype) / 255
-
-
-def _task(form: HeadForm) -> str:
-    """The task of a network, by the form of its head."""
-    from synet.layers.heads import ClassForm
-    from synet.layers.heads.distances import MaskForm, PoseForm, RotatedForm
-
-    kinds = {ClassForm: "classify", MaskForm: "segment", PoseForm: "pose", RotatedForm: "obb"}
-    if type(form) in kinds:
-        return kinds[type(form)]
-    if getattr(form, "masks", ()):  # of a head with anchors
-        return "segment"
-    return "pose" if getattr(form, "points", ()) else "detect"
 
 
 def image_channels(network: torch.nn.Module) -> int:

@@ -27,7 +27,7 @@ from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.files import refuse_foreign, refuse_used, write_atomic
 from synet.images import read_image
 from synet.judge import judge
-from synet.layers.heads import ClassForm, find_head
+from synet.layers.heads import find_head
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
 from synet.memory import memory_problems
@@ -248,7 +248,7 @@ def quantize_model(
     if form.note(head):
         LOGGER.warning("%s", form.note(head))
     channels = image_channels(network)
-    whole = isinstance(form, ClassForm)
+    whole = form.task == "classify"
     calibration = calibration_for(data, shape, channels, number, seed, whole)
 
     torchs = torch_runner(network)

@@ -65,6 +65,10 @@ class AnchorForm(HeadForm):
     masks: range = range(0)
     implicit: bool = False
 
+    @property
+    def task(self) -> str:  # noqa: D102
+        return "segment" if self.masks else "pose" if self.points else "detect"
+
     @classmethod
     def of(cls, module: nn.Module) -> AnchorForm | None:  # noqa: D102
         m, anchors = getattr(module, "m", None), getattr(module, "anchors", None)

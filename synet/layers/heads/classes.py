@@ -17,6 +17,8 @@ from synet.layers.heads.form import HeadForm, Outputs
 class ClassForm(HeadForm):
     """A convolution, the mean over the image, a linear layer."""
 
+    task = "classify"
+
     @classmethod
     def of(cls, module: nn.Module) -> ClassForm | None:  # noqa: D102
         parts = dict(module.named_children())

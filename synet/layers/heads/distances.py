@@ -207,6 +207,7 @@ class DistanceForm(HeadForm):
 class PoseForm(DistanceForm):
     """The third branch tells keypoints; where it ends before them, another ends in them."""
 
+    task = "pose"
     PARTS = frozenset({"cv4", "cv4_kpts", "cv4_sigma", "flow_model"})
     MORE = "cv4"
 
@@ -247,6 +248,7 @@ class PoseForm(DistanceForm):
 class MaskForm(DistanceForm):
     """The third branch tells coefficients of prototypes of masks."""
 
+    task = "segment"
     PARTS = frozenset({"cv4", "proto"})
     MORE = "cv4"
 
@@ -272,6 +274,7 @@ class MaskForm(DistanceForm):
 class RotatedForm(DistanceForm):
     """The third branch tells the angle of the box: its cell is where it is rotated about."""
 
+    task = "obb"
     PARTS = frozenset({"cv4"})
     MORE = "cv4"
 

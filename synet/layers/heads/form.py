@@ -54,7 +54,14 @@ class HeadForm(ABC):
       those before the rotation about the centre of the box.
 
     A classifier gives ``probabilities`` (1, classes), and nothing else.
+
+    Attributes
+    ----------
+    task
+        What a network that ends in it is for: detect, pose, segment, obb or classify.
     """
+
+    task = "detect"
 
     @classmethod
     @abstractmethod
