@@ -44,9 +44,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)  # mkstemp makes the file private: give it an ordinary file's rights
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        _open_to_others(temporary, 0o666)
         temporary.replace(path)
     except OSError as error:
         raise SynetError(f"cannot write {path}: {error.strerror or error}") from None
@@ -122,9 +120,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         place.parent.mkdir(parents=True, exist_ok=True)
         private = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         yield private
-        umask = os.umask(0)  # mkdtemp shuts others out: give it an ordinary folder's rights
-        os.umask(umask)
-        private.chmod(0o777 & ~umask)
+        _open_to_others(private, 0o777)
         if place.exists():
             place.rmdir()
         private.rename(place)
@@ -180,3 +176,10 @@ def fill_folder(parent: str | Path, fill: Callable[[Path], None]) -> Path:
             folder.rmdir()
         raise
     return folder
+
+
+def _open_to_others(path: Path, rights: int) -> None:
+    """Give what tempfile made, for its owner alone, the rights of ordinary files or folders."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(rights & ~umask)
