@@ -80,31 +80,6 @@ def _fits(shape: tuple[int, ...], form: tuple[int | None, ...]) -> bool:
     )
 
 
-def select(
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    confidence: float,
-    iou: float,
-    max_detections: int = 300,
-) -> Detections:
-    """Keep the best boxes of each class, as `best_rows` chooses them.
-
-    Parameters
-    ----------
-    boxes
-        ``(R, 4)`` xyxy in pixels.
-    scores, confidence, iou, max_detections
-        As for `best_rows`.
-
-    Returns
-    -------
-    Detections, the highest score first.
-    """
-    boxes = np.asarray(boxes, np.float32)
-    rows, classes = best_rows(boxes, scores, confidence, iou, max_detections)
-    return Detections(boxes[rows], scores[rows, classes], classes)
-
-
 def best_rows(
     boxes: np.ndarray,
     scores: np.ndarray,

@@ -141,7 +141,7 @@ def evaluate(
     split
         ``train``, ``val`` or ``test``.
     confidence, iou
-        As for `synet.detections.select`; average precision wants a low confidence.
+        As for `synet.detections.best_rows`; average precision wants a low confidence.
     classes
         The names in `data` of the classes that the model finds, in the model's order. Needed only
         where the model does not know them: a vendor's person detector, say, on COCO. Classes that
