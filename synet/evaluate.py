@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,12 @@ class Found:
     found: tuple[Detections, ...]
     class_ids: np.ndarray
     seconds: float
+
+    @cached_property
+    def evaluation(self) -> COCOeval:
+        """The two, matched by pycocotools at COCO's ten overlaps, which takes a while."""
+        judged = [int(class_id) for class_id in self.class_ids if class_id >= 0]
+        return coco_evaluation(self.labels, self.found, judged)
 
     @property
     def boxes(self) -> int:
@@ -343,7 +350,7 @@ def ground_truth(dataset: Dataset, images: Iterable[str | Path]) -> list[Detecti
 def class_precision(result: Found, dataset: Dataset) -> dict[str, tuple[float, float]]:
     """Average precision of each class that a label shows: at IoU 0.50, and over 0.50 to 0.95."""
     classes = [int(class_id) for class_id in result.class_ids if class_id >= 0]
-    precision = average_precision(result.labels, result.found, classes)
+    precision = precision_of(result.evaluation, classes)
     return {
         unique_name(dataset, class_id): (float(ap50), float(ap50_95))
         for class_id, (ap50, ap50_95) in zip(classes, precision, strict=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 import synet
 from synet.chips.check import problems_of
-from synet.curves import RECALLS, Curve, curves
+from synet.curves import RECALLS, Curve, matches_of
 from synet.data import Dataset
 from synet.evaluate import Found, class_precision, mean_precision, unique_name
 from synet.graph import INPUT
@@ -241,8 +241,8 @@ def accuracy(found: Found, dataset: Dataset) -> Accuracy:
     per_class = class_precision(found, dataset)
     map50, map50_95 = mean_precision(per_class)
     ids = {unique_name(dataset, int(each)): int(each) for each in found.class_ids if each >= 0}
-    all_curves = curves(found.labels, found.found, ids.values())
-    lines = {name: class_line(all_curves[ids[name]]) for name in per_class}
+    matches = matches_of(found.evaluation)
+    lines = {name: class_line(matches[ids[name]].curve) for name in per_class}
     if len(lines) > 1:
         mean = np.mean([line.precision for line in lines.values()], axis=0)
         lines = {MEAN: ClassLine(mean)} | lines
