@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synet.layers.named import Named
 from synet.layers.same import max_pool2d_same
 
 # Plain torch is chip-safe here, and YOLO's code asks for these very types
@@ -19,7 +20,7 @@ Linear = nn.Linear
 SURPLUS = 3
 
 
-class ReLU(nn.Module):
+class ReLU(nn.Module, metaclass=Named):
     """Rectifier, clipped at `max_value` (6: what int8 hardware fuses into a convolution)."""
 
     def __init__(self, max_value: float | None = 6.0) -> None:
@@ -32,14 +33,14 @@ class ReLU(nn.Module):
         return F.relu(x) if self.max_value is None else torch.clamp(x, 0.0, self.max_value)
 
 
-class Upsample(nn.Upsample):
+class Upsample(nn.Upsample, metaclass=Named):
     """Nearest-neighbour upsampling by a whole factor: (N, C, H, W) to (N, C, H*scale, W*scale)."""
 
     def __init__(self, scale: int = 2) -> None:
         super().__init__(scale_factor=float(scale), mode="nearest")
 
 
-class MaxPool2d(nn.Module):
+class MaxPool2d(nn.Module, metaclass=Named):
     """Max pooling with 'same' padding, a large stride-1 window as a chain of 3x3 windows.
 
     Two 3x3 windows in a row see 5x5 pixels, four see 9x9: the maximum is exactly that of
@@ -61,7 +62,7 @@ class MaxPool2d(nn.Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}"
 
 
-class Cat(nn.Module):
+class Cat(nn.Module, metaclass=Named):
     """Concatenation of a list of tensors along `dimension` (torch's, 1 = channels).
 
     Images of different sizes are cut to the smallest, at the right and at the bottom: where
@@ -81,7 +82,7 @@ class Cat(nn.Module):
         return torch.cat(_cut(x) if self.d == 1 else list(x), self.d)
 
 
-class Add(nn.Module):
+class Add(nn.Module, metaclass=Named):
     """Sum of a list of tensors of as many channels each, cut as `Cat` cuts them."""
 
     def forward(self, x: Sequence[Tensor]) -> Tensor:  # noqa: D102
@@ -108,7 +109,7 @@ def _cut(images: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-class Grayscale(nn.Module):
+class Grayscale(nn.Module, metaclass=Named):
     """Luma of an RGB image: (N, 3, H, W) to (N, 1, H, W); one channel passes through.
 
     Training code feeds colour images; the chip's camera, and the exported model, have one
@@ -123,7 +124,7 @@ class Grayscale(nn.Module):
         return sum(w * x[:, i : i + 1] for i, w in enumerate(self.weights))
 
 
-class GlobalAvgPool(nn.Module):
+class GlobalAvgPool(nn.Module, metaclass=Named):
     """Mean over the image: (N, C, H, W) to (N, C, 1, 1)."""
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102

@@ -6,12 +6,14 @@ All take (N, C, H, W) and pad as TensorFlow's 'same' does, so that the output is
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import Tensor, nn
 
 from synet.errors import ChipError
-from synet.layers.binding import STANDARD, adopt, conv_arguments
+from synet.layers.binding import Binding, activates
+from synet.layers.named import Named
 from synet.layers.same import (
     conv2d_same,
     conv2d_widened,
@@ -171,15 +173,28 @@ class Spec:
         return f"{self.layer.__name__}{self.args}{times}"
 
 
-class _Carrier(type):
+def _spec_among(args: tuple) -> Spec | None:
+    return next((arg for arg in args if isinstance(arg, Spec)), None)
+
+
+class _Carrier(Named):
     """The type of `Conv`: a call that is handed a `Spec` builds that instead.
 
     A ``__new__`` would do, too, but for CPython: a class that was rebased onto one that has it
     keeps asking for it when it is put back, and can then not be built any more.
     """
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """That of the constructor, as inspect would see only the one of ``__call__``."""
+        binding = vars(cls).get("binding")
+        if binding is not None:
+            return binding.signature
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=[*signature.parameters.values()][1:])
+
     def __call__(cls, *args: Any, **kwargs: Any) -> nn.Module:
-        spec = next((arg for arg in args if isinstance(arg, Spec)), None)
+        spec = _spec_among(args)
         return super().__call__(*args, **kwargs) if spec is None else spec.build(args[0], args[1])
 
 
@@ -198,7 +213,7 @@ class Conv(nn.Module, metaclass=_Carrier):
         Groups.
     *rest
         Dilation and activation in the fork's order: forks up to YOLOv5 v6.2 pass the
-        activation seventh, later ones the dilation.
+        activation seventh, later ones the dilation. They are told apart by type.
     d
         Dilation.
     act
@@ -211,13 +226,26 @@ class Conv(nn.Module, metaclass=_Carrier):
         Padding that is not 'same'.
     """
 
-    __signature__ = STANDARD
     default_act = nn.ReLU6()  # forks read and set it
-    adopt = staticmethod(adopt)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        c1: int,
+        c2: int,
+        k: int | tuple[int, int] = 1,
+        s: int | tuple[int, int] = 1,
+        p: int | tuple[int, int] | None = None,
+        g: int = 1,
+        *rest: Any,
+        d: int = 1,
+        act: Any = True,
+    ) -> None:
         super().__init__()
-        c1, c2, k, s, p, g, d, act = conv_arguments(args, kwargs)
+        for value in rest:
+            if isinstance(value, int) and not isinstance(value, bool):
+                d = value
+            else:
+                act = value
         k, s = pair(k), pair(s)
         if p is not None and not _is_same(pair(p), k, d):
             raise ChipError(
@@ -226,7 +254,13 @@ class Conv(nn.Module, metaclass=_Carrier):
             )
         self.conv = Conv2d(c1, c2, k, s, bias=False, groups=g, dilation=d)
         self.bn = nn.BatchNorm2d(c2)
-        self.act = nn.ReLU6(inplace=True) if act else nn.Identity()
+        self.act = nn.ReLU6(inplace=True) if activates(act) else nn.Identity()
+
+    @staticmethod
+    def in_place_of(old: type) -> type[Conv]:
+        """What a fork gets for its own class: `Conv`, or one that is called as `old` is."""
+        binding = Binding.of(old)
+        return Conv if binding is None else _called_as(binding)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.act(self.bn(self.conv(x)))
@@ -236,6 +270,35 @@ class Conv(nn.Module, metaclass=_Carrier):
         return self.act(fused_conv2d_same(self.conv, x))
 
     fuseforward = forward_fuse  # its name up to YOLOv5 v5.0 and in YOLOv7
+
+
+class _Caller(_Carrier):
+    """The type of a class that a fork calls in its own way, and that builds `Conv`.
+
+    What it builds is pickled, and known to other forks, as `Conv`. Only what the fork derives
+    from it is a class of the fork's.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> nn.Module:
+        binding = vars(cls).get("binding")
+        if binding is None:
+            return super().__call__(*args, **kwargs)
+        spec = _spec_among(args)
+        if spec is not None:
+            return spec.build(*binding.channels([arg for arg in args if arg is not spec], kwargs))
+        return Conv(*binding(args, kwargs))
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        known = super().__instancecheck__(instance)
+        return known or "binding" in vars(cls) and isinstance(instance, Conv)
+
+
+def _called_as(binding: Binding) -> type[Conv]:
+    def __init__(self: Conv, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - a subclass's
+        Conv.__init__(self, *binding(args, kwargs))
+
+    names = {"binding": binding, "__init__": __init__, "__module__": __name__}
+    return _Caller("Conv", (Conv,), names)
 
 
 def _is_same(p: tuple[int, int], k: tuple[int, int], d: int) -> bool:

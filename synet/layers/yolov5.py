@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from synet.export.context import current, exporting
 from synet.layers.heads import head_form
+from synet.layers.named import Named
 
 
-class Detect(nn.Module):
+class Detect(nn.Module, metaclass=Named):
     """YOLOv5's anchor-based head: same attributes, same training output, a chip-safe export.
 
     Parameters

@@ -364,11 +364,11 @@ class Patching:
             if swap.name not in fork.called:
                 continue
             old, new = fork.names[fork.called[swap.name]], _resolve(swap.new)
-            if old is new:  # imported from a module of the same fork that is swapped already
+            if issubclass(old, new):  # from a module of the same fork that is swapped already
                 continue
+            if hasattr(new, "in_place_of"):  # it is called as the old one was
+                new = new.in_place_of(old)
             self._rebind(old, new, "swap", modules)
-            if hasattr(new, "adopt"):  # it is called as the old one was
-                apply.on_undo(new.adopt(old))
             for cls in [cls for other in modules for cls in _classes(other)]:
                 if old in cls.__bases__:
                     apply.rebase(cls, old, new)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from synet.layers.binding import built
 from synet.layers.branch import LastConv2d
 from synet.patches.engine import Fork
-from synet.patches.likeness import built
 
 BOX_HEAD = {"nc", "anchors", "ch", "inplace"}
 CHANNELS, INPUTS = 16, 6  # of the head that is tried; six maps suit one, two and three branches

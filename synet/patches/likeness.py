@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from synet.layers.binding import built
 
 ANCHORS = ((10, 13, 16, 30), (30, 61, 62, 45))  # pixels; two levels of two
 CHANNELS = (8, 8)
@@ -72,13 +73,3 @@ def _takes(cls: type, count: int) -> bool:
     except (TypeError, ValueError):
         return False
     return issubclass(cls, nn.Module)
-
-
-def built(build: Callable[[], object]) -> nn.Module | None:
-    """What `build` makes, without moving the user's random numbers; None where it fails."""
-    with torch.random.fork_rng(devices=[]):
-        try:
-            made = build()
-        except Exception:  # the constructor of another kind of class
-            return None
-    return made if isinstance(made, nn.Module) else None

@@ -25,6 +25,7 @@ LOGGER = logging.getLogger("synet")
 def wrap_parse_model(fork: Fork) -> Callable:
     """Hand the fork rows that it can build, and make what it built safe for the chip."""
 
+    from synet.layers.named import written_as
     from synet.patches.heads import without_stems
 
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
@@ -39,7 +40,8 @@ def wrap_parse_model(fork: Fork) -> Callable:
         taken: list[int] = []
         bound.arguments[definition_name], riders = rewritten(fork, definition, channels, taken)
         try:
-            made = wrapped(*bound.args, **bound.kwargs)
+            with written_as(lambda: str(rows[taken[-1]][2]) if taken else ""):
+                made = wrapped(*bound.args, **bound.kwargs)
         except Exception as error:
             if not taken:
                 raise
