@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +23,9 @@ import wrapt
 
 from synet.errors import PatchError, SynetError
 from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root
+from synet.patches.guests import Guests, visiting
 from synet.run import patching_variables
+from synet.system.process import names_of, unchanged
 
 _lock = threading.RLock()
 _active: Patching | None = None
@@ -109,36 +112,73 @@ def _tell_children(patching: Patching, roots: tuple[Path, ...], repairs: bool) -
         patching.applied.bind_item(os.environ, name, value)
 
 
+@contextmanager
+def borrowed(
+    root: Path | None, chip: str, declared: Callable[[], Iterable[Family]] = tuple
+) -> Iterator[tuple[Patching, Guests]]:
+    """Patch while a fork's model is built, or read, and leave the process as it was.
+
+    Down to its arguments and its environment: see `synet.system.process` and
+    `synet.patches.guests`. Where it is patched already that patch serves, and stays.
+
+    Parameters
+    ----------
+    root
+        Folder of the fork, or of an installed package; None where no fork is needed.
+    chip
+        For models that name none.
+    declared
+        Tells how the fork is patched, where it says so itself.
+
+    Raises
+    ------
+    ChipError
+        There is no such chip.
+    PatchError
+        The process is repaired, and not patched.
+    """
+    from synet.chips import get_chip
+
+    global _active
+    chip = get_chip(chip).name
+    roots = () if root is None else (root,)
+    with _lock, unchanged(), visiting(root) as guests:
+        lasting = _active
+        if lasting is not None and lasting.chip is None:
+            raise PatchError("already patched for repairs alone; call unpatch() before this")
+        families = tuple(declared())
+        patching = lasting or _patching(chip, roots, fork_repairs=True)
+        try:
+            if lasting is None:
+                _active = patching
+                _mend_libraries(patching)
+                patching.start()
+            with patching.learning(families, roots):
+                for module in guests.came:
+                    patching.executed(module)
+                yield patching, guests
+        finally:
+            if lasting is None:
+                patching.stop()
+            _active = lasting
+
+
 def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool) -> Patching:
     from synet import ranks
-    from synet.patches import compat, fork_repairs, launch, ultralytics, yolov5
-    from synet.patches.absent import tolerate_absent_packages
+    from synet.patches import launch
     from synet.patches.arguments import completed
     from synet.patches.rectangles import Rectangles
 
     script = script_root()
     roots = (*roots, *([script] if script else []))
     rectangles = Rectangles(exact=chip is not None)
-    mended = (
-        Wrap(function, lambda _, wrapper=repair.wrapper: wrapper)
-        for repair in (fork_repairs.FORK_REPAIRS if repairs else ())
-        for function in repair.functions
-    )
-    functions = (*mended, *rectangles.wraps)
-    families = (ultralytics.FAMILY, yolov5.FAMILY)
-    if not chip:
-        stock = {"swaps": (), "additions": {}, "parse_model": _as_it_is, "model_init": _as_it_is}
-        families = tuple(replace(family, **stock) for family in families)
-    patching = Patching(chip, families, roots, functions, fixed)
+    patching = _patching(chip, roots, repairs, fixed, rectangles.wraps)
     applied = patching.applied
     started = Path(sys.argv[0]).resolve()  # of a command of ours it is no fork's
     home = script or next((root for root in roots if started.is_relative_to(root)), None)
     arguments = completed(sys.argv[1:], home if repairs else None)
     try:
-        if repairs:
-            compat.apply_library_repairs(applied)
-            tolerate_absent_packages(applied, patching.roots_of_forks)
-        _wrap_torch_load(applied, patching)
+        _mend_libraries(patching, repairs)
         applied.bind(sys, "excepthook", _one_line(sys.excepthook))
         applied.bind(sys, "argv", [*sys.argv[:1], *arguments])
         _tell_children(patching, roots, repairs)
@@ -151,6 +191,36 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool
         patching.stop()
         raise
     return patching
+
+
+def _patching(
+    chip: str | None,
+    roots: tuple[Path, ...],
+    fork_repairs: bool,
+    fixed: bool = False,
+    wraps: Iterable[Wrap] = (),
+) -> Patching:
+    """What is patched in forks, of which nothing is in place yet."""
+    from synet.patches import ultralytics, yolov5
+    from synet.patches.fork_repairs import FORK_REPAIRS
+
+    mended = [wrap for repair in FORK_REPAIRS for wrap in repair.wraps] if fork_repairs else []
+    families = (ultralytics.FAMILY, yolov5.FAMILY)
+    if not chip:
+        stock = {"swaps": (), "additions": {}, "parse_model": _as_it_is, "model_init": _as_it_is}
+        families = tuple(replace(family, **stock) for family in families)
+    return Patching(chip, families, roots, (*mended, *wraps), fixed)
+
+
+def _mend_libraries(patching: Patching, repairs: bool = True) -> None:
+    """Let old code find what it expects of others, and checkpoints run nothing."""
+    from synet.patches import compat
+    from synet.patches.absent import tolerate_absent_packages
+
+    if repairs:
+        compat.apply_library_repairs(patching.applied)
+        tolerate_absent_packages(patching.applied, patching.roots_of_forks)
+    _wrap_torch_load(patching.applied, patching)
 
 
 def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
@@ -169,8 +239,8 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
     if torch.load is not kept:
         applied.bind(torch, "load", wrapt.FunctionWrapper(torch.load, wrapper), "wrap")
     wrapped = wrapt.FunctionWrapper(kept, wrapper)
-    for module in [m for m in list(sys.modules.values()) if isinstance(m, ModuleType)]:
-        names = object.__getattribute__(module, "__dict__")  # a lazy module must not be asked
+    for module in list(sys.modules.values()):
+        names = names_of(module)
         for name in [name for name, value in list(names.items()) if value is kept]:
             applied.bind(module, name, wrapped, "wrap")
 

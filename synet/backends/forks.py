@@ -10,22 +10,23 @@ import importlib.util
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synet import zoo
-from synet.custom_patches import patch_custom
+from synet.custom_patches import borrowed
 from synet.errors import CheckpointError, PatchError, SynetError
 from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
-from synet.patches.engine import Family, models_of
+from synet.patches.engine import Family, models_of, settle
 from synet.patches.new import FILE as PATCH_FILE
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from synet.patches.engine import Fork
+    from synet.patches.engine import Fork, Patching
 
 LOGGER = logging.getLogger("synet")
 # Files beside a checkpoint's folder in which trainers note their options.
@@ -67,20 +68,18 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     from synet import checkpoint
 
     root = folder_of(repo) if repo is not None else _installed_maker(weights)
-    roots = [root] if root else []
-    patching = patch_custom(DEFAULT_CHIP, roots=roots, families=families_of(root), fixed=False)
-    if root:  # the checkpoint names classes of the fork's modules
-        importable_builders(root, patching.families)
-    content = checkpoint.read(weights, roots=roots, forkless=True)
-    model = content.get("ema") or content.get("model")
-    if not hasattr(model, "yaml"):
-        raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
-    if not hasattr(model, "synet"):
-        raise CheckpointError(
-            f"{weights}: was trained without SyNet's patch, so its layers pad and activate as no "
-            f"chip does; train it again with patch_custom(...) in train.py"
-        )
-    model = model.float().eval()
+    with _borrowed(root, DEFAULT_CHIP):
+        content = checkpoint.read(weights, roots=[root] if root else [], forkless=True)
+        model = content.get("ema") or content.get("model")
+        if not hasattr(model, "yaml"):
+            raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
+        if not hasattr(model, "synet"):
+            raise CheckpointError(
+                f"{weights}: was trained without SyNet's patch, so its layers pad and activate as "
+                f"no chip does; train it again with patch_custom(...) in train.py"
+            )
+        model = model.float().eval()
+        settle(model)
     _name_classes(model)
     model.image_shape = _trained_shape(weights, content, zoo.claims(model.yaml).image_shape)
     return model
@@ -113,11 +112,12 @@ def build_model(
     path, root = _definition(cfg, None if repo is None else folder_of(repo))
     definition = zoo.read_definition(path)
     claims = zoo.claims(definition, path)
-    fork = find_fork(root, claims.chip or chip or DEFAULT_CHIP)
     name = Path(cfg).name.removesuffix(".yaml")
     source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
-    with quiet(), fork.made_for(claims.chip or chip or fork.family.chip):
-        model = _model_class(fork, definition)(str(source), nc=nc).eval()
+    with find_fork(root, claims.chip or chip or DEFAULT_CHIP) as fork:
+        with quiet(), fork.made_for(claims.chip or chip or fork.family.chip):
+            model = _model_class(fork, definition)(str(source), nc=nc).eval()
+        settle(model)
     for note in model.synet.get("substituted", ()):
         LOGGER.warning("%s", note)
     _name_classes(model)
@@ -157,8 +157,9 @@ def stock_yaml(name: str, root: Path) -> Path | None:
     return None
 
 
-def find_fork(repo: str | Path | None, chip: str) -> Fork:
-    """Import the module that builds models, under the patch, and return what was patched.
+@contextmanager
+def find_fork(repo: str | Path | None, chip: str) -> Iterator[Fork]:
+    """Import the module that builds models, patched while the block runs.
 
     Parameters
     ----------
@@ -173,20 +174,29 @@ def find_fork(repo: str | Path | None, chip: str) -> Fork:
         No module below `repo` defines a ``parse_model`` that SyNet knows how to patch.
     """
     root = folder_of(repo) if repo is not None else installed("yolov5")
-    patching = patch_custom(chip, roots=[root], families=families_of(root), fixed=False)
-    builders = importable_builders(root, patching.families)
-    for name in [name for name, builder in builders.items() if builder.fits]:
-        with quiet():
-            importlib.import_module(name)
-    found = [fork for fork in patching.forks if root in Path(fork.builder.__file__).parents]
-    if not found:
-        seen = "; ".join(f"{name} has {builder}" for name, builder in builders.items())
-        raise PatchError(
-            f"{root}: no module defines a parse_model(definition, channels), as YOLOs do"
-            f"{f' ({seen})' if seen else ''}; name the fork's folder with --repo, or write a "
-            f"patch for it: synet patches new {root}"
-        )
-    return found[0]
+    with _borrowed(root, chip) as (patching, builders):
+        for name in [name for name, builder in builders.items() if builder.fits]:
+            with quiet():
+                importlib.import_module(name)
+        found = [fork for fork in patching.forks if root in Path(fork.builder.__file__).parents]
+        if not found:
+            seen = "; ".join(f"{name} has {builder}" for name, builder in builders.items())
+            raise PatchError(
+                f"{root}: no module defines a parse_model(definition, channels), as YOLOs do"
+                f"{f' ({seen})' if seen else ''}; name the fork's folder with --repo, or write a "
+                f"patch for it: synet patches new {root}"
+            )
+        yield found[0]
+
+
+@contextmanager
+def _borrowed(root: Path | None, chip: str) -> Iterator[tuple[Patching, dict[str, _Builder]]]:
+    """Patch a fork while the block runs, with its builders importable by the names it has."""
+    with borrowed(root, chip, lambda: families_of(root)) as (patching, guests):
+        builders = {}
+        if root is not None:
+            builders = importable_builders(root, patching.families, guests.import_from)
+        yield patching, builders
 
 
 def families_of(root: Path | None) -> list[Family]:
@@ -216,8 +226,18 @@ class _Builder:
         return f"{self.name}({', '.join(self.parameters)})"
 
 
-def importable_builders(root: Path, families: Iterable[Family]) -> dict[str, _Builder]:
+def import_from(base: Path) -> None:
+    """Look for imports in a folder first, from now on."""
+    if str(base) not in sys.path:
+        sys.path.insert(0, str(base))
+
+
+def importable_builders(
+    root: Path, families: Iterable[Family], admit: Callable[[Path], None] = import_from
+) -> dict[str, _Builder]:
     """Make each module below `root` that defines a builder of one of `families` importable.
+
+    `admit` is told of each folder to import from.
 
     Returns
     -------
@@ -231,8 +251,7 @@ def importable_builders(root: Path, families: Iterable[Family]) -> dict[str, _Bu
         if not any(f"\ndef {name}(".encode() in source for name in names):
             continue
         base, name = import_name(root, file)
-        if str(base) not in sys.path:
-            sys.path.insert(0, str(base))
+        admit(base)
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef) and node.name in names:
                 builders[name] = _Builder(node, families)
@@ -345,7 +364,7 @@ def _trained_shape(
     return claimed
 
 
-@contextlib.contextmanager
+@contextmanager
 def quiet() -> Iterator[None]:
     """Keep what a fork logs while it builds from a user who asked for something else."""
     before = logging.root.manager.disable

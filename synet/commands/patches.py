@@ -48,13 +48,12 @@ def patches_show(fork: str | None, chip: str) -> None:
     from rich.table import Table
 
     from synet.backends.forks import find_fork
-    from synet.custom_patches import patch_custom, unpatch
+    from synet.custom_patches import patch_custom
 
-    found = find_fork(fork, chip)
-    patching = patch_custom(chip)
-    changes = [c for c in patching.applied.changes if c.kind in EXPLAINED]
-    unreached = list(patching.unreached)
-    unpatch()
+    with find_fork(fork, chip) as found:
+        patching = patch_custom(chip, fixed=False)
+        changes = [c for c in patching.applied.changes if c.kind in EXPLAINED]
+        unreached = list(patching.unreached)
     table = Table("name in the fork", "", "was", "is now")
     for change in sorted(changes, key=lambda c: (c.kind, c.where)):
         table.add_row(change.where, EXPLAINED[change.kind], change.old, change.new)

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import wrapt
@@ -35,6 +35,8 @@ import wrapt
 from synet.errors import PatchError
 from synet.files import lies_within
 from synet.order import triton_before_tensorflow
+from synet.patches.discovery import holds_builder
+from synet.system.process import names_of
 
 LOGGER = logging.getLogger("synet")
 ABSENT = object()
@@ -131,16 +133,41 @@ class Swap:
 
 @dataclass(frozen=True)
 class Wrap:
-    """A function, or method, of the fork, by name, and the wrapt wrapper it gets.
+    """A function, or method, of a fork, and the wrapt wrapper that it gets.
 
-    ``Class.method`` is that of one class alone.
-    `factory` takes the `Fork`, or None where its builder is not known yet, and returns
-    ``wrapper(wrapped, instance, args, kwargs)``. It may be ``"module:function"``, imported where
-    the function is found.
+    Others have functions of the same names, so that it is told by its parameters and by its
+    owner, too: the module, or class, that defines it.
+
+    Parameters
+    ----------
+    name
+        ``function``, of a module or of a class; ``Class.method`` is that of one class alone.
+    factory
+        Takes the `Fork`, or None where its builder is not known yet, and returns
+        ``wrapper(wrapped, instance, args, kwargs)``. It may be ``"module:function"``, imported
+        where the function is found.
+    takes
+        The parameters that it begins with, ``self`` among them; of each the names that forks have
+        for it, with bars between: ``("self", "i|index")``.
+    beside
+        What its owner defines, too: another one of these at least. Default: whatever it likes.
     """
 
     name: str
     factory: Callable[[Fork | None], Callable] | str
+    takes: tuple[str, ...] = ()
+    beside: frozenset[str] = frozenset()
+
+    def fits(self, function: FunctionType, owner: ModuleType | type) -> bool:
+        """Is `function`, which `owner` defines under this name, the one that is meant?"""
+        code = function.__code__
+        given = code.co_varnames[: code.co_argcount]
+        pairs = zip(given, self.takes, strict=False)
+        return (
+            len(given) >= len(self.takes)
+            and all(name in names.split("|") for name, names in pairs)
+            and (not self.beside or any(_defines(owner, n) for n in self.beside - {self.name}))
+        )
 
     def wrapper(self, fork: Fork | None) -> Callable:
         """The wrapper for a function of `fork`."""
@@ -201,6 +228,12 @@ class Family:
         return pair if fits else None
 
 
+# What YOLOs have in the module of their checks, whatever that is called.
+CHECKS = frozenset(
+    ("check_file", "check_yaml", "check_dataset", "check_img_size", "check_imgsz")
+    + ("check_requirements", "check_git_status")
+)
+_FORWARDS = ("forward", "forward_fuse", "fuseforward")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -310,6 +343,16 @@ class Patching:
         for module in list(sys.modules.values()) if more else ():
             self.executed(module)
 
+    @contextmanager
+    def learning(self, families: Iterable[Family], roots: Iterable[Path]) -> Iterator[None]:
+        """`learn`, and forget it after the block."""
+        before = self.families, list(self.roots)
+        self.learn(families, roots)
+        try:
+            yield
+        finally:
+            self.families, self.roots[:] = before
+
     def aim(self, chip: str | None) -> None:
         """Build for `chip` from now on, and for no other."""
         for each in (self, *self.forks):
@@ -326,16 +369,20 @@ class Patching:
 
     def executed(self, module: ModuleType) -> None:
         """Look at a module whose code has just run (or had run before the patch)."""
-        file = _file(module)
+        file = file_of(module)
         if file is None:
             return
-        if any(_within(file, root) for root in self.roots_of_forks()):
-            fork = next((fork for fork in self.forks if _within(file, fork.root)), None)
+        fork = next((fork for fork in self.forks if within(file, fork.root)), None)
+        if fork or any(within(file, root) and self._is_forks(root) for root in self.roots):
             self._wrap_functions(module, fork)
         for builder in dict.fromkeys(family.builder for family in self.families):
             function = _defined(module, builder)
             if function is not None:
                 self._found_builder(module, function, file)
+
+    def _is_forks(self, root: Path) -> bool:
+        """Is that a fork's folder, though nothing that tells so has been imported yet?"""
+        return holds_builder(root, frozenset(family.builder for family in self.families))
 
     def _found_builder(self, module: ModuleType, function: FunctionType, file: Path) -> None:
         named = [family for family in self.families if family.builder == function.__name__]
@@ -345,7 +392,7 @@ class Patching:
         missing = _missing(fork) if fork else [f"{function.__name__} of a definition and channels"]
         if fork and not missing:
             self._patch(fork, function)
-        elif fork and self.chip and any(_within(file, root) for root in self.roots):
+        elif fork and self.chip and any(within(file, root) for root in self.roots):
             raise PatchError(
                 f"{file}: looks like {family.name} (it defines {function.__name__}) but lacks "
                 f"{', '.join(missing)}; SyNet cannot make its models safe for {self.chip}. "
@@ -405,23 +452,39 @@ class Patching:
         for wrap in (*self.functions, *(fork.family.functions if fork else ())):
             owner, _, name = wrap.name.rpartition(".")
             function = None if owner else _defined(module, name)
-            if function is not None:
+            if function is not None and wrap.fits(function, module):
                 wrapper = wrapt.FunctionWrapper(function, wrap.wrapper(fork))
                 self._rebind(function, wrapper, "wrap", modules or self._modules())
             for cls in _classes(module):
                 method = vars(cls).get(name) if owner in ("", cls.__name__) else None
-                if type(method) is FunctionType:
+                if type(method) is FunctionType and wrap.fits(method, cls):
                     wrapper = wrapt.FunctionWrapper(method, wrap.wrapper(fork))
                     self.applied.bind(cls, name, wrapper, "wrap")
 
     def _rebind(self, old: Any, new: Any, kind: str, modules: list[ModuleType]) -> None:
         """Put `new` wherever a fork's module, or the user's script, has bound `old`."""
         for module in modules:
-            for name in [n for n, value in _names(module).items() if value is old]:
+            for name in [n for n, value in names_of(module).items() if value is old]:
                 self.applied.bind(module, name, new, kind)
 
     def _modules(self) -> list[ModuleType]:
         return modules_below(*self.roots_of_forks())
+
+
+def settle(model: Any) -> None:
+    """Have a model run as it was built after the patch is undone.
+
+    A class of the fork that was derived from a swapped one gets its own base back, and with it
+    another way to run what ours has built.
+    """
+    for module in model.modules():
+        line = type(module).__mro__
+        if _is_ours(line[0]) or not any(map(_is_ours, line)):
+            continue
+        for name in _FORWARDS:
+            definer = next((cls for cls in line if name in vars(cls)), None)
+            if definer is not None and _is_ours(definer):
+                vars(module)[name] = MethodType(vars(definer)[name], module)
 
 
 class _ImportHook(importlib.abc.MetaPathFinder):
@@ -502,7 +565,7 @@ def models_of(fork: Fork) -> list[type]:
 
 def _holders(module: ModuleType, value: Any) -> Iterator[tuple[str, Any]]:
     """Places other than names in which a module holds `value`: tables, defaults, attributes."""
-    for name, held in _names(module).items():
+    for name, held in names_of(module).items():
         if name.startswith("__"):
             continue
         if isinstance(held, (list, tuple, set, frozenset)) and any(v is value for v in held):
@@ -520,7 +583,7 @@ def modules_below(*roots: Path) -> list[ModuleType]:
     return [
         module
         for module in list(sys.modules.values())
-        if any(_within(_file(module), root) for root in roots)
+        if any(within(file_of(module), root) for root in roots)
     ]
 
 
@@ -531,14 +594,14 @@ def fork_root(name: str, file: Path) -> Path:
     clone it is the folder in which ``models`` and ``train.py`` lie side by side.
     """
     top = file.parent if name.count(".") == 0 else file.parents[name.count(".") - 1]
-    if top.parent in _site_folders():
+    if top.parent in installed_folders():
         return top
     return top if name.count(".") == 0 else top.parent
 
 
 def script_root() -> Path | None:
     """The folder of the script that Python was started with, if that is a script of the user's."""
-    file = _file(sys.modules.get("__main__"))
+    file = file_of(sys.modules.get("__main__"))
     paths = sysconfig.get_paths()
     installed = [Path(paths[key]) for key in ("stdlib", "purelib", "platlib", "scripts")]
     installed.append(Path(__file__).parents[1])  # python -m synet
@@ -547,25 +610,24 @@ def script_root() -> Path | None:
     return file.parent
 
 
-def _site_folders() -> set[Path]:
+@cache
+def installed_folders() -> frozenset[Path]:
+    """Where packages are installed."""
     folders = {*site.getsitepackages(), site.getusersitepackages()}
     folders |= {sysconfig.get_paths()[key] for key in ("purelib", "platlib")}
-    return {Path(folder).resolve() for folder in folders}
+    return frozenset(Path(folder).resolve() for folder in folders)
 
 
 @cache
-def _within(file: Path | None, root: Path) -> bool:
+def within(file: Path | None, root: Path) -> bool:
+    """`lies_within`, as it is asked of thousands of modules again and again."""
     return file is not None and lies_within(file, root)
 
 
-def _file(module: ModuleType | None) -> Path | None:
-    name = _names(module).get("__file__") if isinstance(module, ModuleType) else None
+def file_of(module: Any) -> Path | None:
+    """The source file of what lies in ``sys.modules``, if it has one."""
+    name = names_of(module).get("__file__")
     return _resolved(name) if isinstance(name, str) else None
-
-
-def _names(module: ModuleType) -> dict[str, Any]:
-    """``vars(module)``, without waking a lazy module: it loads whatever else it is asked."""
-    return object.__getattribute__(module, "__dict__")
 
 
 @cache
@@ -580,14 +642,21 @@ def _resolved_folder(name: str) -> Path:  # thousands of modules lie in some hun
 
 def _defined(module: ModuleType, name: str) -> FunctionType | None:
     """The function `name` that `module` itself defines, unless it is wrapped already."""
-    value = _names(module).get(name)
+    value = names_of(module).get(name)
     # type(), as a wrapt proxy passes isinstance() for what it wraps
     return value if type(value) is FunctionType and value.__module__ == module.__name__ else None
 
 
+def _defines(owner: ModuleType | type, name: str) -> bool:
+    """Does a module, or a class, define `name` itself?"""
+    if isinstance(owner, type):
+        return name in vars(owner)
+    return getattr(names_of(owner).get(name), "__module__", None) == owner.__name__
+
+
 def _classes(module: ModuleType) -> Iterator[type]:
     """Classes that `module` itself defines, each once, whatever aliases it has."""
-    for value in dict.fromkeys(v for v in _names(module).values() if isinstance(v, type)):
+    for value in dict.fromkeys(v for v in names_of(module).values() if isinstance(v, type)):
         if value.__module__ == module.__name__:
             yield value
 
@@ -595,6 +664,10 @@ def _classes(module: ModuleType) -> Iterator[type]:
 def _calls(cls: type, names: set[str]) -> bool:
     methods = [value for value in vars(cls).values() if type(value) is FunctionType]
     return "__init__" in vars(cls) and any(names & {*m.__code__.co_names} for m in methods)
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.startswith("synet.")
 
 
 def _resolve(reference: str) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synet.patches.engine import CHECKS, Wrap
 from synet.patches.pkg_resources import flat, pkg_resources, requirement_lines
 
 LOGGER = logging.getLogger("synet")
@@ -20,13 +21,26 @@ LOGGER = logging.getLogger("synet")
 
 @dataclass(frozen=True)
 class ForkRepair:
-    """Functions or methods of forks, by name, and the wrapt wrapper that mends them."""
+    """Functions or methods of forks, by name, and the wrapt wrapper that mends them.
+
+    `takes` and `beside` are as of `synet.patches.engine.Wrap`.
+    """
 
     name: str
     functions: tuple[str, ...]
     error: str
     since: str
     wrapper: Callable[[Callable, Any, tuple, dict], Any]
+    takes: tuple[str, ...] = ()
+    beside: frozenset[str] = frozenset()
+
+    @property
+    def wraps(self) -> list[Wrap]:
+        """What the engine is told of it."""
+        return [
+            Wrap(function, lambda _: self.wrapper, self.takes, self.beside)
+            for function in self.functions
+        ]
 
 
 def _check_requirements(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> bool:
@@ -127,6 +141,9 @@ def _fuse_conv_and_bn(wrapped: Callable, instance: Any, args: tuple, kwargs: dic
     return fused.requires_grad_(False)
 
 
+# What every YOLO has in the class of its models.
+MODEL = frozenset({"fuse", "forward", "forward_once", "_print_biases"})
+
 FORK_REPAIRS = (
     ForkRepair(
         name="requirements",
@@ -134,6 +151,8 @@ FORK_REPAIRS = (
         error="pip install in the middle of training, with whatever pip is first on PATH",
         since="YOLOv5 v5.0",
         wrapper=_check_requirements,
+        takes=("requirements|file",),
+        beside=CHECKS,
     ),
     ForkRepair(
         name="git_status",
@@ -141,6 +160,7 @@ FORK_REPAIRS = (
         error="a remote added to the user's repository; ten seconds lost without a network",
         since="YOLOv5 v6.2",
         wrapper=_check_git_status,
+        beside=CHECKS,
     ),
     ForkRepair(
         name="git_info",
@@ -148,6 +168,8 @@ FORK_REPAIRS = (
         error="AttributeError: No item found with id origin (or no GitPython), importing train.py",
         since="YOLOv5 v7.0",
         wrapper=_check_git_info,
+        takes=("path",),
+        beside=CHECKS,
     ),
     ForkRepair(
         name="hub",
@@ -167,6 +189,8 @@ FORK_REPAIRS = (
         error="RuntimeError: a view of a leaf Variable that requires grad is being used in-place",
         since="torch 1.5, for forks of YOLOv3 and YOLOv4",
         wrapper=_without_gradients,
+        takes=("self", "cf"),
+        beside=MODEL,
     ),
     ForkRepair(
         name="fuse_groups",
@@ -174,5 +198,7 @@ FORK_REPAIRS = (
         error="RuntimeError: shape is invalid for input of size, fusing a depthwise convolution",
         since="ScaledYOLOv4 and others that forked YOLOv5 before v3.1",
         wrapper=_fuse_conv_and_bn,
+        takes=("conv", "bn"),
+        beside=frozenset({"model_info", "select_device", "initialize_weights"}),
     ),
 )

@@ -18,7 +18,7 @@ from typing import Any
 
 import wrapt
 
-from synet.patches.engine import Applied, Fork, Wrap
+from synet.patches.engine import Applied, Wrap
 from synet.ranks import expect_ranks
 from synet.run import HANDED_OVER
 
@@ -109,20 +109,13 @@ def apply(applied: Applied) -> None:
     applied.bind(DistributedDataParallel, "__init__", wrapper, "wrap")
 
 
-def _wrap(name: str, wrapper: Callable) -> Wrap:
-    def factory(_: Fork | None) -> Callable:
-        return wrapper
-
-    return Wrap(name, factory)
-
-
 FUNCTIONS = (
-    _wrap("generate_ddp_file", generate_ddp_file),
-    _wrap("ddp_cleanup", ddp_cleanup),
-    _wrap("select_device", select_device),
-    _wrap("BaseTrainer.__init__", init_trainer),
-    _wrap("_setup_ddp", setup_ddp),
-    _wrap("BaseValidator.__call__", validate),
+    Wrap("generate_ddp_file", lambda _: generate_ddp_file, ("trainer",)),
+    Wrap("ddp_cleanup", lambda _: ddp_cleanup, ("trainer", "file")),
+    Wrap("select_device", lambda _: select_device, ("device",), frozenset(("model_info",))),
+    Wrap("BaseTrainer.__init__", lambda _: init_trainer, ("self", "cfg")),
+    Wrap("_setup_ddp", lambda _: setup_ddp, ("self",), frozenset(("train", "get_model"))),
+    Wrap("BaseValidator.__call__", lambda _: validate, ("self", "trainer")),
 )
 
 

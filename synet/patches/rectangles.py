@@ -22,7 +22,7 @@ import wrapt
 import yaml
 
 from synet.patches.arguments import IMAGE_SIZE
-from synet.patches.engine import Applied, Wrap
+from synet.patches.engine import CHECKS, Applied, Wrap
 
 LOGGER = logging.getLogger("synet")
 
@@ -33,6 +33,26 @@ NEEDED = (
     {"letterbox", "load_image", "create_dataloader"},
     {"LetterBox.__init__", "load_image", "Mosaic.__init__"},
 )
+# The parameters that each function begins with, and what its module or class has beside it.
+_DATASET = frozenset(
+    ("load_mosaic", "load_mosaic_face", "cache_labels", "cache_images", "update_labels")
+)
+_AUGMENTATION = frozenset(("random_perspective", "augment_hsv", "load_mosaic", "RandomPerspective"))
+OWNERS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
+    "check_imgsz": (("imgsz", "stride"), CHECKS),
+    "check_img_size": (("img_size|imgsz", "s"), CHECKS),
+    "create_dataloader": (("path", "imgsz", "batch_size", "stride"), frozenset()),
+    "BaseDataset.__init__": (("self", "img_path", "imgsz"), _DATASET),
+    "set_rectangle": (("self",), _DATASET),
+    "load_image": (("self", "i|index"), _DATASET),
+    "__getitem__": (("self", "index"), _DATASET),
+    "letterbox": (("im|img", "new_shape"), _AUGMENTATION),
+    "LetterBox.__init__": (("self", "new_shape|size"), frozenset(("__call__",))),
+    "Mosaic.__init__": (("self", "dataset", "imgsz"), frozenset()),
+    "RandomPerspective.__init__": (("self", "degrees"), frozenset()),
+    "classify_transforms": (("size",), _AUGMENTATION),
+    "classify_augmentations": (("size",), _AUGMENTATION),
+}
 
 
 class Size(int):
@@ -112,23 +132,24 @@ class Rectangles:
     def __init__(self, exact: bool = True) -> None:
         self.exact = exact
         self.found: set[str] = set()
+        wrappers = {
+            "check_imgsz": self._check_size,
+            "check_img_size": self._check_size,
+            "create_dataloader": _create_dataloader,
+            "BaseDataset.__init__": _dataset,
+            "set_rectangle": _set_rectangle,
+            "load_image": _load_image,
+            "__getitem__": _getitem,
+            "letterbox": _letterbox,
+            "LetterBox.__init__": _letterbox,
+            "Mosaic.__init__": _mosaic,
+            "RandomPerspective.__init__": _perspective,
+            "classify_transforms": _classify,
+            "classify_augmentations": _classify,
+        }
         self.wraps = tuple(
-            Wrap(name, lambda fork, name=name, make=make: self._noted(name, make))
-            for name, make in {
-                "check_imgsz": self._check_size,
-                "check_img_size": self._check_size,
-                "create_dataloader": _create_dataloader,
-                "BaseDataset.__init__": _dataset,
-                "set_rectangle": _set_rectangle,
-                "load_image": _load_image,
-                "__getitem__": _getitem,
-                "letterbox": _letterbox,
-                "LetterBox.__init__": _letterbox,
-                "Mosaic.__init__": _mosaic,
-                "RandomPerspective.__init__": _perspective,
-                "classify_transforms": _classify,
-                "classify_augmentations": _classify,
-            }.items()
+            Wrap(name, lambda _, name=name, make=make: self._noted(name, make), *OWNERS[name])
+            for name, make in wrappers.items()
         )
 
     def apply(self, applied: Applied) -> None:

@@ -14,17 +14,23 @@ from typing import Any
 from synet import zoo
 from synet.patches import launch
 from synet.patches.arguments import readable_copy
-from synet.patches.engine import Family, Fork, Wrap
+from synet.patches.engine import CHECKS, Family, Fork, Wrap
 from synet.patches.parse_model import wrap_model_init, wrap_parse_model
 from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
 
 # How int8 files are run. By name, as it imports what a training can do without.
-INT8 = {
-    "_load": "wrap_load",
-    "AutoBackend.__init__": "wrap_init",
-    "AutoBackend.forward": "wrap_forward",
-    "init_metrics": "wrap_init_metrics",
-}
+_INT8 = "synet.patches.int8:"
+INT8 = (
+    Wrap("_load", f"{_INT8}wrap_load", ("self", "weights"), frozenset(("_new",))),
+    Wrap("AutoBackend.__init__", f"{_INT8}wrap_init", ("self", "weights|model")),
+    Wrap("AutoBackend.forward", f"{_INT8}wrap_forward", ("self", "im")),
+    Wrap(
+        "init_metrics",
+        f"{_INT8}wrap_init_metrics",
+        ("self", "model"),
+        frozenset(("postprocess", "update_metrics")),
+    ),
+)
 
 
 def wrap_new(_: Fork | None) -> Callable:
@@ -68,11 +74,11 @@ FAMILY = Family(
     options=("verbose",),
     chip="sabre",
     functions=(
-        Wrap("check_yaml", wrap_check_file),
-        Wrap("check_file", wrap_check_file),
-        Wrap("check_det_dataset", wrap_check_dataset),
-        Wrap("_new", wrap_new),
-        *(Wrap(name, f"synet.patches.int8:{factory}") for name, factory in INT8.items()),
+        Wrap("check_yaml", wrap_check_file, ("file",), CHECKS),
+        Wrap("check_file", wrap_check_file, ("file",), CHECKS),
+        Wrap("check_det_dataset", wrap_check_dataset, ("dataset",)),
+        Wrap("_new", wrap_new, ("self", "cfg"), frozenset(("_load",))),
+        *INT8,
         *launch.FUNCTIONS,
     ),
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from synet import zoo
 from synet.errors import DataError, SynetError
-from synet.patches.engine import Family, Fork, Swap, Wrap, modules_below
+from synet.patches.engine import CHECKS, Family, Fork, Swap, Wrap, modules_below
 from synet.patches.parse_model import reason, wrap_model_init, wrap_parse_model
 from synet.patches.rows import OURS
 
@@ -107,8 +107,8 @@ FAMILY = Family(
     parse_model=wrap_parse_model,
     model_init=wrap_model_init,
     functions=(
-        Wrap("check_file", wrap_check_file),
-        Wrap("check_yaml", wrap_check_file),
-        Wrap("check_dataset", wrap_check_dataset),
+        Wrap("check_file", wrap_check_file, ("file",), CHECKS),
+        Wrap("check_yaml", wrap_check_file, ("file",), CHECKS),
+        Wrap("check_dataset", wrap_check_dataset, ("data|dict",), CHECKS),
     ),
 )

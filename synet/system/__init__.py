@@ -1,0 +1,1 @@
+"""What the rest stands on: the process and its surroundings."""

@@ -1,0 +1,192 @@
+"""A process that is left as it was by code that changes more than it should.
+
+Importing a YOLO sets print options and thread counts, rewrites the environment, adds handlers and
+puts functions of its own into other people's modules. `unchanged` takes all of that back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import Any
+
+Restore = Callable[[], None]
+
+# Lists that others hold: their content is put back.
+_LISTS = ("argv", "path", "meta_path", "path_hooks")
+_NAMES = (
+    *((sys, name) for name in ("excepthook", "displayhook", "unraisablehook", "stdout", "stderr")),
+    (threading, "excepthook"),
+    (logging.root.manager, "disable"),
+)
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Leave the process as it was before the block, but for modules that were imported in it.
+
+    What comes back: arguments, import paths and hooks, the environment, the working directory,
+    warning filters, loggers, the options of numpy, torch, OpenCV, pandas and matplotlib where they
+    were loaded before, and every function and class that a module of before has lost or gained.
+    """
+    with ExitStack() as stack, warnings.catch_warnings():
+        for keep in (_lists, _names, _environment, _loggers, _options, _functions):
+            stack.callback(keep())
+        yield
+
+
+def _lists() -> Restore:
+    kept = {name: (getattr(sys, name), [*getattr(sys, name)]) for name in _LISTS}
+
+    def restore() -> None:
+        for name, (value, content) in kept.items():
+            value[:] = content
+            setattr(sys, name, value)
+
+    return restore
+
+
+def _names() -> Restore:
+    kept = [(owner, name, getattr(owner, name)) for owner, name in _NAMES]
+
+    def restore() -> None:
+        for owner, name, value in kept:
+            setattr(owner, name, value)
+
+    return restore
+
+
+def _environment() -> Restore:
+    variables, folder = dict(os.environ), os.getcwd()
+
+    def restore() -> None:
+        os.chdir(folder)
+        for name in os.environ.keys() - variables:
+            del os.environ[name]
+        for name, value in variables.items():
+            if os.environ.get(name) != value:  # setting one is a call into the C library
+                os.environ[name] = value
+
+    return restore
+
+
+def _loggers() -> Restore:
+    def known() -> list[logging.Logger]:
+        named = logging.root.manager.loggerDict.values()
+        return [logging.root, *(each for each in named if isinstance(each, logging.Logger))]
+
+    kept = [(e, e.level, e.disabled, e.propagate, [*e.handlers], [*e.filters]) for e in known()]
+
+    def restore() -> None:
+        for logger, level, logger.disabled, logger.propagate, handlers, filters in kept:
+            logger.handlers[:], logger.filters[:] = handlers, filters
+            if logger.level != level:
+                logger.setLevel(level)
+
+    return restore
+
+
+def _options() -> Restore:
+    """What libraries that are loaded have been told, each by the function that tells it."""
+    restores = [keep(sys.modules[name]) for name, keep in _OPTIONS.items() if name in sys.modules]
+
+    def restore() -> None:
+        for each in restores:
+            each()
+
+    return restore
+
+
+def _numpy(np: types.ModuleType) -> Restore:
+    printing, errors = np.get_printoptions(), np.geterr()
+    return lambda: (np.set_printoptions(**printing), np.seterr(**errors))
+
+
+def _torch(torch: types.ModuleType) -> Restore:
+    printing = asdict(torch._tensor_str.PRINT_OPTS)  # which nothing public tells
+    threads, kind = torch.get_num_threads(), torch.get_default_dtype()
+    cudnn = torch.backends.cudnn
+    flags = {name: getattr(cudnn, name) for name in ("benchmark", "deterministic", "enabled")}
+    exact = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+
+    def restore() -> None:
+        torch.set_printoptions(**printing)
+        torch.set_default_dtype(kind)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        for name, value in flags.items():
+            setattr(cudnn, name, value)
+        if torch.are_deterministic_algorithms_enabled() != exact:
+            torch.use_deterministic_algorithms(exact, warn_only=warns)  # loads a second of modules
+
+    return restore
+
+
+def _cv2(cv2: types.ModuleType) -> Restore:
+    threads = cv2.getNumThreads()
+    return lambda: cv2.setNumThreads(threads)
+
+
+def _pandas(pandas: types.ModuleType) -> Restore:
+    columns, width = pandas.get_option("display.max_columns"), pandas.get_option("display.width")
+    return lambda: pandas.set_option("display.max_columns", columns, "display.width", width)
+
+
+def _matplotlib(matplotlib: types.ModuleType) -> Restore:
+    # The backend is resolved, and maybe a window opened, by whoever asks rcParams for it.
+    settings = {k: v for k, v in dict.items(matplotlib.rcParams) if not k.startswith("backend")}
+    backend = dict.__getitem__(matplotlib.rcParams, "backend")
+
+    def restore() -> None:
+        dict.update(matplotlib.rcParams, {**settings, "backend": backend})
+
+    return restore
+
+
+_OPTIONS = {
+    "numpy": _numpy,
+    "torch": _torch,
+    "cv2": _cv2,
+    "pandas": _pandas,
+    "matplotlib": _matplotlib,
+}
+
+
+def _functions() -> Restore:
+    """Functions and classes of the modules that are here, under each name that holds one."""
+    kept = [(names, dict(names)) for names in map(names_of, [*sys.modules.values()]) if names]
+    here = set(sys.modules)
+
+    def restore() -> None:
+        newcomers = sys.modules.keys() - here
+        for names, before in kept:
+            for name, value in list(names.items()):
+                old = before.get(name, value)
+                if old is not value and callable(old) and callable(value):
+                    names[name] = old
+                elif name not in before and _is_of(value, newcomers):
+                    del names[name]
+
+    return restore
+
+
+def _is_of(value: Any, modules: set[str]) -> bool:
+    """Is that a function or a class, which one of `modules` defines?"""
+    return isinstance(value, (types.FunctionType, type)) and value.__module__ in modules
+
+
+def names_of(module: Any) -> dict[str, Any]:
+    """The dictionary of what lies in ``sys.modules``, without waking a lazy module; maybe empty."""
+    try:
+        names = object.__getattribute__(module, "__dict__")
+    except (AttributeError, TypeError):  # bindings to other languages put objects of theirs there
+        return {}
+    return names if type(names) is dict else {}
