@@ -539,11 +539,11 @@ def _missing(fork: Fork) -> list[str]:
 def _called(fork: Fork, swap: Swap) -> str | None:
     """What the fork calls the class that `swap` is about; None where it may not be swapped."""
     name = swap.called or swap.name
-    if isinstance(fork.names.get(name), type):
+    if _is_class(fork.names.get(name)):
         fits = not swap.when or _resolve(swap.when)(fork.names[name], _resolve(swap.new))
         return name if fits else None
     like = _resolve(swap.like) if swap.like else lambda _: False
-    classes = {n: value for n, value in fork.names.items() if isinstance(value, type)}
+    classes = {n: value for n, value in fork.names.items() if _is_class(value)}
     return next((name for name, value in classes.items() if like(value)), None)
 
 
@@ -568,13 +568,14 @@ def _holders(module: ModuleType, value: Any) -> Iterator[tuple[str, Any]]:
     for name, held in names_of(module).items():
         if name.startswith("__"):
             continue
-        if isinstance(held, (list, tuple, set, frozenset)) and any(v is value for v in held):
+        kind = type(held)
+        if issubclass(kind, (list, tuple, set, frozenset)) and any(v is value for v in held):
             yield name, held
-        elif isinstance(held, dict) and any(v is value for v in held.values()):
+        elif issubclass(kind, dict) and any(v is value for v in held.values()):
             yield name, held
-        elif type(held) is FunctionType and any(v is value for v in held.__defaults__ or ()):
+        elif kind is FunctionType and any(v is value for v in held.__defaults__ or ()):
             yield f"{name}(), a default", held
-        elif isinstance(held, type) and held.__module__ == module.__name__:
+        elif _is_class(held) and held.__module__ == module.__name__:
             yield from ((f"{name}.{key}", held) for key, v in vars(held).items() if v is value)
 
 
@@ -627,7 +628,8 @@ def within(file: Path | None, root: Path) -> bool:
 def file_of(module: Any) -> Path | None:
     """The source file of what lies in ``sys.modules``, if it has one."""
     name = names_of(module).get("__file__")
-    return _resolved(name) if isinstance(name, str) else None
+    known = issubclass(type(name), (str, bytes, Path)) and name and "\0" not in os.fsdecode(name)
+    return _resolved(os.fsdecode(name)) if known else None
 
 
 @cache
@@ -644,7 +646,8 @@ def _defined(module: ModuleType, name: str) -> FunctionType | None:
     """The function `name` that `module` itself defines, unless it is wrapped already."""
     value = names_of(module).get(name)
     # type(), as a wrapt proxy passes isinstance() for what it wraps
-    return value if type(value) is FunctionType and value.__module__ == module.__name__ else None
+    own = type(value) is FunctionType and value.__module__ == names_of(module).get("__name__")
+    return value if own else None
 
 
 def _defines(owner: ModuleType | type, name: str) -> bool:
@@ -656,9 +659,14 @@ def _defines(owner: ModuleType | type, name: str) -> bool:
 
 def _classes(module: ModuleType) -> Iterator[type]:
     """Classes that `module` itself defines, each once, whatever aliases it has."""
-    for value in dict.fromkeys(v for v in names_of(module).values() if isinstance(v, type)):
-        if value.__module__ == module.__name__:
+    names = names_of(module)
+    for value in dict.fromkeys(v for v in names.values() if _is_class(v)):
+        if value.__module__ == names.get("__name__"):
             yield value
+
+
+def _is_class(value: Any) -> bool:
+    return issubclass(type(value), type)  # isinstance() asks the object, which may raise
 
 
 def _calls(cls: type, names: set[str]) -> bool:

@@ -180,13 +180,17 @@ def _functions() -> Restore:
 
 def _is_of(value: Any, modules: set[str]) -> bool:
     """Is that a function or a class, which one of `modules` defines?"""
-    return isinstance(value, (types.FunctionType, type)) and value.__module__ in modules
+    return issubclass(type(value), (types.FunctionType, type)) and value.__module__ in modules
+
+
+# That of modules themselves: a lazy module, or one of a class of its own, answers in its own way.
+_namespace_of = vars(types.ModuleType)["__dict__"].__get__
 
 
 def names_of(module: Any) -> dict[str, Any]:
-    """The dictionary of what lies in ``sys.modules``, without waking a lazy module; maybe empty."""
-    try:
-        names = object.__getattribute__(module, "__dict__")
-    except (AttributeError, TypeError):  # bindings to other languages put objects of theirs there
-        return {}
-    return names if type(names) is dict else {}
+    """The names of what lies in ``sys.modules``, without running code of it; maybe empty.
+
+    Anything lies there: None, lazy modules, and what only says that it is a module, as the
+    libraries do that cffi binds for ``cryptography``.
+    """
+    return (_namespace_of(module) or {}) if issubclass(type(module), types.ModuleType) else {}
