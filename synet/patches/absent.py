@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.abc
 import importlib.machinery
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -26,22 +27,88 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("synet")
 GUARDS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+# What pip calls the packages that forks import. For others there is no hint: compiled extensions
+# and modules that a clone lacks are on no index, or something else is, under their name.
+DISTRIBUTIONS = {
+    "IPython": "ipython",
+    "PIL": "pillow",
+    "albumentations": "albumentations",
+    "clearml": "clearml",
+    "comet_ml": "comet_ml",
+    "cv2": "opencv-python",
+    "einops": "einops",
+    "git": "GitPython",
+    "huggingface_hub": "huggingface-hub",
+    "matplotlib": "matplotlib",
+    "mmcv": "mmcv",
+    "mmengine": "mmengine",
+    "numba": "numba",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "onnxsim": "onnxsim",
+    "pandas": "pandas",
+    "psutil": "psutil",
+    "pycocotools": "pycocotools",
+    "pywt": "PyWavelets",
+    "requests": "requests",
+    "scipy": "scipy",
+    "seaborn": "seaborn",
+    "shapely": "shapely",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "tensorboard": "tensorboard",
+    "thop": "thop",
+    "timm": "timm",
+    "torchvision": "torchvision",
+    "tqdm": "tqdm",
+    "transformers": "transformers",
+    "wandb": "wandb",
+    "yaml": "PyYAML",
+}
 
 
 class _Absent:
-    """Something of a package that is not here."""
+    """Something of a package that is not here.
+
+    While the fork is being imported, what is called, indexed or joined is absent as well, and a
+    decorator hands back what it decorates: registries and compilers of functions are used there.
+    """
 
     def __init__(self, name: str, place: str) -> None:
         self.__dict__.update(_name=name, _place=place)
 
+    def _made(self, how: str = "") -> _Absent:
+        """What comes of using it; an error where that is for real."""
+        if _is_importing(sys._getframe(2)):
+            return _Absent(f"{self._name}{how}", self._place)
+        return self._fail()
+
     def _fail(self, *args: Any, **kwargs: Any) -> NoReturn:
         package = self._name.partition(".")[0]
+        pip = DISTRIBUTIONS.get(package)
         raise PatchError(
-            f"{self._name} is used, and {package} is not installed ({self._place} imports it): "
-            f"pip install {package}"
+            f"{self._name} is used, and {package} is not installed ({self._place} imports it)"
+            f"{f': pip install {pip}' if pip else ''}"
         )
 
-    __call__ = __getitem__ = __iter__ = __enter__ = __bool__ = _fail
+    __iter__ = __enter__ = __bool__ = _fail
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        made = self._made("()")
+        return args[0] if len(args) == 1 and not kwargs and _is_decorated(args[0]) else made
+
+    def __getitem__(self, key: Any) -> _Absent:
+        return self._made("[]")
+
+    def __or__(self, other: Any) -> _Absent:  # Layer | None, of a parameter
+        return self._made()
+
+    __ror__ = __or__
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        return False  # nothing is of a class that is not here
+
+    __subclasscheck__ = __instancecheck__
 
     def __getattr__(self, name: str) -> _Absent:
         if name.startswith("__"):  # inspect, copy and typing ask for these and take no for answer
@@ -51,6 +118,27 @@ class _Absent:
     def __mro_entries__(self, bases: tuple) -> tuple[type, ...]:
         fail = self._fail  # a class of the fork can be derived from it, not built
         return (type("Absent", (), {"__init__": lambda *_, **__: fail()}),)
+
+
+def _is_decorated(value: Any) -> bool:
+    """Is that what stands below a decorator: a function, a class, or what another made of one?"""
+    return hasattr(value, "__qualname__") or isinstance(value, property)
+
+
+def _is_importing(frame: FrameType) -> bool:
+    """Does `frame` run because a module is imported, or in the body of the script itself?"""
+    in_function = False
+    while frame.f_code.co_name != "<module>":
+        in_function |= bool(frame.f_code.co_flags & inspect.CO_OPTIMIZED)  # not so a class's body
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    importer = frame.f_back
+    return not in_function or importer is not None and _is_pythons(importer)
+
+
+def _is_pythons(frame: FrameType) -> bool:
+    return "importlib" in frame.f_code.co_filename
 
 
 class _AbsentModule(ModuleType):
@@ -121,7 +209,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
     """The frames that wait for an import, from the innermost, without Python's own."""
     while frame is not None:
-        if "importlib" not in frame.f_code.co_filename:
+        if not _is_pythons(frame):
             yield frame
         frame = frame.f_back
 

@@ -42,7 +42,8 @@ class Repair:
     since
         The version that brought the error.
     needed
-        Is the name missing or wrong in this process?
+        Is the name missing or wrong in this process? Never where its library is not installed:
+        SyNet does without Pillow and matplotlib.
     apply
         Puts it right, through an `Applied` that remembers what was there.
     """
@@ -60,6 +61,12 @@ def apply_library_repairs(applied: Applied) -> list[Repair]:
     for repair in needed:
         repair.apply(applied)
     return needed
+
+
+def _missing(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is None  # its import has been forbidden
+    return importlib.util.find_spec(module) is None
 
 
 # ------------------------------------------------------------------------------------- numpy
@@ -141,6 +148,8 @@ def _join_as_text(applied: Applied) -> None:
 
 
 def _fonts_without_getsize() -> list[type]:
+    if _missing("PIL"):
+        return []
     from PIL import ImageFont
 
     fonts = (ImageFont.ImageFont, ImageFont.FreeTypeFont)
@@ -174,10 +183,6 @@ def _add_getsize(applied: Applied) -> None:
 # ------------------------------------------------------------------------------------ modules
 
 
-def _missing(module: str) -> bool:
-    return module not in sys.modules and importlib.util.find_spec(module) is None
-
-
 def _installing_is_on() -> bool:
     return any(os.environ.get(name, "true").lower() in ("true", "1") for name in AUTOINSTALL)
 
@@ -195,6 +200,8 @@ def _stop_installing(applied: Applied) -> None:
 
 
 def _cycle_is_not_text() -> bool:
+    if _missing("matplotlib"):
+        return False
     import matplotlib
 
     colors = matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", [])
@@ -242,7 +249,8 @@ def _cast_bounds(applied: Applied) -> None:
 def _fonts_come_from_the_network() -> bool:
     import torch
 
-    return torch.hub.download_url_to_file.__module__ == "torch.hub"
+    theirs = torch.hub.download_url_to_file.__module__ == "torch.hub"
+    return theirs and not _missing("matplotlib")
 
 
 def _take_font_from_matplotlib(applied: Applied) -> None:
