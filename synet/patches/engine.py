@@ -670,7 +670,8 @@ def _is_class(value: Any) -> bool:
 
 
 def _calls(cls: type, names: set[str]) -> bool:
-    methods = [value for value in vars(cls).values() if type(value) is FunctionType]
+    kinds = (FunctionType, wrapt.FunctionWrapper)  # as they are before a patch, and in one
+    methods = [value for value in vars(cls).values() if type(value) in kinds]
     return "__init__" in vars(cls) and any(names & {*m.__code__.co_names} for m in methods)
 
 
