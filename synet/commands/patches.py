@@ -28,6 +28,7 @@ def patches(ctx: click.Context, repairs: bool) -> None:
       synet patches ../our-yolov5
       synet patches --repairs
       synet patches new ../our-odd-yolo
+      synet patches check ../our-yolov5
     """
     if repairs:
         _print_repairs()
@@ -61,6 +62,29 @@ def patches_show(fork: str | None, chip: str) -> None:
     for place in unreached:
         click.echo(f"not reached: {place} holds a class itself, not by its name")
     click.echo(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
+
+
+@patches.command("check")
+@click.argument("fork")
+@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
+def patches_check(fork: str, chip: str) -> None:
+    """See whether FORK, a folder, gets along with the patch, and the patch with others.
+
+    It is imported in fresh processes, before the patch and under it. Exit status 1 where a check
+    fails.
+
+    \b
+    Example:
+      synet patches check ../our-yolov5
+    """
+    from synet.backends.conformance import check_fork
+
+    verdicts = check_fork(fork, chip)
+    for verdict in verdicts:
+        mark = "FAIL" if verdict.problem else "ok  "
+        click.echo(f"{mark}  {verdict.check}{f': {verdict.problem}' if verdict.problem else ''}")
+    if any(verdict.problem for verdict in verdicts):
+        raise SystemExit(1)
 
 
 @patches.command("new")

@@ -372,17 +372,20 @@ class Patching:
         file = file_of(module)
         if file is None:
             return
-        fork = next((fork for fork in self.forks if within(file, fork.root)), None)
-        if fork or any(within(file, root) and self._is_forks(root) for root in self.roots):
+        if self._is_forks(file):
+            fork = next((fork for fork in self.forks if within(file, fork.root)), None)
             self._wrap_functions(module, fork)
         for builder in dict.fromkeys(family.builder for family in self.families):
             function = _defined(module, builder)
             if function is not None:
                 self._found_builder(module, function, file)
 
-    def _is_forks(self, root: Path) -> bool:
-        """Is that a fork's folder, though nothing that tells so has been imported yet?"""
-        return holds_builder(root, frozenset(family.builder for family in self.families))
+    def _is_forks(self, file: Path | None) -> bool:
+        """Does a fork lie there, though nothing that tells so may have been imported yet?"""
+        builders = frozenset(family.builder for family in self.families)
+        return any(within(file, fork.root) for fork in self.forks) or any(
+            within(file, root) and holds_builder(root, builders) for root in self.roots
+        )
 
     def _found_builder(self, module: ModuleType, function: FunctionType, file: Path) -> None:
         named = [family for family in self.families if family.builder == function.__name__]
@@ -428,7 +431,8 @@ class Patching:
             wrapper = wrapt.FunctionWrapper(vars(cls)["__init__"], fork.family.model_init(fork))
             apply.bind(cls, "__init__", wrapper, "wrap")
         for other in modules:
-            self._wrap_functions(other, fork, modules)
+            if self._is_forks(file_of(other)):
+                self._wrap_functions(other, fork, modules)
 
     def _note_unreached(self, old: type, modules: list[ModuleType]) -> None:
         """Say where in a fork a swapped class is held by something else than a name."""
