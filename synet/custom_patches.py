@@ -22,8 +22,8 @@ from typing import Any
 import wrapt
 
 from synet.errors import PatchError, SynetError
-from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root
-from synet.patches.guests import Guests, visiting
+from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root, within
+from synet.patches.guests import Guests, home_of, visiting
 from synet.run import patching_variables
 from synet.system.process import names_of, unchanged
 
@@ -142,7 +142,13 @@ def borrowed(
     global _active
     chip = get_chip(chip).name
     roots = () if root is None else (root,)
-    with _lock, unchanged(), visiting(root) as guests:
+    folders = [*roots]
+
+    def of_a_fork(module: str) -> bool:
+        home = home_of(sys.modules.get(module))
+        return any(within(home, folder) for folder in folders)
+
+    with _lock, visiting(root) as guests, unchanged(of_a_fork):
         lasting = _active
         if lasting is not None and lasting.chip is None:
             raise PatchError("already patched for repairs alone; call unpatch() before this")
@@ -158,6 +164,7 @@ def borrowed(
                     patching.executed(module)
                 yield patching, guests
         finally:
+            folders += patching.roots_of_forks()
             if lasting is None:
                 patching.stop()
             _active = lasting

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tiny_ultralytics as tiny
 from click.testing import CliRunner
+from patched import patched_fork
 
-from synet.backends.forks import find_fork, installed
+from synet.backends.forks import installed
 from synet.calibration import Calibration
 from synet.cli import main
 from synet.compare import compare_layers, dump_int8
@@ -50,7 +51,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(folder, tmp_path_factory):
     """A checkpoint of ultralytics, and an int8 file of it, by task and image shape."""
-    find_fork(installed("ultralytics"), "sabre")
+    patched_fork(installed("ultralytics"), "sabre")
     images = sorted(folder.glob("*.[jp]*g"))
 
     def make(task, shape):

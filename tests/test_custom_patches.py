@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import real_forks
 import torch
+from patched import patched_fork
 from real_forks import LOOK, MIXED, run, training
 from small_fork import FILES, forget, load, write_package
 
 from synet import custom_patches, layers
-from synet.backends.forks import find_fork
+from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
 from synet.errors import ChipError, PatchError
 
@@ -54,7 +55,7 @@ def forks_objects() -> dict:
 
 
 def test_undone_to_the_very_same_objects_and_applied_again(unpatched):
-    find_fork(None, "katana")
+    patched_fork(installed("yolov5"), "katana")
     unpatch()
     outside, before = surroundings(), forks_objects()
     yolo = importlib.import_module("yolov5.models.yolo")

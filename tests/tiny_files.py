@@ -14,8 +14,9 @@ from pathlib import Path
 import int8_models
 import tiny_ultralytics as tiny
 import torch
+from patched import patched_fork
 
-from synet.backends.forks import find_fork, installed
+from synet.backends.forks import installed
 from synet.quantize import to_keras
 from synet.tflite import embed_metadata
 
@@ -23,7 +24,7 @@ from synet.tflite import embed_metadata
 @cache
 def network(task: str) -> torch.nn.Module:
     """`tiny_ultralytics.network`, built for Sabre."""
-    find_fork(installed("ultralytics"), "sabre")
+    patched_fork(installed("ultralytics"), "sabre")
     made = tiny.network(task)
     made.args["imgsz"] = list(tiny.SHAPE)
     return made

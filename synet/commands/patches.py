@@ -81,8 +81,7 @@ def patches_check(fork: str, chip: str) -> None:
 
     verdicts = check_fork(fork, chip)
     for verdict in verdicts:
-        mark = "FAIL" if verdict.problem else "ok  "
-        click.echo(f"{mark}  {verdict.check}{f': {verdict.problem}' if verdict.problem else ''}")
+        click.echo(str(verdict))
     if any(verdict.problem for verdict in verdicts):
         raise SystemExit(1)
 

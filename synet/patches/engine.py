@@ -19,6 +19,7 @@ import importlib.util
 import inspect
 import logging
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -234,6 +235,8 @@ CHECKS = frozenset(
     + ("check_requirements", "check_git_status")
 )
 _FORWARDS = ("forward", "forward_fuse", "fuseforward")
+# In the source of a module that imports our layers itself.
+_TAKES_OURS = re.compile(rb"synet\.(layers|katana|sabre|saber)\b|from synet import")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -418,7 +421,7 @@ class Patching:
                 continue
             if hasattr(new, "in_place_of"):  # it is called as the old one was
                 new = new.in_place_of(old)
-            self._rebind(old, new, "swap", modules)
+            self._rebind(old, new, "swap", modules, fork)
             for cls in [cls for other in modules for cls in _classes(other)]:
                 if old in cls.__bases__:
                     apply.rebase(cls, old, new)
@@ -465,11 +468,36 @@ class Patching:
                     wrapper = wrapt.FunctionWrapper(method, wrap.wrapper(fork))
                     self.applied.bind(cls, name, wrapper, "wrap")
 
-    def _rebind(self, old: Any, new: Any, kind: str, modules: list[ModuleType]) -> None:
-        """Put `new` wherever a fork's module, or the user's script, has bound `old`."""
+    def _rebind(
+        self,
+        old: Any,
+        new: Any,
+        kind: str,
+        modules: list[ModuleType],
+        fork: Fork | None = None,
+    ) -> None:
+        """Put `new` wherever a fork's module, or the user's script, has bound `old`.
+
+        `fork` is that of a class, which other forks may get in the place of theirs.
+        """
         for module in modules:
             for name in [n for n, value in names_of(module).items() if value is old]:
                 self.applied.bind(module, name, new, kind)
+        self.applied.on_undo(lambda: self._withdraw(old, new, fork))
+
+    def _withdraw(self, old: Any, new: Any, fork: Fork | None) -> None:
+        """Put `old` back also where a module has imported `new` since, or derived from it."""
+        others = [other.root for other in self.forks if fork and other.root != fork.root]
+        for module in self._modules():
+            file, names = file_of(module), names_of(module)
+            if any(within(file, root) for root in others):
+                continue
+            held = [name for name, value in names.items() if value is new]
+            derived = [cls for cls in _classes(module) if fork and new in cls.__bases__]
+            if (held or derived) and not (fork and _TAKES_OURS.search(file.read_bytes())):
+                names.update(dict.fromkeys(held, old))
+                for cls in derived:
+                    cls.__bases__ = tuple(old if base is new else base for base in cls.__bases__)
 
     def _modules(self) -> list[ModuleType]:
         return modules_below(*self.roots_of_forks())

@@ -77,7 +77,7 @@ class Guests:
             del sys.modules[name]
 
     def _is_guest(self, module: Any) -> bool:
-        return self.root is not None and within(_home(module), self.root)
+        return self.root is not None and within(home_of(module), self.root)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def visiting(root: Path | None) -> Iterator[Guests]:
         guests.leave()
 
 
-def _home(module: Any) -> Path | None:
+def home_of(module: Any) -> Path | None:
     """Where a module lies, also one of the packages that have no file."""
     file = file_of(module)
     if file is not None:
@@ -104,5 +104,5 @@ def _home(module: Any) -> Path | None:
 
 
 def _is_installed(module: Any) -> bool:
-    home = _home(module)
+    home = home_of(module)
     return home is not None and any(home.is_relative_to(f) for f in installed_folders())

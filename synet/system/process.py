@@ -19,8 +19,8 @@ from typing import Any
 
 Restore = Callable[[], None]
 
-# Lists that others hold: their content is put back.
-_LISTS = ("argv", "path", "meta_path", "path_hooks")
+# Is a module of that name one whose changes to others are to be taken back?
+Culprit = Callable[[str], bool]
 _NAMES = (
     *((sys, name) for name in ("excepthook", "displayhook", "unraisablehook", "stdout", "stderr")),
     (threading, "excepthook"),
@@ -29,26 +29,45 @@ _NAMES = (
 
 
 @contextmanager
-def unchanged() -> Iterator[None]:
+def unchanged(culprit: Culprit) -> Iterator[None]:
     """Leave the process as it was before the block, but for modules that were imported in it.
 
-    What comes back: arguments, import paths and hooks, the environment, the working directory,
-    warning filters, loggers, the options of numpy, torch, OpenCV, pandas and matplotlib where they
-    were loaded before, and every function and class that a module of before has lost or gained.
+    What comes back: arguments, import paths, the environment, the working directory, warning
+    filters, loggers, and the options of numpy, torch, OpenCV, pandas and matplotlib where they were
+    loaded before. Of other modules what the culprits have put there: import hooks, functions and
+    classes. What another library does while it is imported, it may need.
+
+    Parameters
+    ----------
+    culprit
+        Asked for names of modules, at the end.
     """
     with ExitStack() as stack, warnings.catch_warnings():
-        for keep in (_lists, _names, _environment, _loggers, _options, _functions):
+        for keep in (_lists, _names, _environment, _loggers, _options):
             stack.callback(keep())
+        stack.callback(_hooks(), culprit)
+        stack.callback(_functions(), culprit)
         yield
 
 
 def _lists() -> Restore:
-    kept = {name: (getattr(sys, name), [*getattr(sys, name)]) for name in _LISTS}
+    kept = [(name, getattr(sys, name), [*getattr(sys, name)]) for name in ("argv", "path")]
 
     def restore() -> None:
-        for name, (value, content) in kept.items():
+        for name, value, content in kept:
             value[:] = content
             setattr(sys, name, value)
+
+    return restore
+
+
+def _hooks() -> Callable[[Culprit], None]:
+    kept = [[*hooks] for hooks in (sys.meta_path, sys.path_hooks)]
+
+    def restore(culprit: Culprit) -> None:
+        for hooks, before in zip((sys.meta_path, sys.path_hooks), kept, strict=True):
+            new = [hook for hook in hooks if hook not in before and not culprit(_home(hook))]
+            hooks[:] = [*before, *new]
 
     return restore
 
@@ -160,27 +179,39 @@ _OPTIONS = {
 }
 
 
-def _functions() -> Restore:
+def _functions() -> Callable[[Culprit], None]:
     """Functions and classes of the modules that are here, under each name that holds one."""
     kept = [(names, dict(names)) for names in map(names_of, [*sys.modules.values()]) if names]
-    here = set(sys.modules)
 
-    def restore() -> None:
-        newcomers = sys.modules.keys() - here
+    def restore(culprit: Culprit) -> None:
         for names, before in kept:
             for name, value in list(names.items()):
-                old = before.get(name, value)
-                if old is not value and callable(old) and callable(value):
-                    names[name] = old
-                elif name not in before and _is_of(value, newcomers):
+                if before.get(name) is value or not _is_defined(value):
+                    continue
+                if not culprit(_home(value)) or culprit(names.get("__name__", "")):
+                    continue
+                if name in before:
+                    names[name] = before[name]
+                else:
                     del names[name]
 
     return restore
 
 
-def _is_of(value: Any, modules: set[str]) -> bool:
-    """Is that a function or a class, which one of `modules` defines?"""
-    return issubclass(type(value), (types.FunctionType, type)) and value.__module__ in modules
+def _is_defined(value: Any) -> bool:
+    """Is that a function, not a wrapper that passes for one, or a class?"""
+    return type(value) is types.FunctionType or issubclass(type(value), type)
+
+
+def _home(value: Any) -> str:
+    """The module that defines a function, a class, or the class of anything else.
+
+    A function knows where its code is from, whatever it passes itself off as.
+    """
+    if isinstance(value, types.FunctionType):
+        return str(value.__globals__.get("__name__"))
+    cls = value if isinstance(value, type) else type(value)
+    return str(cls.__module__)
 
 
 # That of modules themselves: a lazy module, or one of a class of its own, answers in its own way.

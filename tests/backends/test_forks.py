@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from patched import patched_fork
 from real_forks import MIXED, RENAMED, installed
 
 from synet.backends import forks as backend
@@ -21,12 +22,13 @@ from synet.errors import CheckpointError, PatchError, SynetError
 @pytest.mark.parametrize("fork", ["clone", "package", "both"])
 def test_builders_of_every_layout_are_found(forks, fork):
     root = forks["package"].parent if fork == "both" else forks[fork]
-    found = backend.find_fork(root, "katana")
-    assert Path(found.builder.__file__).is_relative_to(root)
-    assert found.names["Model"]("katana-kqvga").synet == {"chip": "katana", "channels": 1}
+    with backend.find_fork(root, "katana") as found:
+        assert Path(found.builder.__file__).is_relative_to(root)
+        assert found.names["Model"]("katana-kqvga").synet == {"chip": "katana", "channels": 1}
+        patched = {f.builder.__name__ for f in patch_custom("katana", fixed=False).forks}
     names = {"clone": {"models.yolo"}, "package": {f"{RENAMED}.models.yolo"}}
     expected = names.get(fork, set().union(*names.values()))
-    assert {f.builder.__name__ for f in patch_custom("katana").forks} >= expected
+    assert patched >= expected
 
 
 @pytest.mark.parametrize(
@@ -56,19 +58,19 @@ def test_a_module_is_called_what_its_fork_calls_it(tmp_path, file, imports, base
 def test_a_folder_without_a_builder(tmp_path):
     (tmp_path / "other.py").write_text("def parse(d):\n    pass\n")
     with pytest.raises(PatchError, match=r"no module defines a parse_model\("):
-        backend.find_fork(tmp_path, "katana")
+        backend.find_fork(tmp_path, "katana").__enter__()
 
 
 def test_a_builder_of_another_line_is_told(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "strange_builder.py").write_text("\ndef parse_model(cfg):\n    pass\n")
     with pytest.raises(PatchError, match=r"strange_builder has parse_model\(cfg\)"):
-        backend.find_fork(tmp_path, "katana")
+        backend.find_fork(tmp_path, "katana").__enter__()
 
 
 def test_no_such_repo(tmp_path):
     with pytest.raises(SynetError, match=r"--repo .*nowhere: no such folder$"):
-        backend.find_fork(tmp_path / "nowhere", "katana")
+        backend.find_fork(tmp_path / "nowhere", "katana").__enter__()
 
 
 def test_patches_explains_what_is_swapped(forks):
@@ -102,7 +104,7 @@ def test_image_shape_of_a_stock_model_is_what_it_trained_at(tmp_path):
 
 
 def test_a_checkpoint_trained_without_the_patch_is_refused(tmp_path):
-    fork = backend.find_fork(None, "katana")
+    fork = patched_fork(installed(), "katana")
     unpatch()
     model = fork.names["Model"](str(installed() / "models" / "yolov5n.yaml"))
     with pytest.raises(CheckpointError, match=r"best\.pt: was trained without SyNet's patch"):

@@ -176,14 +176,15 @@ def test_the_users_script_beside_an_installed_fork_is_patched_too(packages):
         del sys.path[:2]
 
 
-def test_functions_are_wrapped_in_a_root_without_a_builder(packages):
-    write_package(packages, "no_builder", yolo="")
+@pytest.mark.parametrize("builder", [True, False])
+def test_functions_are_wrapped_where_a_source_file_defines_a_builder(packages, builder):
+    package = write_package(packages, "early", **({} if builder else {"yolo": ""}))
     wraps = (Wrap("check_file", lambda fork: lambda *_: fork),)
-    patching = Patching("katana", (FAMILY,), roots=(packages,), functions=wraps)
+    patching = Patching("katana", (FAMILY,), roots=(package,), functions=wraps)
     try:
         patching.start()
-        (files,) = load("no_builder.files")
-        assert files.check_file("a") is None  # no fork is known
+        (files,) = load("early.files")
+        assert files.check_file("a") == (None if builder else "a")  # nothing of it is imported
     finally:
         patching.stop()
     assert files.check_file("a") == "a"

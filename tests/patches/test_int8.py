@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tiny_ultralytics as tiny
 import torch
+from patched import patched_fork
 
-from synet.backends.forks import find_fork, installed
+from synet.backends.forks import installed
 from synet.custom_patches import unpatch
 from synet.data import label_path, load_dataset
 from synet.detections import Detections, overlaps
@@ -30,7 +31,7 @@ IMAGES = torch.from_numpy(RANDOM).float() / 255
 
 @pytest.fixture(scope="module", autouse=True)
 def fork():
-    yield find_fork(installed("ultralytics"), "sabre")
+    yield patched_fork(installed("ultralytics"), "sabre")
     unpatch()
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from patched import patched_fork
 
-from synet.backends.forks import find_fork, installed
+from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
 from synet.patches.engine import Applied
 from synet.patches.rectangles import Rectangles, Shape, Size, size_of
@@ -181,7 +182,7 @@ def test_a_fork_without_these_functions_is_told_that_it_sees_squares(monkeypatch
 def ultralytics():
     unpatch()
     root = installed("ultralytics")
-    find_fork(root, "sabre")
+    patched_fork(root, "sabre")
     importlib.import_module("ultralytics.models.yolo")
     yield importlib.import_module("ultralytics")
     unpatch()
@@ -359,7 +360,7 @@ def loaders():
     """The installed yolov5's module of data sets, patched."""
     unpatch()
     patch_custom("katana", roots=[installed("yolov5")])
-    find_fork(installed("yolov5"), "katana")
+    patched_fork(installed("yolov5"), "katana")
     yield importlib.import_module("yolov5.utils.dataloaders")
     unpatch()
 

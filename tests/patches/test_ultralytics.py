@@ -6,10 +6,11 @@ import importlib
 
 import pytest
 import torch
+from patched import patched_fork
 from torch import nn
 
 from synet import layers
-from synet.backends.forks import find_fork, installed
+from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
 
 ROOT = installed("ultralytics")
@@ -17,7 +18,7 @@ ROOT = installed("ultralytics")
 
 @pytest.fixture(scope="module")
 def fork():
-    yield find_fork(ROOT, "katana")
+    yield patched_fork(ROOT, "katana")
     unpatch()
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from patched import patched_fork
 from torch import nn
 
 from synet import layers, zoo
-from synet.backends.forks import build_model, find_fork
+from synet.backends.forks import build_model, installed
 from synet.custom_patches import unpatch
 from synet.errors import ChipError, DataError, PatchError, SynetError
 
@@ -45,7 +46,7 @@ LINE = {text.strip(): number for number, text in enumerate(MIXED.splitlines(), 1
 
 @pytest.fixture(scope="module")
 def fork():
-    yield find_fork(None, "katana")
+    yield patched_fork(installed("yolov5"), "katana")
     unpatch()
 
 

@@ -15,8 +15,9 @@ import int8_models
 import pytest
 import tiny_ultralytics as tiny
 from click.testing import CliRunner
+from patched import patched_fork
 
-from synet.backends.forks import find_fork, installed
+from synet.backends.forks import installed
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.errors import DataError, SynetError
@@ -45,7 +46,7 @@ def folder(tmp_path_factory) -> Iterator[Path]:
     """``tiny.pt``, ``tiny.tflite`` that is made of it, and ``data/data.yaml``."""
     folder = tmp_path_factory.mktemp("tiny model, größer")
     data = draw_dataset(folder / "data", train=1, val=IMAGES, test=2, shape=(128, 192))
-    find_fork(installed("ultralytics"), "sabre")
+    patched_fork(installed("ultralytics"), "sabre")
     network = tiny.network("detect")
     network.args["imgsz"] = list(tiny.SHAPE)
     checkpoint = tiny.save(network, folder / "tiny.pt")

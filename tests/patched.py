@@ -1,0 +1,20 @@
+"""A fork in a process that stays patched, as that of a training script is."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from synet.backends.forks import importable_builders, quiet
+from synet.custom_patches import patch_custom
+from synet.patches.engine import Fork
+
+
+def patched_fork(root: Path, chip: str) -> Fork:
+    """Patch the process, until `unpatch`, and import the builder of a fork."""
+    patching = patch_custom(chip, roots=[root], fixed=False)
+    for name, builder in importable_builders(root, patching.families).items():
+        if builder.fits:
+            with quiet():
+                importlib.import_module(name)
+    return next(fork for fork in patching.forks if root in Path(fork.builder.__file__).parents)
