@@ -30,7 +30,6 @@ SECONDS = 600  # for importing a fork twice, and a few layers
 ROWS = 12  # of a fork's own yamls, that differ in what stands behind the channels
 CHANNELS = 16
 MARK = "conformance "  # of the line that holds what was found
-SKIPPED = "skipped"
 
 CHECKS = {
     "swapped": "its convolution is SyNet's",
@@ -92,19 +91,13 @@ examine(sys.argv[1], sys.argv[2], sys.argv[3], [{beside}, {package}.images])
 
 @dataclass(frozen=True)
 class Verdict:
-    """One thing that was checked, in words, and what is wrong with it; empty where nothing is.
-
-    `skipped` says why it could not be tried.
-    """
+    """One thing that was checked, in words, and what is wrong with it; empty where nothing is."""
 
     check: str
     problem: str = ""
-    skipped: str = ""
 
     def __str__(self) -> str:
-        mark = "FAIL" if self.problem else "skip" if self.skipped else "ok"
-        told = self.problem or self.skipped
-        return f"{mark:4}  {self.check}{f': {told}' if told else ''}"
+        return f"FAIL  {self.check}: {self.problem}" if self.problem else f"ok    {self.check}"
 
 
 def check_fork(root: str | Path, chip: str) -> list[Verdict]:
@@ -128,10 +121,7 @@ def check_fork(root: str | Path, chip: str) -> list[Verdict]:
     verdicts = []
     for order, said in ORDERS.items():
         found = _examined(folder, chip, order)
-        if SKIPPED in found:
-            verdicts.append(Verdict(said, skipped=found[SKIPPED]))
-        else:
-            verdicts += [Verdict(f"{said}: {CHECKS[key]}", found[key]) for key in CHECKS]
+        verdicts += [Verdict(f"{said}: {CHECKS[key]}", found[key]) for key in CHECKS]
     return verdicts
 
 
@@ -192,8 +182,11 @@ def examine(root: str, chip: str, order: str, bystanders: list[Any]) -> None:
     if order == "early":
         try:
             _import(fork_modules)
-        except Exception as error:  # code of other years, on libraries of today
-            return _tell({SKIPPED: f"it needs the patch's repairs, else {_line(error)}"})
+        except Exception:  # code of other years needs the repairs, to be imported at all
+            _forget(folder)
+            patch()
+            _import(fork_modules)
+            unpatch()
     before = state()
     patching = patch()
     patched = state()
@@ -212,15 +205,7 @@ def examine(root: str, chip: str, order: str, bystanders: list[Any]) -> None:
     unpatch()
     told["undone"] = _listed(_left(before, patched, used, state())) or _listed(_ours(folder))
     told["defaults"] = _other_forms(rows, made, [_form(fork, row) for row in rows])
-    _tell(told)
-
-
-def _tell(found: dict[str, str]) -> None:
-    print(f"\n{MARK}{json.dumps(found)}", flush=True)
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    print(f"\n{MARK}{json.dumps(told)}", flush=True)
 
 
 def _importable(root: Path) -> tuple[list[str], list[Any]]:
@@ -238,6 +223,13 @@ def _import(names: Iterable[str]) -> None:
     with quiet():
         for name in names:
             importlib.import_module(name)
+
+
+def _forget(root: Path) -> None:
+    """Take what is half imported out of the process."""
+    half = _modules_below(root)
+    for name in [name for name, module in sys.modules.items() if any(module is m for m in half)]:
+        del sys.modules[name]
 
 
 def _found(forks: list[Fork], root: Path) -> Fork:
