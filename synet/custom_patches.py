@@ -27,6 +27,8 @@ from synet.patches.guests import Guests, home_of, visiting
 from synet.run import patching_variables
 from synet.system.process import names_of, unchanged
 
+PACKAGES = ("ultralytics", "yolov5")  # that change a process when they import each other
+
 _lock = threading.RLock()
 _active: Patching | None = None
 
@@ -145,6 +147,8 @@ def borrowed(
     folders = [*roots]
 
     def of_a_fork(module: str) -> bool:
+        if module.partition(".")[0] in PACKAGES:
+            return True
         home = home_of(sys.modules.get(module))
         return any(within(home, folder) for folder in folders)
 

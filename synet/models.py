@@ -31,8 +31,7 @@ def get_model(
     Returns
     -------
     A module with ``names`` (by class number), ``image_shape`` (height, width) and ``stride``.
-    Getting it patches the process, as `synet.custom_patches` does; one process may get models of
-    several chips.
+    One process may get models of several chips, and stays as it was.
 
     Raises
     ------
