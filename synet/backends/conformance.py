@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,11 +119,13 @@ def check_fork(root: str | Path, chip: str) -> list[Verdict]:
     from synet.backends.forks import folder_of
 
     folder = folder_of(root)
-    verdicts = []
-    for order, said in ORDERS.items():
-        found = _examined(folder, chip, order)
-        verdicts += [Verdict(f"{said}: {CHECKS[key]}", found[key]) for key in CHECKS]
-    return verdicts
+    with ThreadPoolExecutor(len(ORDERS)) as pool:
+        found = list(pool.map(lambda order: _examined(folder, chip, order), ORDERS))
+    return [
+        Verdict(f"{said}: {check}", problems[key])
+        for said, problems in zip(ORDERS.values(), found, strict=True)
+        for key, check in CHECKS.items()
+    ]
 
 
 def _examined(root: Path, chip: str, order: str) -> dict[str, str]:

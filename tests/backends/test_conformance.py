@@ -20,6 +20,9 @@ from synet.patches.new import write_patch
 EVERYTHING = [f"ok    {order}: {check}" for order in ORDERS.values() for check in CHECKS.values()]
 
 
+slow = pytest.mark.slow
+
+
 def lines(root: Path) -> list[str]:
     return [str(verdict) for verdict in check_fork(root, "katana")]
 
@@ -28,15 +31,12 @@ def everything_below(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize(
-    "family",
-    ["ultralytics", pytest.param("yolov5", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("family", ["ultralytics", pytest.param("yolov5", marks=slow)])
 def test_a_family(family):
     assert lines(installed(family)) == EVERYTHING
 
 
-@pytest.mark.parametrize("which", ["v5", *odd_fork.CONVS])
+@pytest.mark.parametrize("which", ["v5", "kernel", pytest.param("stride", marks=slow)])
 def test_a_fork(tmp_path, which):
     if which == "v5":
         torch_fork.write(tmp_path)

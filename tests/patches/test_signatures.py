@@ -11,6 +11,7 @@ from odd_convs import form
 from small_fork import forget
 from torch import nn
 
+import synet
 from synet import layers
 from synet.custom_patches import patch_custom, unpatch
 
@@ -101,6 +102,18 @@ def test_the_summary_says_what_the_yaml_says(fork):
     own = [row.type for row in yolo.Model(folder / "own.yaml").model]
     assert own[0] == own[2] == name and own[1] == f"{load('common').__name__}.Pair"
     assert str(yolo.__dict__[name]) == "<class 'Conv'>"
+
+
+@pytest.mark.parametrize(
+    ("model", "kinds"),
+    [
+        ("katana-kqvga", {"Grayscale", "Conv", "InvertedResidual", "SPPF", "Concat", "Detect"}),
+        ("sabre-detect-qvga", {"Conv", "CSP", "SPPF", "Concat"}),
+    ],
+)
+def test_models_of_the_zoo_show_what_their_yamls_say(model, kinds):
+    shown = {row.type for row in synet.get_model(model).model}
+    assert shown >= kinds and not [kind for kind in shown if "synet" in kind]
 
 
 def test_two_odd_forks_in_one_process(tmp_path, monkeypatch):
