@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import importlib
 import importlib.util
 import json
 import os
@@ -131,6 +132,7 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     from torch import nn
 
     from synet.agreement import compare, torch_runner
+    from synet.backends.forks import importable_builders
     from synet.calibration import calibration_for
     from synet.custom_patches import patch_custom, unpatch
     from synet.errors import SynetError
@@ -141,8 +143,10 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     from synet.tflite import TfliteModel
 
     found: dict[str, Any] = {}
-    started = time.perf_counter()
+    started, before = time.perf_counter(), _process()
     model = get_model(weights, repo)
+    after = _process()
+    found["process"] = after == before or f"changed: {[k for k in after if after[k] != before[k]]}"
     old = (nn.SiLU, nn.Mish, nn.LeakyReLU, nn.Hardswish, nn.ReLU)
     left = [name for name, m in model.named_modules() if isinstance(m, old) or _is_own_conv(m)]
     found["left"] = left
@@ -185,10 +189,36 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     }
     if kind == "zoo":
         found["alone"] = _loads_alone(weights)
-    builder = next(f.builder.__name__ for f in patch_custom(CHIP).forks)
+    patching = patch_custom(CHIP, roots=[repo])
+    for name, builder in importable_builders(Path(repo), patching.families).items():
+        if builder.fits:
+            importlib.import_module(name)
+    builder = patching.forks[0].builder.__name__
     unpatch()
     found["undone"] = _undone(builder)
     return found
+
+
+def _process() -> dict[str, Any]:
+    """What a call of the library must leave as it is."""
+    import torch
+
+    own = {name: vars(sys.modules[name]) for name in ("torch.serialization", "numpy", "argparse")}
+    functions = {
+        (name, key): value
+        for name, names in own.items()
+        for key, value in names.items()
+        if callable(value)
+    }
+    return functions | {
+        "argv": list(sys.argv),
+        "path": list(sys.path),
+        "environment": dict(os.environ),
+        "finders": [hook for hook in sys.meta_path if type(hook).__module__.startswith("synet")],
+        "excepthook": sys.excepthook,
+        "tensor": dict(vars(torch.Tensor)),
+        "forks": [name for name in sys.modules if name.partition(".")[0] in ("models", "utils")],
+    }
 
 
 def _is_own_conv(module: Any) -> bool:
@@ -263,6 +293,8 @@ def table(rows: list[dict]) -> str:
     notes = [
         f"`unpatch()` put every name, base class and hook back in "
         f"{sum(row['undone'] is True for row in done)} of {len(done)}.",
+        f"Reading the checkpoint left arguments, environment, import paths, hooks and everybody's "
+        f"functions as they were in {sum(row['process'] is True for row in done)} of {len(done)}.",
         f"Layers of another activation, or a fork's own Conv, were left in "
         f"{sum(bool(row['left']) for row in done)}.",
         f"`deepcopy` and `fuse()` changed outputs by at most {same:.0e} of their largest value.",
