@@ -161,7 +161,7 @@ class Wrap:
 
     def fits(self, function: FunctionType, owner: ModuleType | type) -> bool:
         """Is `function`, which `owner` defines under this name, the one that is meant?"""
-        code = function.__code__
+        code = getattr(inspect.unwrap(function), "__code__", function.__code__)  # below decorators
         given = code.co_varnames[: code.co_argcount]
         pairs = zip(given, self.takes, strict=False)
         return (
