@@ -14,18 +14,14 @@ from synet.export.lowerings import (
     shape,
 )
 from synet.export.table import (
-    KEEPS_PADDING,
-    OPERATIONS,
     TABLE,
     in_order,
     lower,
+    lowering_of,
     settle,
-    torch_names,
 )
 
 __all__ = [
-    "KEEPS_PADDING",
-    "OPERATIONS",
     "TABLE",
     "activations",
     "arithmetic",
@@ -33,10 +29,10 @@ __all__ = [
     "in_order",
     "linear",
     "lower",
+    "lowering_of",
     "padding",
     "pooling",
     "resizing",
     "settle",
     "shape",
-    "torch_names",
 ]

@@ -10,15 +10,13 @@ import torch
 
 from synet.export.lowerings.convolution import convolution
 from synet.export.lowerings.pooling import (
-    MAX_OF_IMAGE,
-    MEAN_OF_IMAGE,
     max_of_channels,
     max_of_image,
     mean_of_image,
 )
 from synet.export.lowerings.shape import inverse, reshape, with_rank
 from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import FEW, Operation, as_image, in_order, layer_name, lower, lowers, pair
+from synet.export.table import FEW, as_image, in_order, kit, layer_name, lower, lowers, pair
 
 
 def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
@@ -44,12 +42,12 @@ def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
     return x.tensor, in_order(y, inverse(x.axes)), x.axes
 
 
-def _binary(*names: str, ops: Any, function: Callable[[Any, Any, Any], Any]) -> None:
+def _binary(*names: str, function: Callable[[Any, Any, Any], Any]) -> None:
     """An entry for an arithmetic function of two operands."""
 
-    @lowers(*names, ops=ops)
+    @lowers(*names)
     def _lowering(x: Any, y: Any, *, alpha: float = 1) -> KerasProxy:
-        import keras
+        keras = kit()
 
         if alpha != 1:
             raise ValueError(f"alpha={alpha}")
@@ -82,16 +80,11 @@ def _divide(keras: Any, a: Any, b: Any) -> Any:
     return keras.ops.multiply(a, 1 / b)
 
 
-def _divide_operations(x: Any, y: Any, **_: Any) -> tuple[str, ...]:
-    return ("DIV",) if isinstance(y, torch.Tensor) else ("MUL",)
-
-
-_binary("add", "__add__", "__radd__", ops=("ADD",), function=_named("Add", "add"))
-_binary("sub", "subtract", "__sub__", ops=("MUL", "ADD"), function=_subtract)
+_binary("add", "__add__", "__radd__", function=_named("Add", "add"))
+_binary("sub", "subtract", "__sub__", function=_subtract)
 _binary(
     "rsub",
     "__rsub__",
-    ops=("MUL", "ADD"),
     function=lambda k, a, b: _subtract(k, b, a),
 )
 _binary(
@@ -99,31 +92,30 @@ _binary(
     "multiply",
     "__mul__",
     "__rmul__",
-    ops=("MUL",),
     function=lambda k, a, b: k.ops.multiply(a, b),
 )
-_binary("div", "divide", "true_divide", "__truediv__", ops=_divide_operations, function=_divide)
-_binary("__rtruediv__", ops=("DIV",), function=lambda k, a, b: k.ops.divide(b, a))
-_binary("maximum", ops=("MAXIMUM",), function=lambda k, a, b: k.ops.maximum(a, b))
-_binary("minimum", ops=("MINIMUM",), function=lambda k, a, b: k.ops.minimum(a, b))
+_binary("div", "divide", "true_divide", "__truediv__", function=_divide)
+_binary("__rtruediv__", function=lambda k, a, b: k.ops.divide(b, a))
+_binary("maximum", function=lambda k, a, b: k.ops.maximum(a, b))
+_binary("minimum", function=lambda k, a, b: k.ops.minimum(a, b))
 
 
-@lowers("pow", "__pow__", ops=("MUL",))
+@lowers("pow", "__pow__")
 def _pow(x: KerasProxy, exponent: float) -> KerasProxy:
-    import keras
+    keras = kit()
 
     if exponent == 2:  # a chip multiplies, few have POW
         return KerasProxy(keras.ops.multiply(x.tensor, x.tensor), x.axes)
     return KerasProxy(keras.ops.power(x.tensor, float(exponent)), x.axes)
 
 
-@lowers("square", ops=("MUL",))
+@lowers("square")
 def _square(x: KerasProxy) -> KerasProxy:
     return _pow(x, 2)
 
 
 def _reduced(x: KerasProxy, name: str, dim: Any, keepdim: bool) -> KerasProxy:
-    import keras
+    keras = kit()
 
     dims = _dims(x, dim)
     if x.ndim == 4 and dims == [2, 3]:
@@ -154,66 +146,44 @@ def _is_short(x: Any, dims: list[int]) -> bool:
     return len(dims) == 1 and x.shape[dims[0]] <= FEW
 
 
-def _sum_operations(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> list[Operation]:
-    if _is_short(x, _dims(x, dim)):
-        return ["STRIDED_SLICE", "ADD", "RESHAPE"]
-    return _reduction("SUM", MEAN_OF_IMAGE)(x, dim, keepdim)
-
-
-def _reduction(operation: str, of_image: Operation, of_channels: Operation | None = None) -> Any:
-    """The operations of a reduction: of an image it is one that small chips have too."""
-
-    def operations(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> list[Operation]:
-        if not isinstance(dim, (int, tuple, list, type(None))):
-            return ["MAXIMUM"]
-        dims = _dims(x, dim)
-        if x.ndim == 4 and dims == [2, 3]:
-            found = of_image
-        else:
-            found = of_channels if x.ndim == 4 and dims == [1] and of_channels else operation
-        return [found] if keepdim else [found, "RESHAPE"]
-
-    return operations
-
-
-@lowers("mean", ops=_reduction("MEAN", MEAN_OF_IMAGE, "CONV_2D"))
+@lowers("mean")
 def _mean(x: KerasProxy, dim: Any = None, keepdim: bool = False, **_: Any) -> KerasProxy:
     return _reduced(x, "mean", dim, keepdim)
 
 
-@lowers("sum", ops=_sum_operations)
+@lowers("sum")
 def _sum(x: KerasProxy, dim: Any = None, keepdim: bool = False, **_: Any) -> KerasProxy:
     return _reduced(x, "sum", dim, keepdim)
 
 
-@lowers("amax", ops=_reduction("REDUCE_MAX", MAX_OF_IMAGE, MAX_OF_IMAGE))
+@lowers("amax")
 def _amax(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> KerasProxy:
     return _reduced(x, "max", dim, keepdim)
 
 
-@lowers("max", ops=_reduction("REDUCE_MAX", "REDUCE_MAX", MAX_OF_IMAGE))
+@lowers("max")
 def _max(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> Any:
     if isinstance(dim, KerasProxy):
         return lower(torch.maximum, (x, dim), {})
     values = _reduced(x, "max", dim, keepdim)
     if dim is None:
         return values
-    import keras
+    keras = kit()
 
     indices = KerasProxy(keras.ops.argmax(x.tensor, axis=x.axis(dim), keepdims=True), x.axes)
     shape = values.shape
     return torch.return_types.max((values, indices if keepdim else reshape(indices, shape)))
 
 
-def _adaptive_pool(*names: Any, operation: Operation, function: Callable[..., Any]) -> None:
+def _adaptive_pool(*names: Any, function: Callable[..., Any]) -> None:
     """An entry for the mean or the maximum of an image."""
 
-    @lowers(*names, ops=(operation,))
+    @lowers(*names)
     def _lowering(x: KerasProxy, output_size: Any, *_: Any, **__: Any) -> KerasProxy:
         if pair(output_size) != (1, 1):
             raise ValueError(f"output size {output_size}: only 1")
         return function(x)
 
 
-_adaptive_pool("adaptive_avg_pool2d", operation=MEAN_OF_IMAGE, function=mean_of_image)
-_adaptive_pool("adaptive_max_pool2d", operation=MAX_OF_IMAGE, function=max_of_image)
+_adaptive_pool("adaptive_avg_pool2d", function=mean_of_image)
+_adaptive_pool("adaptive_max_pool2d", function=max_of_image)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from synet.export.lowerings.padding import pads, same_or_padded
-from synet.export.lowerings.resizing import interpolate, resize_operations
+from synet.export.lowerings.resizing import interpolate
 from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import Operation, as_image, as_numpy, join, layer_name, lowers, pair, settle
+from synet.export.table import as_image, as_numpy, join, kit, layer_name, lowers, pair, settle
 from synet.layers.same import (
     conv2d_widened,
     conv_transpose2d_same,
@@ -23,28 +23,7 @@ from synet.layers.same import (
 )
 
 
-def _conv2d_operations(
-    x: Any,
-    weight: torch.Tensor,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> list[Operation]:
-    limited = {
-        "kernel": tuple(weight.shape[2:]),
-        "stride": pair(stride),
-        "dilation": pair(dilation),
-    }
-    if groups == 1:
-        return [("CONV_2D", limited)]
-    if weight.shape[1] == 1:
-        return [("DEPTHWISE_CONV_2D", limited)]
-    return ["STRIDED_SLICE", ("CONV_2D", limited), "CONCATENATION"]
-
-
-@lowers(torch.conv2d, ops=_conv2d_operations, keeps_padding=True)
+@lowers(torch.conv2d, keeps_padding=True)
 def _conv2d(
     x: KerasProxy,
     weight: torch.Tensor,
@@ -84,7 +63,7 @@ def convolution(
     name: str = "conv2d",
 ) -> Any:
     """A Keras convolution with torch's weights (K, C / groups, kH, kW)."""
-    import keras
+    keras = kit()
 
     out, _, *kernel = w.shape
     options = {
@@ -107,17 +86,6 @@ def convolution(
     return y
 
 
-def _widened_operations(
-    x: Any, weight: torch.Tensor, bias: Any, stride: Any, padding: Any, groups: int
-) -> list[Operation]:
-    forms = widened_axes(x.shape[2:], weight.shape[2:], pair(stride), pair(padding))
-    if forms is None:
-        return ["PAD", *_conv2d_operations(x, weight, bias, stride, padding, 1, groups)]
-    kernel = tuple(size for size, _ in forms)
-    wide = torch.empty((*weight.shape[:2], *kernel), device="meta")
-    return _conv2d_operations(x, wide, bias, stride, 0, 1, groups)
-
-
 def widened_axes(
     sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
 ) -> list[tuple[int, int]] | None:
@@ -130,7 +98,7 @@ def _window_count(n: int, kernel: int, stride: int, padding: int) -> int:
     return (n + 2 * padding - kernel) // stride + 1
 
 
-@lowers(conv2d_widened, ops=_widened_operations)
+@lowers(conv2d_widened)
 def lower_widened(
     x: KerasProxy, weight: torch.Tensor, bias: Any, stride: Any, padding: Any, groups: int
 ) -> KerasProxy:
@@ -164,7 +132,7 @@ def cut(y: Any, sizes: Sequence[int]) -> KerasProxy:
     return KerasProxy(y if whole else y[:, : sizes[0], : sizes[1]], NCHW)
 
 
-@lowers(torch.conv_transpose2d, ops=("TRANSPOSE_CONV",))
+@lowers(torch.conv_transpose2d)
 def _conv_transpose2d(
     x: KerasProxy,
     weight: torch.Tensor,
@@ -175,7 +143,7 @@ def _conv_transpose2d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> KerasProxy:
-    import keras
+    keras = kit()
 
     if groups != 1 or pair(dilation) != (1, 1):
         raise ValueError(f"groups={groups}, dilation={dilation}")
@@ -198,7 +166,7 @@ def _conv_transpose2d(
     return KerasProxy(keras.layers.Cropping2D(crop, name=layer_name("crop"))(y.tensor), NCHW)
 
 
-@lowers(conv_transpose2d_same, ops=("TRANSPOSE_CONV",))
+@lowers(conv_transpose2d_same)
 def _conv_transpose2d_same(
     x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any
 ) -> KerasProxy:
@@ -208,7 +176,7 @@ def _conv_transpose2d_same(
 def _transpose(
     x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any, mode: str
 ) -> KerasProxy:
-    import keras
+    keras = kit()
 
     w, b = as_numpy(weight), as_numpy(bias)
     layer = keras.layers.Conv2DTranspose(
@@ -225,14 +193,7 @@ def _transpose(
     return KerasProxy(y, NCHW)
 
 
-def _upsampled_operations(
-    x: Any, weight: torch.Tensor, bias: Any, stride: int, padding: int, extra: int
-) -> list[Operation]:
-    steps = resize_operations(x, scale_factor=stride)
-    return [*steps, "MUL", ("CONV_2D", {"kernel": tuple(weight.shape[2:])})]
-
-
-@lowers(conv_transpose2d_upsampled, ops=_upsampled_operations)
+@lowers(conv_transpose2d_upsampled)
 def _conv_transpose2d_upsampled(
     x: KerasProxy, weight: torch.Tensor, bias: Any, stride: int, padding: int, extra: int
 ) -> KerasProxy:

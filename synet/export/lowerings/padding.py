@@ -8,21 +8,13 @@ from typing import Any
 import torch.nn.functional as F
 
 from synet.export.proxy import KerasProxy
-from synet.export.table import join, layer_name, lowers, pair, settle
+from synet.export.table import join, kit, layer_name, lowers, pair, settle
 from synet.layers.same import same_padding
 
 
-def _pad_operations(
-    x: Any, pad: Any, mode: str = "constant", value: float | None = None
-) -> tuple[str, ...]:
-    if mode == "constant":
-        return ("PADV2",) if value else ()  # zeros wait, or lie beside the image as constants
-    return ("STRIDED_SLICE", "CONCATENATION") if mode == "replicate" else ("MIRROR_PAD",)
-
-
-@lowers(F.pad, ops=_pad_operations, keeps_padding=True)
+@lowers(F.pad, keeps_padding=True)
 def _pad(x: KerasProxy, pad: Sequence[int], mode: str = "constant", value: float = 0) -> KerasProxy:
-    import keras
+    keras = kit()
 
     pad = [int(p) for p in pad] + [0] * (2 * x.ndim - len(pad))
     zeros = mode == "constant" and not value
@@ -71,7 +63,7 @@ def same_or_padded(
         return x, "valid" if any(same) else "same"
     if wanted == tensorflow_same(x, kernel, stride, dilation):
         return KerasProxy(x.tensor, x.axes), "same"
-    import keras
+    keras = kit()
 
     top, bottom, left, right = wanted
     # a layer that compilers fuse into the convolution

@@ -10,18 +10,11 @@ import torch
 from synet.export.lowerings.convolution import convolution, cut, lower_widened, widened_axes
 from synet.export.lowerings.padding import replicated, tensorflow_same
 from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import Operation, as_image, layer_name, lowers, pair, settle
+from synet.export.table import as_image, kit, layer_name, lowers, pair, settle
 from synet.layers.same import max_pool2d_same
 
 
-def _max_pool2d_operations(
-    x: Any, kernel_size: Any, stride: Any = None, *_: Any, **__: Any
-) -> list[Operation]:
-    limited = {"kernel": pair(kernel_size), "stride": pair(stride) if stride else pair(kernel_size)}
-    return [("MAX_POOL_2D", limited)]
-
-
-@lowers("max_pool2d", ops=_max_pool2d_operations)
+@lowers("max_pool2d")
 def _max_pool2d(
     x: KerasProxy,
     kernel_size: Any,
@@ -54,12 +47,12 @@ def _max_pool2d(
 
 
 def _pooled(x: Any, kernel: tuple[int, int], stride: tuple[int, int], mode: str) -> Any:
-    import keras
+    keras = kit()
 
     return keras.layers.MaxPooling2D(kernel, stride, mode, name=layer_name("max_pool2d"))(x)
 
 
-@lowers(max_pool2d_same, ops=_max_pool2d_operations)
+@lowers(max_pool2d_same)
 def _max_pool2d_same(x: KerasProxy, kernel_size: int, stride: int = 1) -> KerasProxy:
     return KerasProxy(_pooled(as_image(x).tensor, pair(kernel_size), pair(stride), "same"), NCHW)
 
@@ -78,26 +71,7 @@ def _pool_sides(
     return tuple(sides), tuple(sizes)
 
 
-def _avg_pool2d_operations(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    *_: Any,
-) -> list[Operation]:
-    kernel, padding = pair(kernel_size), pair(padding)
-    stride = pair(stride) if stride else kernel
-    if kernel == tuple(x.shape[2:]) and not any(padding):
-        return [MEAN_OF_IMAGE]
-    forms = widened_axes(x.shape[2:], kernel, stride, padding)
-    if forms is None or stride[0] != stride[1]:
-        return [("AVERAGE_POOL_2D", {"kernel": kernel, "stride": stride})]
-    limited = {"kernel": tuple(size for size, _ in forms), "stride": stride}
-    return [("DEPTHWISE_CONV_2D", limited), "STRIDED_SLICE"]
-
-
-@lowers("avg_pool2d", torch._C._nn.avg_pool2d, ops=_avg_pool2d_operations)
+@lowers("avg_pool2d", torch._C._nn.avg_pool2d)
 def _avg_pool2d(
     x: KerasProxy,
     kernel_size: Any,
@@ -108,7 +82,7 @@ def _avg_pool2d(
     divisor_override: int | None = None,
 ) -> KerasProxy:
     """A mean is a depthwise convolution whose weights are all the same."""
-    import keras
+    keras = kit()
 
     kernel = pair(kernel_size)
     stride, padding = pair(stride) if stride else kernel, pair(padding)
@@ -132,8 +106,6 @@ def _avg_pool2d(
 
 
 TILE = 3  # pixels; a stride that small chips have too
-MEAN_OF_IMAGE = ("DEPTHWISE_CONV_2D", {"kernel": (TILE, TILE), "stride": (TILE, TILE)})
-MAX_OF_IMAGE = ("MAX_POOL_2D", {"kernel": (2, 2), "stride": (2, 2)})
 
 
 def mean_of_image(x: KerasProxy, total: bool = False) -> KerasProxy:
@@ -162,7 +134,7 @@ def max_of_image(x: KerasProxy) -> KerasProxy:
 
 def max_of_channels(x: KerasProxy) -> KerasProxy:
     """Largest value of each pixel: (N, C, H, W) to (N, 1, H, W), by pooling over the channels."""
-    import keras
+    keras = kit()
 
     n, height, width, channels = x.tensor.shape
     tensor = keras.ops.reshape(x.tensor, (n, height * width, channels, 1))
