@@ -7,7 +7,8 @@ judged by the very code that will export it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import ceil
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from synet.chips import Chip
 from synet.errors import ExportError
 from synet.export.context import current, lowering_in
 from synet.export.lowerings import lower, lowering_of
+from synet.export.proxy import unwrap
 from synet.export.reshape import resolve_shape
 
 Operation = tuple[str, Mapping[str, Any]]
@@ -66,13 +68,23 @@ class Sketching:
 
     def answer(self, function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
         """What `synet.export.table.lower` answers, with `operations` and `notes` anew."""
-        self.operations, self.notes = [], []
-        with lowering_in(self):
+        with self._anew():
             result = lower(function, args, dict(kwargs))
         fused = lowering_of(function).fused
         if fused:
             self.operations = [(name, {}) for name in fused]
         return result
+
+    def give(self, output: Any) -> Any:
+        """What leaves the network for an `output` of proxies."""
+        with self._anew():
+            return unwrap(output)
+
+    @contextmanager
+    def _anew(self) -> Iterator[None]:
+        self.operations, self.notes = [], []
+        with lowering_in(self):
+            yield
 
     @property
     def kit(self) -> Any:
@@ -92,7 +104,12 @@ class Sketching:
         return ExportError(text)
 
 
+UNREAD = "ARG_MAX"  # comes with a maximum, and is in the file only where somebody reads it
+
+
 def _made(operation: str, shape: Sequence[int], *of: Any, **options: Any) -> Sketch:
+    if any(getattr(each, "made", "") == UNREAD for each in of):
+        current().operations.append((UNREAD, {}))
     current().operations.append((operation, options))
     return Sketch(shape, operation, of)
 
@@ -130,6 +147,28 @@ def _divided(x: Any, y: Any) -> Sketch:
     return _joined("DIV" if isinstance(y, Sketch) else "MUL", x, y)
 
 
+def _clip(x: Sketch, low: float, high: float) -> Sketch:
+    return _same("RELU_N1_TO_1")(x) if (low, high) == (-1, 1) else _same("MAXIMUM", "MINIMUM")(x)
+
+
+def _maximum(x: Any, y: Any) -> Sketch:
+    return _joined("RELU" if isinstance(y, float) and y == 0 else "MAXIMUM", x, y)
+
+
+def _power(x: Sketch, exponent: float) -> Sketch:
+    return _same("SQRT" if exponent == 0.5 else "POW")(x)
+
+
+def _elu(x: Sketch, alpha: float) -> Sketch:
+    return _same("ELU")(x) if alpha == 1 else _same("ELU", "GREATER", "MUL", "SELECT")(x)
+
+
+def _softmax(x: Sketch, axis: int) -> Sketch:
+    """TFLite's is over the last axis."""
+    last = axis in (-1, len(x.shape) - 1)
+    return _same("SOFTMAX")(x) if last else _same("TRANSPOSE", "SOFTMAX")(x)
+
+
 def _reduced(operation: str) -> Callable[..., Sketch]:
     def function(x: Sketch, axis: Any, keepdims: bool = True) -> Sketch:
         axes = axis if isinstance(axis, (tuple, list)) else (axis,)
@@ -139,7 +178,7 @@ def _reduced(operation: str) -> Callable[..., Sketch]:
 
 
 def _argmax(x: Sketch, axis: int, keepdims: bool = True) -> Sketch:
-    return Sketch([1 if d == axis else n for d, n in enumerate(x.shape)])  # hardly ever read
+    return Sketch([1 if d == axis else n for d, n in enumerate(x.shape)], UNREAD, (x,))
 
 
 def _reshape(x: Sketch, shape: Sequence[int]) -> Sketch:
@@ -168,7 +207,8 @@ def _matmul(x: Any, y: Any) -> Sketch:
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     if x.shape[-1] != y.shape[-2]:
         raise ValueError(f"a product of {tuple(x.shape)} and {tuple(y.shape)}")
-    return _made("BATCH_MATMUL", (*batch, x.shape[-2], y.shape[-1]), x, y)
+    operation = "BATCH_MATMUL" if isinstance(y, Sketch) or y.ndim != 2 else "FULLY_CONNECTED"
+    return _made(operation, (*batch, x.shape[-2], y.shape[-1]), x, y)
 
 
 # ------------------------------------------------------------------------------------ layers
@@ -305,21 +345,21 @@ KIT = SimpleNamespace(
         BatchNormalization=_normalised,
     ),
     ops=SimpleNamespace(
-        **dict.fromkeys(("clip",), _same("MAXIMUM", "MINIMUM")),
+        clip=_clip,
         sigmoid=_same("LOGISTIC"),
         relu6=_same("RELU6"),
-        softplus=_same("EXP", "LOG"),
+        softplus=_same("EXP", "ADD", "LOG"),
         tanh=_same("TANH"),
         gelu=_same("GELU"),
         exp=_same("EXP"),
         sqrt=_same("SQRT"),
-        elu=_same("ELU"),
-        softmax=_same("SOFTMAX"),
-        power=_same("POW"),
+        elu=_elu,
+        softmax=_softmax,
+        power=_power,
         add=_both("ADD"),
         multiply=_multiplied,
         divide=_divided,
-        maximum=_both("MAXIMUM"),
+        maximum=_maximum,
         minimum=_both("MINIMUM"),
         mean=_reduced("MEAN"),
         sum=_reduced("SUM"),

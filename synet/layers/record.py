@@ -87,7 +87,7 @@ class Recorder(TorchFunctionMode):
 
     Attributes
     ----------
-    problems, notes
+    problems, notes, operations
         In the order in which the functions were called.
     calls
         The last call of each module that ran.
@@ -98,6 +98,7 @@ class Recorder(TorchFunctionMode):
         self.chip = chip
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
+        self.operations: list[Operation] = []
         self.calls: dict[nn.Module, Call] = {}
         self._sketching = Sketching(chip)
         self._stack: list[nn.Module] = []
@@ -171,6 +172,15 @@ class Recorder(TorchFunctionMode):
         for tensor, proxy in zip(tensors, proxies, strict=True):
             self._values[id(tensor)] = (tensor, proxy)
 
+    def give(self, output: Any) -> None:
+        """Look at what `output` becomes as an output of the whole network."""
+        try:
+            self._sketching.give(self._proxied(output))
+        except ExportError as error:
+            self._add("output", "", str(error))
+        else:
+            self._judge("the output")
+
     def _proxied(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return self._values.get(id(value), (None, value))[1]
@@ -182,6 +192,7 @@ class Recorder(TorchFunctionMode):
 
     def _judge(self, name: str) -> None:
         """Compare what a function becomes with what the chip runs."""
+        self.operations += self._sketching.operations
         for operation, options in _padded(self._sketching.operations, self.chip):
             if operation not in self.chip.ops:
                 fix = self.chip.alternatives.get(operation, "use Conv or InvertedResidual")
@@ -200,7 +211,7 @@ def _padded(operations: Sequence[Operation], chip: Chip) -> Iterator[Operation]:
     """`operations`, where windows that are not padded as the chip does it need a PAD."""
     padded = False
     for operation, options in operations:
-        other = is_padded_otherwise(operation, options, chip)
+        other = operation in chip.ops and is_padded_otherwise(operation, options, chip)
         if (other or operation == "PAD") and not padded:
             padded = True
             yield "PAD", {}

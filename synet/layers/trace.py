@@ -141,7 +141,7 @@ class _Rows:
             (inputs,) = inputs
         with self._refusing(index):
             replaced = replace_layers(box)
-            mended = mend(box, lambda: box[0](inputs), self.chip, self._known)
+            mended = mend(box, lambda: box[0](inputs), self.chip, self._known, ends=False)
             self.outputs[index] = mended.output
             self._known |= mended.known
             gone = tuple(s.path + "." for s in mended.substitutions if s.now == Mixer.__name__)
@@ -202,7 +202,13 @@ def _mend_head(
             del head.stride
 
 
-def mend(root: nn.Module, run: Callable[[], Any], chip: Chip, known: Known | None = None) -> Mended:
+def mend(
+    root: nn.Module,
+    run: Callable[[], Any],
+    chip: Chip,
+    known: Known | None = None,
+    ends: bool = True,
+) -> Mended:
     """Run a model again and again, each time with what stands in for what the chip lacks.
 
     Parameters
@@ -213,6 +219,8 @@ def mend(root: nn.Module, run: Callable[[], Any], chip: Chip, known: Known | Non
         Runs it.
     known
         Values that it reads, where other runs have made them.
+    ends
+        Does it return what the network returns?
     """
     found: list[Substitution] = []
     with _evaluating(root) as modes, torch.no_grad():
@@ -220,6 +228,8 @@ def mend(root: nn.Module, run: Callable[[], Any], chip: Chip, known: Known | Non
             recorder = Recorder(chip, known)
             with recorder:
                 output = run()
+            if ends:
+                recorder.give(output)
             new = _substitute(root, recorder, modes)
             if not new:
                 found += _rewritten(root, recorder)
@@ -235,11 +245,16 @@ def _rewritten(root: nn.Module, recorder: Recorder) -> Iterator[Substitution]:
         yield Substitution(paths[module], type(module).__name__, note.now, note.text)
 
 
-def problems_of(root: nn.Module, run: Callable[[], Any], chip: Chip) -> list[Problem]:
-    """What a run of `root` in evaluation mode calls that the chip does not run."""
+def problems_of(
+    root: nn.Module, run: Callable[[], Any], chip: Chip, ends: bool = True
+) -> list[Problem]:
+    """What a run of `root` in evaluation mode calls that the chip does not run; see `mend`."""
     recorder = Recorder(chip)
-    with _evaluating(root), torch.no_grad(), recorder:
-        run()
+    with _evaluating(root), torch.no_grad():
+        with recorder:
+            output = run()
+        if ends:
+            recorder.give(output)
     return recorder.problems
 
 

@@ -5,6 +5,7 @@ Importing this package fills the table: whoever reads it imports it from here.
 
 from synet.export.lowerings import (
     activations,
+    adaptive,
     arithmetic,
     convolution,
     linear,
@@ -24,6 +25,7 @@ from synet.export.table import (
 __all__ = [
     "TABLE",
     "activations",
+    "adaptive",
     "arithmetic",
     "convolution",
     "in_order",

@@ -75,6 +75,8 @@ def _elu(x: KerasProxy, alpha: float = 1.0, inplace: bool = False) -> KerasProxy
 def _clamp(x: KerasProxy, min: float | None = None, max: float | None = None) -> KerasProxy:  # noqa: A002
     keras = kit()
 
+    if min == 0 and max == 6:
+        return KerasProxy(_hardtanh(keras, x.tensor, 0.0, 6.0), x.axes)
     y = x.tensor if min is None else keras.ops.maximum(x.tensor, float(min))
     return KerasProxy(y if max is None else keras.ops.minimum(y, float(max)), x.axes)
 

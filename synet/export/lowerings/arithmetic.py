@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,15 @@ import torch
 
 from synet.export.lowerings.convolution import convolution
 from synet.export.lowerings.pooling import (
+    max_of_axis,
     max_of_channels,
     max_of_image,
+    mean_of_axis,
     mean_of_image,
 )
 from synet.export.lowerings.shape import inverse, reshape, with_rank
 from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import FEW, as_image, in_order, kit, layer_name, lower, lowers, pair
+from synet.export.table import FEW, as_image, in_order, kit, layer_name, lower, lowers
 
 
 def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
@@ -118,22 +120,45 @@ def _reduced(x: KerasProxy, name: str, dim: Any, keepdim: bool) -> KerasProxy:
     keras = kit()
 
     dims = _dims(x, dim)
-    if x.ndim == 4 and dims == [2, 3]:
+    real = [d for d in dims if x.shape[d] != 1]
+    if not real:
+        y = x
+    elif x.ndim == 4 and dims == [2, 3]:
         x = as_image(x)
         y = max_of_image(x) if name == "max" else mean_of_image(x, total=name == "sum")
-    elif x.is_image and dims == [1] and name == "mean":
+    elif x.is_image and real == [1] and name == "mean":
         share = np.full((1, x.shape[1], 1, 1), 1 / x.shape[1], np.float32)
         y = KerasProxy(convolution(x.tensor, share, name="mean"), NCHW)
-    elif x.is_image and dims == [1] and name == "max":
+    elif x.is_image and real == [1] and name == "max":
         y = max_of_channels(x)
-    elif name == "sum" and _is_short(x, dims):
-        first, *rest = lower(torch.split, (x, 1), {"dim": dims[0]})
+    elif name == "sum" and _is_short(x, real):
+        first, *rest = lower(torch.split, (x, 1), {"dim": real[0]})
         y = KerasProxy(sum((part.tensor for part in rest), first.tensor), x.axes)
+    elif (pooled := _pooled(x, name, real)) is not None:
+        y = pooled
     else:
         function = getattr(keras.ops, name)
-        y = function(x.tensor, axis=tuple(x.axis(d) for d in dims), keepdims=True)
+        y = function(x.tensor, axis=tuple(x.axis(d) for d in real), keepdims=True)
         y = KerasProxy(y, x.axes)
     return y if keepdim else reshape(y, [n for d, n in enumerate(y.shape) if d not in dims])
+
+
+def _pooled(x: KerasProxy, name: str, dims: Sequence[int]) -> KerasProxy | None:
+    """A reduction over height, or width, or the rows of a table, as a chip has it of an image."""
+    keras = kit()
+
+    if len(dims) != 1 or (axis := x.axis(dims[0])) not in {3: (1,), 4: (1, 2)}.get(x.ndim, ()):
+        return None
+    shape, image = x.tensor.shape, x.tensor
+    if x.ndim == 3:
+        image = keras.ops.reshape(image, (*shape[:2], 1, shape[2]))
+    if name == "max":
+        y = max_of_axis(image, axis)
+    else:
+        y = mean_of_axis(image, axis, total=name == "sum")
+    if y is None:
+        return None
+    return KerasProxy(y if x.ndim == 4 else keras.ops.reshape(y, (shape[0], 1, shape[2])), x.axes)
 
 
 def _dims(x: Any, dim: Any) -> list[int]:
@@ -173,17 +198,3 @@ def _max(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> Any:
     indices = KerasProxy(keras.ops.argmax(x.tensor, axis=x.axis(dim), keepdims=True), x.axes)
     shape = values.shape
     return torch.return_types.max((values, indices if keepdim else reshape(indices, shape)))
-
-
-def _adaptive_pool(*names: Any, function: Callable[..., Any]) -> None:
-    """An entry for the mean or the maximum of an image."""
-
-    @lowers(*names)
-    def _lowering(x: KerasProxy, output_size: Any, *_: Any, **__: Any) -> KerasProxy:
-        if pair(output_size) != (1, 1):
-            raise ValueError(f"output size {output_size}: only 1")
-        return function(x)
-
-
-_adaptive_pool("adaptive_avg_pool2d", function=mean_of_image)
-_adaptive_pool("adaptive_max_pool2d", function=max_of_image)

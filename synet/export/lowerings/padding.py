@@ -48,16 +48,23 @@ def pads(padding: Any) -> bool:
     return not isinstance(padding, str) and any(pair(padding))
 
 
-def same_or_padded(
-    x: KerasProxy, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], p: Any
-) -> tuple[KerasProxy, str]:
-    """`x` and Keras' padding mode, once `p` and the waiting zeros are taken together."""
+def zeros_around(
+    x: KerasProxy, kernel: Sequence[int], dilation: Sequence[int], p: Any
+) -> tuple[int, ...]:
+    """Zeros on each side of an image, those that wait and those of a convolution's padding `p`."""
     if p == "same":  # torch's: only stride 1, an odd pixel after the image
         spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         own = [side for span in spans for side in (span // 2, span - span // 2)]
     else:
         own = [n for n in ((0, 0) if p == "valid" else pair(p)) for _ in range(2)]
-    wanted = tuple(waiting + side for waiting, side in zip(x.pad, own, strict=True))
+    return tuple(waiting + side for waiting, side in zip(x.pad, own, strict=True))
+
+
+def same_or_padded(
+    x: KerasProxy, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], p: Any
+) -> tuple[KerasProxy, str]:
+    """`x` and Keras' padding mode, once `p` and the waiting zeros are taken together."""
+    wanted = zeros_around(x, kernel, dilation, p)
     if not any(wanted):
         same = tensorflow_same(x, kernel, stride, dilation)
         return x, "valid" if any(same) else "same"
