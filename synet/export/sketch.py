@@ -78,7 +78,10 @@ class Sketching:
     def give(self, output: Any) -> Any:
         """What leaves the network for an `output` of proxies."""
         with self._anew():
-            return unwrap(output)
+            given = unwrap(output)
+            if any(sketch.made == UNREAD for sketch in _sketches(given)):
+                self.operations.append((UNREAD, {}))
+            return given
 
     @contextmanager
     def _anew(self) -> Iterator[None]:
@@ -112,6 +115,14 @@ def _made(operation: str, shape: Sequence[int], *of: Any, **options: Any) -> Ske
         current().operations.append((UNREAD, {}))
     current().operations.append((operation, options))
     return Sketch(shape, operation, of)
+
+
+def _sketches(value: Any) -> Iterator[Sketch]:
+    if isinstance(value, Sketch):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _sketches(item)
 
 
 def _same(*operations: str) -> Callable[..., Sketch]:
@@ -182,6 +193,8 @@ def _argmax(x: Sketch, axis: int, keepdims: bool = True) -> Sketch:
 
 
 def _reshape(x: Sketch, shape: Sequence[int]) -> Sketch:
+    if x.made == UNREAD:
+        return Sketch(resolve_shape(x.shape, shape), UNREAD, x.of)
     return _made("RESHAPE", resolve_shape(x.shape, shape), x)
 
 

@@ -186,8 +186,9 @@ class Recorder(TorchFunctionMode):
             return self._values.get(id(value), (None, value))[1]
         if isinstance(value, Mapping):
             return {key: self._proxied(item) for key, item in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(map(self._proxied, value))
+        if isinstance(value, (list, tuple)):
+            items = [self._proxied(item) for item in value]
+            return items if isinstance(value, list) else tuple(items)
         return value
 
     def _judge(self, name: str) -> None:
