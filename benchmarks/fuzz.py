@@ -93,12 +93,24 @@ class Sound:
             pixels = np.random.default_rng(at).integers(0, 255, (64, 96, 3), np.uint8)
             cv2.imwrite(str(self.folder / f"images/{at}.png"), pixels)
             (self.folder / f"labels/{at}.txt").write_text(f"{at} 0.5 0.5 0.5 0.5\n")
+        _onnx(self.folder / "tiny.onnx")
+        shutil.copy(self.folder / "tiny.keras", self.folder / "tiny.h5")
         data = {"path": str(self.folder), "names": ["0", "1"]}
         data |= dict.fromkeys(("train", "val", "test"), "images")
         (self.folder / "data.yaml").write_text(yaml.safe_dump(data))
 
     def bytes(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
+
+
+def _onnx(path: Path) -> None:
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weights = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "conv.weight")
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])
+    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, None)
+    node = helper.make_node("Conv", ["image", "conv.weight"], ["found"], kernel_shape=[3, 3])
+    save(helper.make_model(helper.make_graph([node], "g", [image], [found], [weights])), path)
 
 
 # ------------------------------------------------------------------------------- the damage
@@ -248,13 +260,9 @@ def _zipped(files: dict[str, bytes]) -> bytes:
 def onnxes(rng: random.Random, sound: Sound) -> Iterator[bytes]:
     """Damaged ones, and those with weights that lie in files outside of the folder."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto
 
-    weights = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "conv.weight")
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])
-    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, None)
-    node = helper.make_node("Conv", ["image", "conv.weight"], ["found"], kernel_shape=[3, 3])
-    model = helper.make_model(helper.make_graph([node], "g", [image], [found], [weights]))
+    model = onnx.load_model_from_string(sound.bytes("tiny.onnx"))
     places = ["/etc/passwd", "../../etc/passwd", "link", "/dev/zero", "a\0b", "\x1b[31m", "x" * 999]
     while True:
         yield damaged_bytes(rng, model.SerializeToString())

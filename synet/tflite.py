@@ -104,6 +104,13 @@ class TfliteModel:
                 f"{self.name} takes {found or 'no input'}; only models of one image, "
                 "(1, height, width, channels), can be run"
             )
+        ends = [*inputs, *map(_port, self._interpreter.get_output_details())]
+        for port in ends:
+            if port.dtype.kind not in "iuf" or 0 in port.shape:
+                raise SynetError(
+                    f"{self.name}: {port.name} is {port.dtype} of {port.shape}; only numbers of a "
+                    "fixed shape can be given and read"
+                )
         self.input = inputs[0]
         self.outputs = self._named_outputs()
         self.image_shape: tuple[int, int] = self.input.shape[1:3]
@@ -220,6 +227,8 @@ def _interpreter(name: str, content: bytes, kernels: str, threads: int | None) -
 
 def _port(detail: dict[str, Any], name: str | None = None) -> Port:
     scale, zero_point = detail["quantization"]
+    if np.dtype(detail["dtype"]).kind == "f":
+        scale, zero_point = 0, 0
     return Port(
         name=name or detail["name"],
         shape=tuple(int(size) for size in detail["shape"]),
