@@ -26,7 +26,12 @@ def forgotten(monkeypatch):
 def trials(monkeypatch):
     """Counts the processes that are started."""
     started, run = [], subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: started.append(a) or run(*a, **k))
+
+    def noted(command, *arguments, **options):
+        started.extend([command] if command[0] == sys.executable else [])
+        return run(command, *arguments, **options)
+
+    monkeypatch.setattr(subprocess, "run", noted)
     return started
 
 
