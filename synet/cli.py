@@ -14,6 +14,7 @@ import click
 import synet
 from synet.errors import SynetError
 from synet.run import SETTINGS
+from synet.system.text import printable
 
 # Each is a module of `synet.commands` with a function of its name, in the order of the help.
 COMMANDS = (
@@ -48,8 +49,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SynetError as error:
-            click.echo(f"synet: {error}", err=True)
+            click.echo(f"synet: {printable(error)}", err=True)
             ctx.exit(error.exit_status)
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
         except (KeyboardInterrupt, click.Abort):
             click.echo("synet: interrupted", err=True)
             ctx.exit(130)
