@@ -117,8 +117,11 @@ class Machine:
             elif code in constants:
                 stack.append(constants[code])
             elif code == 0x52:  # call
-                arguments = stack.pop()
-                stack[-1] = self._called(stack[-1], arguments)
+                arguments, function = stack.pop(), stack[-1]
+                if arguments or type(function) is not Name or function.call is None:
+                    stack[-1] = self._called(function, arguments)
+                else:
+                    stack[-1] = function.call()
             elif code == 0x4B:  # a small number
                 stack.append(data[at])
                 at += 1
@@ -140,7 +143,9 @@ class Machine:
         return taken
 
     def _number(self, form: struct.Struct) -> Any:
-        return form.unpack(self._take(form.size))[0]
+        (number,) = form.unpack_from(self._data, self._at)
+        self._at += form.size
+        return number
 
     def _line(self) -> str:
         end = self._data.index(b"\n", self._at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -63,28 +64,22 @@ class Tensors:
     def _view(self, storage: Any, dtype: Any, offset: Any, shape: Any, stride: Any) -> torch.Tensor:
         if type(storage) is not TypedStorage or not isinstance(dtype, torch.dtype):
             raise ForbiddenError("has a tensor of no storage")
-        _check_numbers(offset, shape, stride)
+        if not (isinstance(shape, tuple) and isinstance(stride, tuple)) or {
+            type(number) for number in (offset, *shape, *stride)
+        } != {int}:
+            raise ForbiddenError("has a tensor of no shape")
         content = storage._untyped_storage
-        elements = 1
-        last = offset
-        for size, step in zip(shape, stride, strict=True):
-            elements *= size
-            last += (size - 1) * step
-        if elements and (last + 1) * dtype.itemsize > content.nbytes():
+        last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+        elements = math.prod(shape)
+        if min(offset, *shape, *stride, 0) < 0 or (
+            elements and (last + 1) * dtype.itemsize > content.nbytes()
+        ):
             raise ForbiddenError("has a tensor that goes beyond its storage")
         self._room -= elements * dtype.itemsize
         if self._room < 0:
             raise ForbiddenError("has tensors that come to far more than it holds")
         empty = torch.empty(0, dtype=dtype, device=content.device)
         return empty.set_(content, offset if elements else 0, shape, stride)
-
-
-def _check_numbers(offset: Any, shape: Any, stride: Any) -> None:
-    if not (isinstance(shape, tuple) and isinstance(stride, tuple) and len(shape) == len(stride)):
-        raise ForbiddenError("has a tensor of no shape")
-    for number in (offset, *shape, *stride):
-        if type(number) is not int or not 0 <= number < 1 << 62:
-            raise ForbiddenError("has a tensor of no shape")
 
 
 def _check_bare(*attached: Any) -> None:
