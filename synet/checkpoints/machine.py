@@ -22,7 +22,7 @@ _LARGEST = 1 << 60  # of a key: beyond it, Python hashes many numbers alike
 _NEAR = 32  # steps of the memo between the making of a thing and its filling
 # Objects that a pickle may make: so many, and one more for each so many bytes of the file.
 # Counted are the bytes that may be instructions to make one, before any is followed.
-_OBJECTS, _BYTES_EACH = 1_000_000, 4
+_OBJECTS, _BYTES_EACH = 1_000_000, 8
 _MAKING = b"(}]\x8f\x85\x86\x87R\x81\x93"
 # So many items, or bytes, of an argument count as an object, as they may be copied.
 _COPIED = {str: 64, bytes: 64, bytearray: 64}
@@ -253,14 +253,14 @@ class Machine:
                 if type(key) is not str:
                     check_key(key)
                 thing[key] = value
-        elif not _is_inert(thing):
+        elif type(thing) is not Inert:
             raise ForbiddenError(f"sets items of a {type(thing).__name__}")
 
     def _extend(self, items: list[Any]) -> None:
         thing = self._stack[-1]
         if type(thing) is list:
             thing.extend(items)
-        elif not _is_inert(thing):
+        elif type(thing) is not Inert:
             raise ForbiddenError(f"appends to a {type(thing).__name__}")
 
     def _add(self, items: list[Any]) -> None:
@@ -273,10 +273,6 @@ class Machine:
         items = self._marked()
         self._push({})
         self._set(items)
-
-
-def _is_inert(thing: Any) -> bool:
-    return type(thing) is Inert
 
 
 def check_key(value: Any) -> None:
