@@ -5,6 +5,7 @@ Exit status: 2 for the user's mistake, told in one line; 1 for ours; 130 after C
 
 from __future__ import annotations
 
+import errno
 import os
 from importlib import import_module
 from typing import Any
@@ -38,8 +39,12 @@ COMMANDS = (
 )
 
 
+# What no writer can foresee, a temporary folder's included.
+FULL = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS")}
+
+
 class Commands(click.Group):
-    """A group in the order of its commands, which tells a `SynetError` in one line."""
+    """A group in the order of its commands, which tells a `SynetError`, or a full disk, in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
         return list(self.commands)
@@ -50,6 +55,12 @@ class Commands(click.Group):
         except SynetError as error:
             click.echo(f"synet: {error}", err=True)
             ctx.exit(error.exit_status)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            place = error.filename or "a file, or to standard output"
+            click.echo(f"synet: cannot write {place}: {error.strerror}", err=True)
+            ctx.exit(SynetError.exit_status)
         except (KeyboardInterrupt, click.Abort):
             click.echo("synet: interrupted", err=True)
             ctx.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Pa
 def _refuse_used_file(out: Path) -> None:
     if out.suffix not in {".csv", ".json"}:
         raise SynetError(f"--out {out}: a table is written as .csv or .json")
-    if out.exists():
+    if os.path.lexists(out):
         raise SynetError(f"{out} exists; name another file with --out")
 
 
