@@ -124,7 +124,7 @@ def moment(
     done = not command.again and whole.keys() <= tree(folder).keys()
     told = server.run(command.words.split(), folder)
     if told["status"] != (2 if done else 0):
-        return True, f"the next run: {told['said'].strip().splitlines()[-1:]}"
+        return True, f"the next run: {told['status']} {told['said'].strip().splitlines()[-1:]}"
     left = tree(folder).keys() - whole.keys()
     if command is COMMANDS["predict"]:  # the next run has a folder of its own
         left = {name for name in left if is_private(name)}
@@ -144,13 +144,13 @@ def main() -> None:
         user = prepare(Path(folder), server)
         for name in options.commands:
             numbers, command = random.Random(f"{options.seed} {name}"), COMMANDS[name]
-            first = shutil.copytree(user, Path(folder, "first"))
+            place = shutil.copytree(user, Path(folder, "place"))
             start = time.monotonic()
-            told = succeed(command.words.split(), first, server)
+            told = succeed(command.words.split(), place, server)
             seconds = time.monotonic() - start
-            whole, ends = tree(first), []
+            whole, ends = tree(place), []
             for number in range(options.moments):
-                place = Path(folder, "again")
+                shutil.rmtree(place)
                 kill = {"at": numbers.randint(1, told["operations"])}
                 if number % 3 == 2:
                     kill = {"seconds": numbers.uniform(0.01, seconds)}
@@ -158,8 +158,7 @@ def main() -> None:
                 ends.append((was_killed, problem))
                 if problem:
                     print(f"{name}, {kill}: {problem}", file=sys.stderr)
-                shutil.rmtree(place)
-            shutil.rmtree(first)
+            shutil.rmtree(place)
             lost = sum(problem.startswith(("lost", "half")) for _, problem in ends)
             again = sum(bool(problem) for _, problem in ends) - lost
             failed += lost + again

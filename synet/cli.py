@@ -44,7 +44,7 @@ FULL = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "ER
 
 
 class Commands(click.Group):
-    """A group in the order of its commands, which tells a `SynetError`, or a full disk, in one line."""
+    """A group in the order of its commands, which tells a `SynetError` or a full disk in a line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
         return list(self.commands)

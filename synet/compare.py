@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from synet.errors import DataError, SynetError
-from synet.files import atomic_path, refuse_used, write_atomic
+from synet.files import atomic_path, refuse_unwritable, refuse_used, write_atomic
 from synet.graph import Graph, read_graph
 from synet.layerwise.dump import write_csv
 from synet.layerwise.errors import Closeness, Comparison, LayerError
@@ -127,6 +127,7 @@ def _refuse_used_file(out: Path) -> None:
         raise SynetError(f"--out {out}: a table is written as .csv or .json")
     if os.path.lexists(out):
         raise SynetError(f"{out} exists; name another file with --out")
+    refuse_unwritable(out)
 
 
 def _save(found: Comparison, out: Path) -> None:

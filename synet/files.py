@@ -98,32 +98,44 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
     SynetError
         It is a folder, a device, not ours, or has no place where files may be written.
     """
-    real = Path(os.path.realpath(path))  # what a link leads to is replaced, and not the link
-    place = next(above for above in real.parents if above.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        what = "may not be written to" if place.is_dir() else "is a file"
-        raise SynetError(f"cannot write {path}: {place} {what}")
+    refuse_unwritable(path)
     if path.is_dir():
         raise SynetError(f"{path} is a folder; give the file to write with --out")
     if file_place(path).exists() and not is_ours(path):
         raise SynetError(f"{path} exists and SyNet did not make it; move it, or give --out")
 
 
-def refuse_used(folder: str | Path) -> None:
-    """Make sure that a folder is not there yet, or empty.
+def refuse_unwritable(path: Path) -> None:
+    """Refuse to work for a file or a folder that could not be made in the end.
 
     Raises
     ------
     SynetError
-        Something is in the way.
+        It would lie in what is no folder, or in one that may not be written to.
     """
-    folder = Path(folder)
+    real = Path(os.path.realpath(path))  # what a link leads to is written, and not the link
+    place = next(above for above in real.parents if above.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        what = "may not be written to" if place.is_dir() else "is a file"
+        raise SynetError(f"cannot write {path}: {place} {what}")
+
+
+def refuse_used(folder: str | Path) -> None:
+    """Make sure that a folder is not there yet, or empty, and can be made.
+
+    Raises
+    ------
+    SynetError
+        Something is in the way, or nothing may be written there.
+    """
+    place = Path(os.path.realpath(folder))
     try:
-        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        used = os.path.lexists(place) and (not place.is_dir() or any(place.iterdir()))
     except OSError as error:
         raise SynetError(f"cannot write to {folder}: {error.strerror or error}") from None
     if used:
         raise SynetError(f"{folder} exists and is no empty folder; name another one")
+    refuse_unwritable(place)
 
 
 @contextmanager
