@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tiny_files
+import tiny_yolo
 from adversarial import artifacts, checkpoints, yamls
 from adversarial.watch import Job
 
@@ -39,19 +40,19 @@ COMMANDS = {
     ),
     "data": (
         "evaluate NETWORK --data FILE",
-        "data_subset FILE NEW",
+        "data_subset FILE subset.yaml",
         "metrics FILE --models NETWORK --project out",
         "quantize --weights CHECKPOINT --data FILE --out new.tflite",
         "report NETWORK --data FILE --out page.html",
         "data_subset DATA FILE",
     ),
     "tflite": (
+        "predict FILE IMAGE --out out",
         "profile FILE --chip katana",
         "summary FILE",
         "sparsity FILE",
         "latency FILE --runs 1 --warm-up 0",
         "evaluate FILE --data DATA",
-        "predict FILE IMAGE --out out",
         "compare FILE IMAGE --dump out",
         "compare CHECKPOINT FILE IMAGE",
         "report FILE --data DATA --out page.html",
@@ -65,11 +66,12 @@ COMMANDS = {
     ),
     "label": (
         "evaluate NETWORK --data FILE",
-        "data_subset FILE NEW",
+        "data_subset FILE subset.yaml",
         "metrics FILE --models NETWORK --project out",
     ),
     "prediction": ("metrics DATA --predictions FILE --project out",),
 }
+SUBSET = {"subset.yaml": "train: images/train\nval: images/val\nnames: [circle]\n"}
 # As a fork opens it in a patched process; each is a function of `adversarial.worker`.
 FORKS = {
     "checkpoint": ("torch_load",),
@@ -96,7 +98,8 @@ class Sound:
     network: Path
     data: Path
     image: Path
-    new: Path
+    model: Path
+    predictions: Path
 
     @classmethod
     def write(cls, folder: Path, network: Path) -> Sound:
@@ -105,10 +108,23 @@ class Sound:
         checkpoint.write_bytes(tiny_files.checkpoint("detect").read_bytes())
         unpatch()
         data = draw_dataset(folder / "sound", train=1, val=1, test=1)
-        new = folder / "new.yaml"
-        new.write_text("train: images\nval: images\nnames: [circle]\n")
         image = next((folder / "sound" / "images" / "val").iterdir())
-        return cls(checkpoint, network, data, image, new)
+        predictions = folder / "predictions"
+        predictions.mkdir()
+        (predictions / f"{image.stem}.txt").write_text("0 0.5 0.5 0.1 0.1 0.9\n")
+        return cls(checkpoint, network, data, image, tiny_yolo.write(folder), predictions)
+
+    def typed(self, command: str, file: Path) -> tuple[str, ...]:
+        """A command of `COMMANDS` for a file."""
+        words = {"FILE": file, "CHECKPOINT": self.checkpoint, "NETWORK": self.network}
+        words |= {"DATA": self.data, "IMAGE": self.image}
+        return tuple(str(words.get(word, word)) for word in command.split())
+
+    def of_kind(self, kind: str) -> Path:
+        """The one that a stranger of that kind stands for."""
+        places = {"checkpoint": self.checkpoint, "model": self.model, "image": self.image}
+        places |= {"tflite": self.network, "other": self.network, "prediction": self.predictions}
+        return places.get(kind, self.data)
 
 
 def write(folder: Path, sound: Sound) -> dict[str, list[Stranger]]:
@@ -157,16 +173,8 @@ def jobs(strangers: Iterable[Stranger], sound: Sound, commands: slice) -> Iterat
     strangers = list(strangers)
     for command in COMMANDS[strangers[0].kind][commands]:
         for each in strangers:
-            words = {
-                "FILE": str(each.path),
-                "CHECKPOINT": str(sound.checkpoint),
-                "NETWORK": str(sound.network),
-                "DATA": str(sound.data),
-                "IMAGE": str(sound.image),
-                "NEW": str(sound.new),
-            }
-            arguments = tuple(words.get(word, word) for word in command.split())
-            yield Job(each.name, "synet", arguments, each.may_pass)
+            first = sound.typed(command, sound.of_kind(each.kind))
+            yield Job(each.name, "synet", sound.typed(command, each.path), each.may_pass, first)
 
 
 def fork_jobs(strangers: Iterable[Stranger]) -> Iterator[Job]:

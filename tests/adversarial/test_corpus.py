@@ -32,7 +32,7 @@ def strangers(folder, sound):
 
 
 def run(jobs, folder, tmp_path, **options):
-    with workers(tmp_path, folder, **options) as processes:
+    with workers(tmp_path, folder, files=corpus.SUBSET, **options) as processes:
         found = all_faults(jobs, processes)
     assert not found, f"{len(found)} faults:\n" + "\n".join(found)
 
@@ -45,6 +45,16 @@ def test_there_are_enough_of_them(strangers):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_main_command(kind, strangers, sound, folder, tmp_path):
     run(corpus.jobs(strangers[kind], sound, MAIN), folder, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_main_command_with_a_sound_file(kind, sound, tmp_path):
+    """What is typed is right: it is the file that is refused, and not the command."""
+    (tmp_path / "none").mkdir()
+    arguments = sound.typed(corpus.COMMANDS[kind][0], sound.of_kind(kind))
+    with workers(tmp_path, tmp_path / "none", files=corpus.SUBSET) as processes:
+        told = processes.do(Job(kind, "synet", arguments))
+    assert told["status"] in (0, 1) and "Traceback" not in told["err"], told
 
 
 @pytest.mark.parametrize("kind", corpus.FORKS)

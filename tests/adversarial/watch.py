@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ class Job:
     way: str
     arguments: tuple[str, ...]
     may_pass: bool = False
+    sound: tuple[str, ...] = ()  # the same of a sound file, which a new process does first
 
 
 @dataclass
@@ -38,42 +39,52 @@ class Workers:
     strangers: Path
     patched: str = ""
     modules: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)  # in the folder of each job
+    first: dict[str, Any] = field(default_factory=dict, init=False)
     _process: subprocess.Popen | None = field(default=None, init=False)
 
     def do(self, job: Job) -> dict[str, Any]:
         """What the job did; its status is None where it ended the process or never ended."""
         if self._process is None:
             self._process = self._start()
-        process = self._process
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            order = {"way": job.way, "arguments": job.arguments, "folder": folder}
-            process.stdin.write(json.dumps(order).encode() + b"\n")
-            process.stdin.flush()
-            line = process.stdout.readline() if self._answers(process) else b""
-        if line:
+            first = self._told(job.way, job.sound, 10 * PATIENCE) if job.sound else b"{}"
+            if not first:
+                self._end()
+                raise RuntimeError(f"{' '.join(job.sound)}: does not end with a sound file")
+            self.first = json.loads(first)
+        if line := self._told(job.way, job.arguments, PATIENCE):
             return json.loads(line)
-        reason = f"ended the process: {process.poll()}" if self._ended() else "does not end"
+        reason = self._end()
         return {"status": None, "found": [reason], "bytes": 0, "seconds": 0, "out": "", "err": ""}
 
-    def _answers(self, process: subprocess.Popen) -> bool:
-        return bool(select.select([process.stdout], [], [], PATIENCE)[0])
+    def _told(self, way: str, arguments: tuple[str, ...], patience: float) -> bytes:
+        """What the process tells of a job; nothing where it has ended, or takes too long."""
+        process = self._process
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            for name, text in self.files.items():
+                Path(folder, name).write_text(text)
+            order = {"way": way, "arguments": arguments, "folder": folder}
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+            told = select.select([process.stdout], [], [], patience)[0]
+            return process.stdout.readline() if told else b""
 
-    def _ended(self) -> bool:
+    def _end(self) -> str:
+        """Let go of a process that tells nothing; why it does not."""
         process, self._process = self._process, None
         try:
-            process.wait(timeout=1)
+            return f"ended the process: {process.wait(timeout=1)}"
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            return False
-        return True
+            return "does not end"
 
     def _start(self) -> subprocess.Popen:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         options = {"strangers": str(self.strangers), "patched": self.patched}
         options["modules"] = self.modules
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(WORKER), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -83,6 +94,8 @@ class Workers:
             | {"TMPDIR": str(home), "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
             | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
+        process.stdout.readline()  # it has imported everything
+        return process
 
     def close(self) -> None:
         """End the process."""

@@ -219,6 +219,8 @@ def main() -> None:
         importlib.import_module("synet.custom_patches").patch_custom(options["patched"])
     for name in options["modules"]:
         importlib.import_module(name)
+    answers.write("ready\n")
+    answers.flush()
     with contextlib.redirect_stdout(sys.stderr):
         for line in jobs:
             answers.write(json.dumps(do(json.loads(line), watch)) + "\n")
