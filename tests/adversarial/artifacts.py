@@ -305,7 +305,7 @@ LABELS = {
     "escape": "0 \x1b[2J 0.5 0.5 0.5",
     "words": "person 0.5 0.5 0.1 0.1",
     "long number": f"0 {'9' * 1_000_000} 0.5 0.1 0.1",
-    "underscores": "0 0.5_0 0.5 0.1 0.1",
+    "long word": "x" * 1_000_000,
     "two columns": "0 0.5",
     "a million columns": "0 " + "0.5 " * 1_000_001,
     "zero bytes": "\0" * 1000,

@@ -39,11 +39,11 @@ COMMANDS = {
         "zoo create FILE --nc 3 -o new.yaml",
     ),
     "data": (
-        "evaluate NETWORK --data FILE",
+        "evaluate NETWORK --data FILE --classes circle",
         "data_subset FILE subset.yaml",
-        "metrics FILE --models NETWORK --project out",
+        "metrics FILE --models NETWORK --project out --classes circle",
         "quantize --weights CHECKPOINT --data FILE --out new.tflite",
-        "report NETWORK --data FILE --out page.html",
+        "report NETWORK --data FILE --out page.html --classes circle",
         "data_subset DATA FILE",
     ),
     "tflite": (
@@ -52,11 +52,11 @@ COMMANDS = {
         "summary FILE",
         "sparsity FILE",
         "latency FILE --runs 1 --warm-up 0",
-        "evaluate FILE --data DATA",
+        "evaluate FILE --data DATA --classes circle",
         "compare FILE IMAGE --dump out",
         "compare CHECKPOINT FILE IMAGE",
-        "report FILE --data DATA --out page.html",
-        "metrics DATA --models FILE --project out",
+        "report FILE --data DATA --out page.html --classes circle",
+        "metrics DATA --models FILE --project out --classes circle",
     ),
     "other": ("summary FILE", "sparsity FILE"),
     "image": (
@@ -65,9 +65,9 @@ COMMANDS = {
         "compare NETWORK FILE --dump out",
     ),
     "label": (
-        "evaluate NETWORK --data FILE",
+        "evaluate NETWORK --data FILE --classes circle",
         "data_subset FILE subset.yaml",
-        "metrics FILE --models NETWORK --project out",
+        "metrics FILE --models NETWORK --project out --classes circle",
     ),
     "prediction": ("metrics DATA --predictions FILE --project out",),
 }

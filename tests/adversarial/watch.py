@@ -17,6 +17,8 @@ from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
 MOST_BYTES, MOST_SECONDS, PATIENCE = 1 << 30, 10, 30
+LONGEST = 2000  # letters of a line
+BESIDE = re.compile(r" \d+% |^libpng |^\[ *WARN|^Corrupt JPEG")  # a progress bar; what decoders say
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -129,8 +131,11 @@ def faults(job: Job, told: dict[str, Any]) -> Iterator[str]:
         yield f"printed {found[0]!r}"
     lines = [line for line in told["err"].splitlines() if line.strip()]
     if told["status"] == 2:
+        lines = [line for line in lines if not BESIDE.search(line)]
         if len(lines) != 1 or not lines[0].startswith("synet: "):
-            yield f"said {len(lines)} lines: {' / '.join(lines)[:300]}"
+            yield f"said {len(lines)} lines: {' / '.join(lines)[-300:]}"
+        elif len(lines[0]) > LONGEST:
+            yield f"said a line of {len(lines[0])} letters"
     elif not job.may_pass or told["status"] not in (0, 1) or "Traceback" in told["err"]:
         yield f"status {told['status']}: {' / '.join(lines[-1:])[:300] or 'no line'}"
 

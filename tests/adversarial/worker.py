@@ -31,7 +31,7 @@ MOVES = {"os.rename", "os.link", "os.symlink"}  # the second of two paths comes 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 ROOM = 3 << 30  # of memory for a job: what asks for more is told, and does not end the machine
 # what Python and the libraries look up of the machine when they are imported, and the compiler
-HARMLESS = re.compile(r"(^|/)(uname|ldconfig|lscpu|gcc|cc|ld|git|nvidia-smi)('|\b)|ethosu\.vela")
+HARMLESS = re.compile(r"['/](uname|ldconfig|lscpu|gcc|cc|ld|git|nvidia-smi)'|ethosu\.vela")
 
 
 class Watch:
@@ -213,6 +213,7 @@ def main() -> None:
     sys.argv = ["synet"]
     jobs, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
     watch = Watch()
     watch.strangers = options["strangers"]
     if options["patched"]:
@@ -221,12 +222,11 @@ def main() -> None:
         importlib.import_module(name)
     answers.write("ready\n")
     answers.flush()
-    with contextlib.redirect_stdout(sys.stderr):
-        for line in jobs:
-            answers.write(json.dumps(do(json.loads(line), watch)) + "\n")
-            answers.flush()
-            if not options["patched"]:
-                importlib.import_module("synet.custom_patches").unpatch()
+    for line in jobs:
+        answers.write(json.dumps(do(json.loads(line), watch)) + "\n")
+        answers.flush()
+        if not options["patched"]:
+            importlib.import_module("synet.custom_patches").unpatch()
 
 
 if __name__ == "__main__":
