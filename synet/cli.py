@@ -15,6 +15,7 @@ import click
 import synet
 from synet.errors import SynetError
 from synet.run import SETTINGS
+from synet.system.text import printable
 
 # Each is a module of `synet.commands` with a function of its name, in the order of the help.
 COMMANDS = (
@@ -53,14 +54,17 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SynetError as error:
-            click.echo(f"synet: {error}", err=True)
+            click.echo(f"synet: {printable(error)}", err=True)
             ctx.exit(error.exit_status)
         except OSError as error:
             if error.errno not in FULL:
                 raise
             place = error.filename or "a file, or to standard output"
-            click.echo(f"synet: cannot write {place}: {error.strerror}", err=True)
+            click.echo(f"synet: cannot write {printable(place)}: {error.strerror}", err=True)
             ctx.exit(SynetError.exit_status)
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
         except (KeyboardInterrupt, click.Abort):
             click.echo("synet: interrupted", err=True)
             ctx.exit(130)

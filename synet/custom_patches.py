@@ -23,6 +23,7 @@ import wrapt
 from synet.errors import PatchError, SynetError
 from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root
 from synet.run import patching_variables
+from synet.system.text import printable
 
 _lock = threading.RLock()
 _active: Patching | None = None
@@ -185,7 +186,7 @@ def _one_line(excepthook: Any) -> Any:
     def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
         if isinstance(error, SynetError):
             # the stream itself: a rank's hook of torch collects sys.stderr, and drops it on exit
-            sys.__stderr__.write(f"synet: {error}\n")
+            sys.__stderr__.write(f"synet: {printable(error)}\n")
             raise SystemExit(error.exit_status)
         else:
             excepthook(kind, error, traceback)

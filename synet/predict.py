@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from synet.draw import caption, draw, side_by_side
@@ -26,6 +26,7 @@ from synet.predictor import Predictor, decode, fit, load_predictor
 from synet.results import class_entries, found_entries, image_id
 from synet.sources import Picture, Source, find_sources
 from synet.system.private import sweep
+from synet.system.terminal import Terminal
 from synet.videos import video_writer
 
 LOGGER = logging.getLogger("synet")
@@ -112,9 +113,9 @@ def predict(
     run = _Run(new_folder(out_dir), looks, raw)
     totals = [source.total for source in found]
     try:
-        with Progress(console=Console(stderr=True), disable=not progress) as bar:
+        with Progress(console=Terminal(stderr=True), disable=not progress) as bar:
             total = None if None in totals else sum(totals)
-            task = bar.add_task(looks[-1].title, total=total)
+            task = bar.add_task(escape(looks[-1].title), total=total)
             for source in found:
                 run.draw(source, lambda: bar.advance(task))
     finally:

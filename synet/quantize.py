@@ -340,14 +340,15 @@ def _quantized(model: bytes, calibration: Calibration, progress: bool) -> bytes:
 def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
     if stream is None:
         return calibration.images()
-    from rich.console import Console
     from rich.progress import track
+
+    from synet.system.terminal import Terminal
 
     return track(
         calibration.images(),
         "calibrating",
         len(calibration),
-        console=Console(file=stream),
+        console=Terminal(file=stream),
         transient=True,
     )
 
