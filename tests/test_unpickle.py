@@ -89,7 +89,7 @@ def test_extensions_of_pickle_that_are_in_use(fork, tmp_path):
         command = hostile.text(f"touch {fork.canary}")
         pickle.loads(b"\x80\x02\x82\xf0.")  # Python keeps what it found
         file = hostile.archive(tmp_path / "best.pt", hostile.call(b"\x82\xf0", command))
-        assert_refused(fork, file, READERS["read"], "posix.system")
+        assert_refused(fork, file, READERS["read"], "instruction 0x82")
     finally:
         copyreg.remove_extension("posix", "system", 240)
 
