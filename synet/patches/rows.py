@@ -17,6 +17,7 @@ from typing import Any
 
 from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Fork
+from synet.system.yaml_files import compose_yaml
 from synet.zoo import PARTS, rows_of
 
 REQUIRED_PARTS = ("backbone", "head")
@@ -213,12 +214,10 @@ def row_place(fork: Fork, index: int) -> str:
     path = _path(fork)
     if not path:
         return f"model definition, layer {index}"
-    import yaml
-
+    root = compose_yaml(path)
     try:
-        root = yaml.compose(Path(path).read_text(encoding="utf-8", errors="replace"))
         parts = {key.value: value for key, value in root.value}
         nodes = [node for part in PARTS if part in parts for node in parts[part].value]
-    except (OSError, yaml.YAMLError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise SynetError(f"{path}: changed while it was being read: {error}") from None
     return f"{path}:{nodes[index].start_mark.line + 1}"
