@@ -40,8 +40,17 @@ COMMANDS = (
 )
 
 
-# What no writer can foresee, a temporary folder's included.
-FULL = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS")}
+LONGEST = 4000  # letters of a line
+# What may meet any reader and writer, of temporary files and of standard output as well.
+TOLD = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
+
+
+def _tell(text: str) -> None:
+    """What is wrong, in one line on stderr; of a text without end, its beginning and end."""
+    line = printable(text)
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} [...] {line[-LONGEST // 2 :]}"
+    click.echo(f"synet: {line}", err=True)
 
 
 class Commands(click.Group):
@@ -54,19 +63,19 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SynetError as error:
-            click.echo(f"synet: {printable(error)}", err=True)
+            _tell(str(error))
             ctx.exit(error.exit_status)
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in TOLD:
                 raise
-            place = error.filename or "a file, or to standard output"
-            click.echo(f"synet: cannot write {printable(place)}: {error.strerror}", err=True)
+            place = error.filename or "a temporary file, or standard output"
+            _tell(f"{place}: {error.strerror}")
             ctx.exit(SynetError.exit_status)
         except click.ClickException as error:
             error.message = printable(error.message)
             raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("synet: interrupted", err=True)
+            _tell("interrupted")
             ctx.exit(130)
 
 
