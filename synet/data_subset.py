@@ -183,7 +183,7 @@ def data_subset(
     class_map = Path(os.path.abspath(definition.root)) / f"{definition.yaml.stem}-classes.yaml"
     made = [*_folders(places.values()), class_map]
     _refuse_old(dataset, definition.yaml, made)
-    undo_killed(class_map)
+    undo_killed(made)
     refuse_taken(made)
     _warn_of_keys(read_definition(old), definition)
 

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -73,18 +73,24 @@ def staged_together(folders: Iterable[Path], file: Path, text: str) -> Iterator[
             release(locks)
 
 
-def undo_killed(file: Path) -> None:
-    """Remove what runs that were killed while they moved things beside `file` had moved.
+def undo_killed(places: Sequence[Path]) -> None:
+    """Remove what runs that were killed while they moved things to `places` had moved.
 
     What is as it was moved, by its number and time in the file system, is removed: what somebody
     has put there, or has added to, stays. A run that had moved the file, its last, is done.
+
+    Parameters
+    ----------
+    places
+        Folders, and at last the file, that are to be made; a journal of others is left alone.
     """
-    for journal in [*file.parent.glob(f".*{JOURNAL}")]:
+    for journal in [*places[-1].parent.glob(f".*{JOURNAL}")]:
         for handle in lock(journal):
             told, moved = _moved(journal)
-            for path in moved if moved[-1:] != told[-1:] else ():
-                remove(path)
-            journal.unlink()
+            if set(told) <= set(places):
+                for path in moved if moved[-1:] != told[-1:] else ():
+                    remove(path)
+                journal.unlink()
             os.close(handle)
 
 
@@ -106,7 +112,7 @@ def _moved(journal: Path) -> tuple[list[Path], list[Path]]:
     """The places of a journal, and those of them that hold what was to be moved there."""
     try:
         told = {Path(path): it for path, it in json.loads(journal.read_bytes()).items()}
-    except ValueError:  # killed while it wrote: before it moved anything
+    except (ValueError, AttributeError):  # killed while it wrote: before it moved anything
         return [], []
     return list(told), [
         path for path in told if os.path.lexists(path) and _identity(path) == told[path]

@@ -31,7 +31,9 @@ MOVES = {"os.rename", "os.link", "os.symlink"}  # the second of two paths comes 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 ROOM = 3 << 30  # of memory for a job: what asks for more is told, and does not end the machine
 # what Python and the libraries look up of the machine when they are imported, and the compiler
-HARMLESS = re.compile(r"['/](uname|ldconfig|lscpu|gcc|cc|ld|git|nvidia-smi)'|ethosu\.vela|synet\.trial")
+HARMLESS = re.compile(
+    r"['/](uname|ldconfig|lscpu|gcc|cc|ld|git|nvidia-smi)'|ethosu\.vela|synet\.trial"
+)
 
 
 class Watch:
