@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
         finally:
             os._exit(1)
     os.close(write)
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
+    signal.signal(signal.SIGALRM, lambda *_: _kill(pid))
     signal.setitimer(signal.ITIMER_REAL, job["seconds"])
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -125,6 +125,11 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     with os.fdopen(said, "rb") as file:
         file.seek(0)
         return told | {"said": file.read().decode("utf-8", "replace")}
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended by itself
+        os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:
