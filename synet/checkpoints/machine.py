@@ -22,7 +22,7 @@ _LARGEST = 1 << 60  # of a key: beyond it, Python hashes many numbers alike
 _NEAR = 32  # steps of the memo between the making of a thing and its filling
 # Objects that a pickle may make: so many, and one more for each so many bytes of the file.
 # Counted are the bytes that may be instructions to make one, before any is followed.
-_OBJECTS, _BYTES_EACH = 1_000_000, 4
+_OBJECTS, _BYTES_EACH = 1_000_000, 8
 _MAKING = b"(}]\x8f\x85\x86\x87R\x81\x93"
 # So many items, or bytes, of an argument count as an object, as they may be copied.
 _COPIED = {str: 64, bytes: 64, bytearray: 64}
