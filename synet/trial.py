@@ -1,8 +1,7 @@
 """A TFLite file runs once in a process of its own before it runs in ours.
 
-The runtime is C++, and trusts the options, shapes and indices of a file: a damaged one may end the
-process, never end, or fill the machine's memory. What it does to the process that tries it out is
-told in a line. Nothing is tried out twice, nor what SyNet has just made.
+The runtime trusts the options, shapes and indices of a file: a damaged one may end the process,
+never end, or fill the machine's memory. Nothing is tried out twice, nor what SyNet has just made.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import subprocess
 import sys
 from contextlib import suppress
 from typing import Any
@@ -20,18 +17,16 @@ import numpy as np
 
 from synet.errors import SynetError
 from synet.graph import read_graph
+from synet.system import confined
 
 # How the runtime computes: as it likes, with plain kernels that show every tensor, or with those
 # that define what an operation does.
 DELEGATED, FAST, REFERENCE = "delegated", "fast", "reference"
 
-MEMORY = 2**30  # bytes
 SECONDS = 10  # of the processor, and those that the arithmetic takes on a slow one
 RATES = {DELEGATED: 1e9, FAST: 1e9, REFERENCE: 1e8}  # multiply-accumulates a second
-PATIENCE = 6  # times as long may it take on a busy machine
 
-# The parent's path, but nothing of the folder that it runs in or of its environment.
-_START = "import sys; sys.path[:] = {path!r}; from synet.trial import main; main()"
+_CODE = "from synet.trial import main; main()"
 _REFUSED = (ValueError, RuntimeError, MemoryError, TypeError, IndexError, KeyError, OverflowError)
 
 _ours: set[bytes] = set()
@@ -86,27 +81,11 @@ def try_out(name: str, content: bytes, kernels: str, threads: int | None) -> Non
     seconds = SECONDS
     with suppress(SynetError):  # the runtime says better what is wrong
         seconds += int(read_graph(content).macs / RATES[kernels])
-    code = _START.format(path=[os.path.abspath(place) for place in sys.path])
-    command = [sys.executable, "-I", "-c", code, kernels, str(threads or 0), str(seconds)]
     try:
-        ran = subprocess.run(
-            command,
-            input=content,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=PATIENCE * seconds,
-        )
-        status = ran.returncode
-    except subprocess.TimeoutExpired:
-        status = -signal.SIGXCPU
-    except OSError as error:
-        raise SynetError(f"{name}: cannot start Python to try it out: {error}") from None
-    if status == -signal.SIGXCPU:
-        raise SynetError(f"{name}: takes longer than {seconds} s for one image, or is damaged")
-    if status:
-        how = f"signal {-status}" if status < 0 else f"status {status}"
-        raise SynetError(f"{name} is damaged: it ends LiteRT ({how}); make it again")
-    refused = json.loads(ran.stdout.splitlines()[-1])
+        told = confined.run(_CODE, seconds, content, kernels, str(threads or 0))
+    except confined.Ended as error:
+        raise SynetError(f"{name} is damaged: LiteRT does not survive it ({error})") from None
+    refused = json.loads(told.splitlines()[-1])
     if refused:
         raise SynetError(f"{name} does not run in LiteRT: {refused}")
     _tried.add(key)
@@ -114,10 +93,9 @@ def try_out(name: str, content: bytes, kernels: str, threads: int | None) -> Non
 
 def main() -> None:
     """In the process of its own: open the file on standard input, and run it on noise."""
-    kernels, threads, seconds = sys.argv[1], int(sys.argv[2]) or None, int(sys.argv[3])
+    kernels, threads = sys.argv[1], int(sys.argv[2]) or None
     content = sys.stdin.buffer.read()
     refused = ""
-    _limit(seconds)
     try:
         _run(open_interpreter(content, kernels, threads))
     except _REFUSED as error:
@@ -130,23 +108,8 @@ def main() -> None:
 def reason(error: BaseException) -> str:
     """What the runtime says, in one line."""
     if isinstance(error, MemoryError):
-        return f"it takes more than {MEMORY >> 20} MiB of memory"
+        return f"it takes more than {confined.MEMORY >> 20} MiB of memory"
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _limit(seconds: int) -> None:
-    try:
-        import resource
-    except ImportError:  # on Windows
-        return
-    for kind, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_DATA, MEMORY),
-        (resource.RLIMIT_CPU, seconds),
-    ):
-        _, hard = resource.getrlimit(kind)
-        with suppress(ValueError, OSError):
-            resource.setrlimit(kind, (most, hard))
 
 
 def _run(interpreter: Any) -> None:

@@ -26,7 +26,12 @@ def forgotten(monkeypatch):
 def trials(monkeypatch):
     """Counts the processes that are started."""
     started, run = [], subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: started.append(a) or run(*a, **k))
+
+    def noted(command, *arguments, **options):
+        started.extend([command] if command[0] == sys.executable else [])
+        return run(command, *arguments, **options)
+
+    monkeypatch.setattr(subprocess, "run", noted)
     return started
 
 
@@ -50,19 +55,24 @@ def test_what_synet_made_is_not_tried_out(trials):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import os; os.kill(os.getpid(), 11)", r"is damaged: it ends LiteRT \(signal 11\)"),
-        ("import os; os.abort()", r"is damaged: it ends LiteRT \(signal 6\)"),
-        ("raise SystemExit(3)", r"is damaged: it ends LiteRT \(status 3\)"),
-        ("for _ in iter(int, 1): pass", "takes longer than 1 s for one image, or is damaged"),
+        (
+            "import os; os.kill(os.getpid(), 11)",
+            r"is damaged: LiteRT does not survive it \(signal 11\)",
+        ),
+        ("import os; os.abort()", r"is damaged: LiteRT does not survive it \(signal 6\)"),
+        ("raise SystemExit(3)", r"is damaged: LiteRT does not survive it \(exit status 3\)"),
+        (
+            "for _ in iter(int, 1): pass",
+            r"is damaged: LiteRT does not survive it \(it takes longer than 1 s\)",
+        ),
         ("bytearray(2**31)", "does not run in LiteRT: it takes more than 1024 MiB of memory"),
         ("raise ValueError('no\\nsuch op')", "does not run in LiteRT: no such op"),
     ],
 )
 def test_what_becomes_of_the_trial_is_one_line(code, message, monkeypatch):
     monkeypatch.setattr(trial, "SECONDS", 1)
-    hurt = f"trial.open_interpreter = lambda *_: exec({code!r})"
-    start = f"import sys; sys.path[:] = {{path!r}}; from synet import trial; {hurt}; trial.main()"
-    monkeypatch.setattr(trial, "_START", start)
+    hurt = f"from synet import trial; trial.open_interpreter = lambda *_: exec({code!r}); "
+    monkeypatch.setattr(trial, "_CODE", hurt + trial._CODE)
     with pytest.raises(SynetError, match=f"^vendor.tflite:? {message}") as caught:
         try_out("vendor.tflite", small(), DELEGATED, 1)
     assert "\n" not in str(caught.value)

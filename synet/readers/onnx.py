@@ -15,12 +15,24 @@ from synet.errors import SynetError
 from synet.extras import load
 from synet.flatbuffer import LARGEST, read_file
 from synet.readers import Kernel, Layer, Source, matrix, refuse_other_shape
+from synet.system import confined
 
 WEIGHT = ".weight"  # behind a module's path
 DEQUANTIZE = "DequantizeLinear"
 # Where the weights stand among the inputs of a node, and their zero point where the node has it.
 _WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "QLinearConv": 3}
 _ZERO_POINT = {"QLinearConv": 5, DEQUANTIZE: 2}
+
+SECONDS = 10  # to infer shapes, in a process of its own, which some damage ends
+_INFER = """
+import onnx
+try:
+    model = onnx.shape_inference.infer_shapes(sys.stdin.buffer.read(), data_prop=True)
+except Exception as error:  # of what a node says, and its operation cannot be
+    sys.stdout.write('!' + str(error))
+else:
+    sys.stdout.buffer.write(b'=' + model.SerializeToString())
+"""
 
 
 @dataclass(frozen=True)
@@ -195,10 +207,16 @@ def _shapes(onnx: ModuleType, model: Any, source: Source) -> dict[str, tuple[int
         )
     for value in model.graph.output:  # what they were for another image
         value.type.tensor_type.ClearField("shape")
+    name = str(source.model)
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception as error:  # of what a node says, and its operation cannot be
-        raise _damaged(str(source.model), error) from None
+        told = confined.run(_INFER, SECONDS, model.SerializeToString())
+        if told[:1] != b"=":
+            raise ValueError(told[1:].decode(errors="replace"))
+        inferred = onnx.load_model_from_string(told[1:]).graph
+    except confined.Ended as error:
+        raise SynetError(f"{name} is damaged: ONNX does not survive it ({error})") from None
+    except Exception as error:  # also of what is too large to be told
+        raise _damaged(name, error) from None
     return {
         value.name: tuple(_side(side) for side in value.type.tensor_type.shape.dim)
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
