@@ -74,7 +74,7 @@ COMMANDS = {
 SUBSET = {"subset.yaml": "train: images/train\nval: images/val\nnames: [circle]\n"}
 # As a fork opens it in a patched process; each is a function of `adversarial.worker`.
 FORKS = {
-    "checkpoint": ("torch_load",),
+    "checkpoint": ("torch_load", "ultralytics_val"),
     "model": ("yolov5_model", "ultralytics_model"),
     "data": ("yolov5_data", "ultralytics_data"),
 }
@@ -182,4 +182,5 @@ def fork_jobs(strangers: Iterable[Stranger]) -> Iterator[Job]:
     strangers = list(strangers)
     for way in FORKS[strangers[0].kind]:
         for each in strangers:
-            yield Job(each.name, way, (str(each.path),), True)
+            if way != "ultralytics_val" or each.name.startswith("data "):
+                yield Job(each.name, way, (str(each.path),), True)

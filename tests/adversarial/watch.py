@@ -94,6 +94,7 @@ class Workers:
             cwd=self.folder,
             env={k: v for k, v in os.environ.items() if not k.startswith("SYNET_")}
             | {"TMPDIR": str(home), "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+            | {"YOLO_CONFIG_DIR": str(home), "YOLOV5_CONFIG_DIR": str(home)}
             | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         process.stdout.readline()  # it has imported everything
