@@ -17,7 +17,8 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
 from synet.patches.engine import Building, Fork
-from synet.patches.rows import read_rows, rewritten, row_place
+from synet.patches.own_keys import Definition, MissingKey, missing_in
+from synet.patches.rows import definition_path, read_rows, rewritten, row_place
 
 LOGGER = logging.getLogger("synet")
 
@@ -37,12 +38,16 @@ def wrap_parse_model(fork: Fork) -> Callable:
         channels = 1 if gray else channels
         bound.arguments[channels_name] = [channels] if isinstance(given, list) else channels
         taken: list[int] = []
-        bound.arguments[definition_name], riders = rewritten(fork, definition, channels, taken)
+        path = definition_path(fork)
+        content, riders = rewritten(fork, definition, channels, taken)
+        bound.arguments[definition_name] = Definition(content, fork, path)
         try:
             made = wrapped(*bound.args, **bound.kwargs)
         except Exception as error:
-            if not taken:
+            if isinstance(error, MissingKey):
                 raise
+            if not taken:
+                raise SynetError(f"{path}: {reason(error)}") from error
             kind = type(error) if isinstance(error, SynetError) else SynetError
             place = f"{row_place(fork, taken[-1])}: {rows[taken[-1]][2]}"
             raise kind(f"{place}: {reason(error)}") from error
@@ -90,6 +95,12 @@ def wrap_model_init(fork: Fork) -> Callable:
         try:
             with fork.made_for(chip):
                 wrapped(*bound.args, **bound.kwargs)
+        except KeyError as error:
+            definition = definition if isinstance(definition, dict) else {}
+            missing = missing_in(error, definition, fork, definition_path(fork))
+            if isinstance(error, SynetError) or missing is None:
+                raise
+            raise missing from error
         finally:
             fork.building.pop()
         built = getattr(model, "yaml", None) or {}

@@ -79,9 +79,7 @@ def test_what_people_write_is_read_as_before(tmp_path):
     file.write_text(
         "\N{BYTE ORDER MARK}x: &x {a: 1, b: [1.5, -2, 0x10, 1e3, .inf, yes, null, ~, 'no']}\n"
         "y: {<<: *x, a: 2}\nz: [*x, *x]\nday: 2024-02-29\n? 3\n: three\n"
-        "download: |\n  import os\n  # a script of two lines\nnames: {0: 'k\u00e4fer', 1: b: c}\n".replace(
-            "1: b: c", '1: "b: c"'
-        ),
+        "download: |\n  import os\n  # a script of two lines\nnames: {0: 'k\u00e4fer', 1: b}\n",
         encoding="utf-8",
     )
     found = read_yaml(file)
