@@ -9,6 +9,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -30,6 +31,7 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # in the archive: what it i
 # What unpacking a damaged archive, or one that was made to hurt, ends in.
 DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, RecursionError)
 DAMAGE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, MemoryError)
+WAITING = "uninitialized_variables"  # what Keras calls its list of them
 LARGEST_CONFIG = 4 * 2**20  # bytes; the largest YOLO of today takes a fifth of it
 
 # Axes that count output channels, in the weights of a layer's class; of others the last.
@@ -118,7 +120,7 @@ def _shapes(path: str, config: dict[str, Any], weights: bytes) -> Any:
     """The model without its numbers, which take no memory so, however many it says it has."""
     keras = import_keras()
     try:
-        with keras.StatelessScope():
+        with keras.StatelessScope(initialize_variables=False), _forgotten():
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         held = sum(prod(weight.shape) for layer in _layers_of(model) for weight in layer.weights)
     except Exception as error:  # whatever a damaged file ends in
@@ -127,6 +129,18 @@ def _shapes(path: str, config: dict[str, Any], weights: bytes) -> Any:
         raise SynetError(f"{path} holds {held:,} numbers, which no model does")
     _check_weights(path, weights)
     return model
+
+
+@contextmanager
+def _forgotten() -> Iterator[None]:
+    """Keep Keras from giving numbers later to what was built without any."""
+    from keras.src.backend.common import global_state
+
+    before = [*global_state.get_global_attribute(WAITING, [])]
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(WAITING, before)
 
 
 def _check_weights(path: str, content: bytes) -> None:

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import sys
 
 import pytest
+from click.testing import CliRunner
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from test_flatbuffer import packed, small, unpacked
 
+from synet.cli import main
+from synet.custom_patches import _one_line
+from synet.errors import SynetError
+from synet.metadata import embed_metadata
 from synet.system.terminal import Terminal
 from synet.system.text import printable, printable_lines
 
@@ -76,3 +84,49 @@ def test_colours_of_our_own_still_work():
 def test_a_log_record_is_one_line(caplog):
     logging.getLogger("synet").warning("class %s: %d", "\x1b[31mred\nsynet: all is well", 3)
     assert caplog.messages == ["class \\x1b[31mred\\nsynet: all is well: 3"]
+
+
+# --- where it matters ---------------------------------------------------------------------------
+
+NAME = "\x1b[31mred\r\n\u202e[bold]"
+TOLD = r"\x1b[31mred\r\n\u202e[bold]"
+
+
+@pytest.mark.parametrize("order", ORDERS[:-1])
+@pytest.mark.parametrize("command", ["summary", "sparsity", "profile", "predict", "no-command"])
+def test_a_file_name_in_an_error_line(command, order):
+    result = CliRunner().invoke(
+        main, [command, f"none{order}.tflite", *["x"] * (command == "predict")]
+    )
+    assert result.exit_code == 2
+    assert all(c.isprintable() or c == "\n" for c in result.output), repr(result.output)
+
+
+def test_a_layers_name_in_a_table(tmp_path):
+    model = unpacked(small())
+    model.subgraphs[0].tensors[1].name = NAME
+    path = tmp_path / "model.tflite"
+    path.write_bytes(packed(model))
+    for command in ("summary", "profile"):
+        result = CliRunner().invoke(main, [command, str(path)])
+        assert "\x1b" not in result.output and "\u202e" not in result.output
+        assert r"\x1b[31mred\r" in result.output and r"\u202e[bold]" in result.output
+
+
+def test_metadata_in_an_error_line(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(embed_metadata(small(), {"chip": NAME}))
+    result = CliRunner().invoke(main, ["profile", str(path)])
+    assert result.exit_code == 2 and TOLD in result.output
+    assert len(result.output.splitlines()) == 1 and "\x1b" not in result.output
+    path.write_bytes(embed_metadata(small(), {"names": {NAME: "a"}}))
+    result = CliRunner().invoke(main, ["profile", str(path)])
+    assert json.dumps(NAME) in result.output and len(result.output.splitlines()) == 1
+
+
+def test_an_error_in_a_patched_process(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", stream)
+    with pytest.raises(SystemExit):
+        _one_line(None)(SynetError, SynetError(f"class {NAME}"), None)
+    assert stream.getvalue() == f"synet: class {TOLD}\n"
