@@ -115,7 +115,8 @@ def ultralytics_data(file: str) -> None:
 
 def ultralytics_val(file: str, *options: str) -> None:
     """A fork that takes the data from the checkpoint."""
-    importlib.import_module("ultralytics").YOLO(file).val(imgsz=64, workers=0, plots=False)
+    model = importlib.import_module("ultralytics").YOLO(file)
+    model.val(imgsz=64, workers=0, plots=False, project=os.getcwd())
 
 
 def python(code: str) -> None:
