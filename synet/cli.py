@@ -5,6 +5,7 @@ Exit status: 2 for the user's mistake, told in one line; 1 for ours; 130 after C
 
 from __future__ import annotations
 
+import errno
 import os
 from importlib import import_module
 from typing import Any
@@ -39,8 +40,21 @@ COMMANDS = (
 )
 
 
+LONGEST = 4000  # letters of a line
+# What may meet any reader and writer, of temporary files and of standard output as well.
+TOLD = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
+
+
+def _tell(text: str) -> None:
+    """What is wrong, in one line on stderr; of a text without end, its beginning and end."""
+    line = printable(text)
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} [...] {line[-LONGEST // 2 :]}"
+    click.echo(f"synet: {line}", err=True)
+
+
 class Commands(click.Group):
-    """A group in the order of its commands, which tells a `SynetError` in one line."""
+    """A group in the order of its commands, which tells a `SynetError` or a full disk in a line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
         return list(self.commands)
@@ -49,13 +63,19 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SynetError as error:
-            click.echo(f"synet: {printable(error)}", err=True)
+            _tell(str(error))
             ctx.exit(error.exit_status)
+        except OSError as error:
+            if error.errno not in TOLD:
+                raise
+            place = error.filename or "a temporary file, or standard output"
+            _tell(f"{place}: {error.strerror}")
+            ctx.exit(SynetError.exit_status)
         except click.ClickException as error:
             error.message = printable(error.message)
             raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("synet: interrupted", err=True)
+            _tell("interrupted")
             ctx.exit(130)
 
 

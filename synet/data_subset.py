@@ -37,7 +37,7 @@ from synet.data import (
     read_definition,
 )
 from synet.errors import DataError, SynetError
-from synet.staging import refuse_taken, staged_together
+from synet.staging import refuse_taken, staged_together, undo_killed
 from synet.system.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ def data_subset(
     class_map = Path(os.path.abspath(definition.root)) / f"{definition.yaml.stem}-classes.yaml"
     made = [*_folders(places.values()), class_map]
     _refuse_old(dataset, definition.yaml, made)
+    undo_killed(made)
     refuse_taken(made)
     _warn_of_keys(read_definition(old), definition)
 

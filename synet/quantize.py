@@ -127,6 +127,7 @@ def quantize(
     content = _convert(keras_model, calibration, progress)
     content = embed_metadata(content, {**_facts(calibration), **(metadata or {})})
     if out_path is not None:
+        refuse_foreign(Path(out_path), _is_ours)  # it took a while
         write_atomic(out_path, content)
     return content
 
@@ -283,6 +284,7 @@ def quantize_model(
     made_for_it = zoo.claims(getattr(network, "yaml", {})).chip == target.name
     _missed(problems + memory if made_for_it else problems, ChipError, force)
     problems += memory
+    refuse_foreign(path, _is_ours)  # it took a while
     write_atomic(path, content)
     layers = None
     if dump_layers:

@@ -51,7 +51,9 @@ def report(
     for module in ("jinja2", "plotly.offline"):
         extras.load(module, "report", "writing a report")
     content = gather(model, data, **options)
-    write_atomic(out, render(content))
+    page = render(content)
+    refuse_foreign(out, is_ours)  # it took a while
+    write_atomic(out, page)
     return content
 
 
