@@ -14,7 +14,6 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import torch
