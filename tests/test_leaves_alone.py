@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch_fork
+from real_forks import MIXED
+
+from synet.shapes import draw_dataset
 
 # What a user may well have: beside the script, and under names that forks use as well.
 BYSTANDER = """
@@ -28,7 +31,7 @@ def check_requirements():
     return "mine"
 """
 
-SCRIPT = """
+WATCH = """
 import json, os, sys, warnings
 import numpy, torch
 import synet, synet.models, synet.backends.forks, synet.checkpoint
@@ -61,6 +64,21 @@ def surroundings():
             numpy.get_printoptions()]
 
 
+
+def unchanged(before, around, here):
+    changed = [pair for pair in zip(around, surroundings()) if pair[0] != pair[1]]
+    assert not changed, changed
+    after = objects()
+    changed = [key for key in before.keys() | after if before.get(key) is not after.get(key)]
+    changed = set(changed) - {("torch", "manual_seed")}  # torch does that itself, and compiles
+    assert not changed, changed
+    assert all(sys.modules.get(name) is module for name, module in here.items())
+    assert mine.load_image("a.jpg") == "a.jpg" and mine.check_requirements() == "mine"
+
+
+"""
+
+MODELS = """
 REPO, CFG, WEIGHTS, CALLS = json.loads(sys.argv[1])
 library = {
     "yaml": lambda: synet.get_model("katana-kqvga"),
@@ -81,14 +99,7 @@ def failing(call):
 
 before, around, here = objects(), surroundings(), dict(sys.modules)
 made = [library[call]() for call in CALLS]
-changed = [pair for pair in zip(around, surroundings()) if pair[0] != pair[1]]
-assert not changed, changed
-after = objects()
-changed = [key for key in before.keys() | after if before.get(key) is not after.get(key)]
-changed = set(changed) - {("torch", "manual_seed")}  # torch does that itself, and compiles
-assert not changed, changed
-assert all(sys.modules.get(name) is module for name, module in here.items())
-assert mine.load_image("a.jpg") == "a.jpg" and mine.check_requirements() == "mine"
+unchanged(before, around, here)
 import models, utils
 assert models.OWNER == utils.OWNER == "the user"
 assert not [name for name in sys.modules if name in ("models.yolo", "models.common")]
@@ -96,6 +107,37 @@ models_made = [model for model in made if model is not None]
 for model in models_made:
     model(torch.zeros(1, 1, 64, 64))
 print(json.dumps([type(model).__module__ for model in models_made]))
+"""
+
+
+COMMANDS = """
+import keras
+from synet.compare import compare_layers
+from synet.evaluate import evaluate
+from synet.latency import latency
+from synet.metrics import metrics
+from synet.predict import predict
+from synet.profile import profile
+from synet.quantize import quantize_model
+from synet.sparsity import sparsity
+from synet.summary import summarize
+
+(CFG, DATA) = json.loads(sys.argv[1])
+before, around, here = objects(), surroundings(), dict(sys.modules)
+torch.save({"model": synet.get_model(CFG)}, "best.pt")
+image = next(__import__("pathlib").Path(DATA).parent.rglob("*.jpg"))
+for _ in range(2):
+    quantize_model("best.pt", DATA, number=2, force=True, progress=False)
+    evaluate("best.pt", DATA, progress=False)
+    metrics([DATA], ["best.tflite"], progress=False)
+    predict("best.pt", [image], "found", progress=False)
+    compare_layers("best.pt", "best.tflite", [image], progress=False)
+    latency("best.pt", runs=2, warm_up=1, progress=False)
+    summarize("best.pt")
+    sparsity("best.pt")
+    profile("best.pt")
+    synet.check(synet.get_model("best.pt"), "katana", (64, 96))
+unchanged(before, around, here)
 """
 
 
@@ -109,7 +151,9 @@ def folder(tmp_path_factory) -> Path:
         (folder / file).write_text(BYSTANDER)
     for name in ("models.py", "utils.py"):
         (folder / name).write_text('OWNER = "the user"\n')
-    (folder / "script.py").write_text(SCRIPT)
+    (folder / "models_script.py").write_text(WATCH + MODELS)
+    (folder / "commands_script.py").write_text(WATCH + COMMANDS)
+    (folder / "mixed.yaml").write_text(MIXED)
     unfit = torch_fork.FILES["small.yaml"].replace("Conv", "Convolve")
     (folder / "unfit.yaml").write_text(unfit)
     fork = torch_fork.write(folder / "elsewhere" / "fork", torch_fork.TWO_LINES)
@@ -124,6 +168,15 @@ def folder(tmp_path_factory) -> Path:
 def test_a_library_call_leaves_everything_as_it_was(folder, calls):
     fork = folder / "elsewhere" / "fork"
     told = json.dumps([str(fork), str(fork / "small.yaml"), str(fork / "best.pt"), calls])
-    out, _ = torch_fork.run(sys.executable, "script.py", told, cwd=folder)
+    out, _ = torch_fork.run(sys.executable, "models_script.py", told, cwd=folder)
     expected = {"yaml": ["yolov5.models.yolo"]}.get(calls[0], ["models.yolo"] * 2 * 3)
     assert json.loads(out.splitlines()[-1]) == expected
+
+
+@pytest.mark.slow
+def test_whatever_the_library_does_with_a_model(folder):
+    data = draw_dataset(folder / "data", train=1, val=2, test=2, shape=(120, 160))
+    splits, _, _ = data.read_text().partition("names:")
+    data.write_text(f"{splits}names: ['0', '1', '2']\n")  # as an untrained model calls them
+    told = json.dumps([str(folder / "mixed.yaml"), str(data)])
+    torch_fork.run(sys.executable, "commands_script.py", told, cwd=folder)

@@ -197,7 +197,7 @@ def run(*command: str | Path, cwd: Path, status: int = 0, **environment: str) ->
     """Run a command to its end; standard output and error."""
     process = start(*command, cwd=cwd, **environment)
     try:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     finally:
         outlived = not _ended(process.pid)
     assert process.returncode == status, out + err
