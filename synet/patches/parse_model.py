@@ -27,6 +27,7 @@ def wrap_parse_model(fork: Fork) -> Callable:
     """Hand the fork rows that it can build, and make what it built safe for the chip."""
 
     from synet.layers.named import written_as
+    from synet.patches.budget import Budget
     from synet.patches.heads import without_stems
 
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
@@ -43,7 +44,7 @@ def wrap_parse_model(fork: Fork) -> Callable:
         content, riders = rewritten(fork, definition, channels, taken)
         bound.arguments[definition_name] = Definition(content, fork, path)
         try:
-            with written_as(lambda: str(rows[taken[-1]][2]) if taken else ""):
+            with Budget(), written_as(lambda: str(rows[taken[-1]][2]) if taken else ""):
                 made = wrapped(*bound.args, **bound.kwargs)
         except Exception as error:
             if isinstance(error, MissingKey):

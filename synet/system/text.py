@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from typing import Any
 
 SPACES = "Zs"  # of any width, which are no more than that
 
@@ -35,3 +36,10 @@ def in_one_line(record: logging.LogRecord) -> bool:
     """A filter of a logger, which makes messages `printable`."""
     record.msg, record.args = printable(record.getMessage()), None
     return True
+
+
+def shown(value: Any) -> str:
+    """A value for a message: in one line, not too long, without control characters."""
+    text = value if isinstance(value, str) else repr(value)[:1000]
+    text = repr(text) if isinstance(value, str) else text
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 
+from synet.custom_patches import patch_custom, unpatch
 from synet.errors import DataError
 from synet.patches.data_downloads import TRUST, call_without_code, with_local_data
 
@@ -242,3 +243,18 @@ def test_a_checkpoints_own_data_stays(tmp_path):
 @pytest.mark.parametrize("content", [None, [], {"opt": 3, "train_args": "data"}, {"model": 5}])
 def test_what_has_no_options_is_left_alone(content):
     assert with_local_data(content, []) is content
+
+
+def test_a_patched_process_reads_checkpoints_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"train_args": {"data": ELSEWHERE[0]}, "opt": {"data": str(tmp_path)}}, "a.pt")
+    unpatch()
+    patch_custom("katana")
+    try:
+        found = torch.load("a.pt", weights_only=False)
+    finally:
+        unpatch()
+    assert found == {
+        "train_args": {"data": "data-not-used-https-host.example-data.yaml.yaml"},
+        "opt": {"data": str(tmp_path)},
+    }

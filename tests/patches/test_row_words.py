@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import careless_fork
 import pytest
 import yaml
@@ -120,3 +122,18 @@ def test_a_patched_fork_builds_what_rows_say(patched, tmp_path):
         assert len(model.model) == 4
     assert model.model[1].conv.groups == 8
     assert not canary.exists()
+
+
+def test_a_model_of_gigabytes_is_not_built(patched, tmp_path):
+    module, _ = patched
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    for rows in (
+        "[-1, 1, Conv, [99999, 3, 1]]\n  - [-1, 1, Conv, [99999, 3, 1]]",
+        "[-1, 1, Conv, [9000, 9, 1]]\n  - [-1, 1, Conv, [9000, 9, 1]]",
+        "[-1, 1, nn.Linear, [20000, 20000]]",
+        '[-1, 1, Sized, [8, "nn.Linear(20000, 20000)"]]',
+    ):
+        (tmp_path / "model.yaml").write_text(DEFINITION.format(row=rows))
+        with pytest.raises(SynetError, match="model.yaml:[89]: .*up to here the model takes"):
+            module.Model(str(tmp_path / "model.yaml"), ch=1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
