@@ -14,6 +14,7 @@ from torch import nn
 
 from synet.checkpoints.first_pass import first_pass
 from synet.checkpoints.rules import HEAD, IMAGE_SIZE, LAYERS, MODEL, Rule, shapes
+from synet.checkpoints.told import told
 from synet.errors import CheckpointError
 from synet.network import is_row
 
@@ -59,9 +60,8 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
     except CheckpointError as error:
         raise CheckpointError(f"{weights}: {error}") from error
     except Exception as error:  # a model may be broken in any way
-        told = str(error).strip() or type(error).__name__
         what = "is broken" if isinstance(error, UnsoundError) else "cannot be used"
-        raise CheckpointError(f"{weights}: its model {what}: {_line(told)}") from error
+        raise CheckpointError(f"{weights}: its model {what}: {told(error)}") from error
     return model
 
 
@@ -130,10 +130,6 @@ def check_model(model: nn.Module) -> None:
 def _model_in(content: Mapping[str, Any]) -> nn.Module | None:
     found = [content.get(name) for name in ("ema", "model")]
     return next((model for model in found if isinstance(model, nn.Module)), None)
-
-
-def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text.partition("\n")[0])[:300]
 
 
 def _check(place: str, thing: Any, rules: Mapping[str, Rule]) -> None:
