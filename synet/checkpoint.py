@@ -20,6 +20,7 @@ from torch import nn
 
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
+from synet.checkpoints.told import told
 from synet.errors import CheckpointError
 from synet.run import HANDED_OVER
 from synet.unpickle import Reading, names_in, shown
@@ -197,8 +198,7 @@ def _explained(title: str, reading: Reading, error: Exception) -> CheckpointErro
         )
     if isinstance(error, CheckpointError):
         return CheckpointError(f"{title} {error}")
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return CheckpointError(f"{title} is damaged or was not written by torch.save: {reason}")
+    return CheckpointError(f"{title} is damaged or was not written by torch.save: {told(error)}")
 
 
 def _refusal(title: str, names: list[str]) -> CheckpointError:

@@ -275,6 +275,13 @@ def pickles(fork: HostedFork) -> dict[str, bytes]:
             )
         ),
         # data
+        "device that a terminal would obey": call(glob("torch", "device"), text("a\x1b[31mb\x07")),
+        "place that a terminal would obey": persistent(
+            tuple_of(
+                *(text("storage"), glob("torch", "FloatStorage")),
+                *(text("0"), text("\x1b]0;a\x07"), b"K\x01"),
+            )
+        ),
         "another codec": call(glob("_codecs", "encode"), code, text("rot13")),
         "a terabyte of zeros": call(glob("__builtin__", "bytearray"), b"\x8a\x06\0\0\0\0\0\x01"),
         "bytes by number": call(glob("__builtin__", "bytes"), b"\x8a\x06\0\0\0\0\0\x01"),

@@ -28,6 +28,8 @@ _LEGACY = re.compile(rb"\x80.(\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re
 _PREAMBLE = 3  # pickles before the content: that number, a version, facts of the system
 _LOCAL_HEAD = 30  # bytes that stand before a record, its name and an extra field
 
+_PLACE = re.compile(r"\w*(:\d+)?")  # cpu, cuda:0
+
 _TYPES = {
     **{"Double": torch.float64, "Float": torch.float32, "Half": torch.float16},
     **{"Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8},
@@ -86,6 +88,7 @@ class Contents:
             type(kind) is not StorageType
             or type(key) is not str
             or type(location) is not str
+            or not _PLACE.fullmatch(location)
             or type(count) is not int
             or count < 0
             or any(part is not None for part in view)

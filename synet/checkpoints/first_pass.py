@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from synet.checkpoints.told import told
 from synet.errors import CheckpointError
 
 _SIDE = 64  # of the image, or the largest stride where that is more
@@ -46,9 +47,9 @@ def first_pass(model: nn.Module, sizes: Sequence[tuple[int, int]] = ()) -> None:
         except Exception as error:  # a fork's own code runs on what the file gave it
             failures.append((height, width, error))
     height, width, error = failures[-1]
-    told = str(error).strip().partition("\n")[0] or type(error).__name__
-    line = "".join(c if c.isprintable() else " " for c in told)[:300]
-    raise CheckpointError(f"its network fails on an image of {height}x{width}: {line}") from error
+    raise CheckpointError(
+        f"its network fails on an image of {height}x{width}: {told(error)}"
+    ) from error
 
 
 def _channels(model: nn.Module) -> int:

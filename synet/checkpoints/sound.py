@@ -14,6 +14,7 @@ from torch import nn
 
 from synet.checkpoints.first_pass import first_pass
 from synet.checkpoints.rules import HEAD, IMAGE_SIZE, LAYERS, MODEL, Rule, shapes
+from synet.checkpoints.told import told
 from synet.errors import CheckpointError
 from synet.network import is_row
 
@@ -43,8 +44,7 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
     CheckpointError
         Not a whole model, one that was trained without the patch, or one that is broken.
     """
-    found = [content.get(name) for name in ("ema", "model")]
-    model = next((model for model in found if isinstance(model, nn.Module)), None)
+    model = _model_in(content)
     if not hasattr(model, "yaml"):
         raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
     if not hasattr(model, "synet"):
@@ -60,10 +60,24 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
     except CheckpointError as error:
         raise CheckpointError(f"{weights}: {error}") from error
     except Exception as error:  # a model may be broken in any way
-        told = str(error).strip() or type(error).__name__
         what = "is broken" if isinstance(error, UnsoundError) else "cannot be used"
-        raise CheckpointError(f"{weights}: its model {what}: {_line(told)}") from error
+        raise CheckpointError(f"{weights}: its model {what}: {told(error)}") from error
     return model
+
+
+def chip_of(content: Mapping[str, Any], weights: str | Path) -> str:
+    """The chip that a checkpoint's model was trained for; empty where it does not say so.
+
+    Raises
+    ------
+    CheckpointError
+        It says so with what is no name.
+    """
+    noted = getattr(_model_in(content), "synet", None)
+    fits, wanted = MODEL["synet"]
+    if noted is not None and not fits(noted):
+        raise CheckpointError(f"{weights}: its model's synet is {_shown(noted)}, not {wanted}")
+    return noted["chip"] if noted else ""
 
 
 def noted_size(notes: Any, place: str) -> int | tuple[int, ...] | None:
@@ -113,8 +127,9 @@ def check_model(model: nn.Module) -> None:
         _check_rows(rows)
 
 
-def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text.partition("\n")[0])[:300]
+def _model_in(content: Mapping[str, Any]) -> nn.Module | None:
+    found = [content.get(name) for name in ("ema", "model")]
+    return next((model for model in found if isinstance(model, nn.Module)), None)
 
 
 def _check(place: str, thing: Any, rules: Mapping[str, Rule]) -> None:
