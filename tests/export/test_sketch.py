@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from keras_twin import export
@@ -48,3 +51,16 @@ def test_the_operations_of_a_lowering_are_those_of_its_file(function):
             continue
         real = {"STRIDED_SLICE" if name == "SLICE" else name for name in real}
         assert real <= names and names - real <= SPARED, (label(function), args, kwargs)
+
+
+def test_a_check_needs_neither_keras_nor_tensorflow():
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(("keras", "tensorflow", "ai_edge_litert")))
+from torch import nn
+from synet.safe import check
+network = nn.Sequential(nn.Conv2d(1, 8, 3, 2, dilation=2), nn.AdaptiveAvgPool2d((None, 1)))
+print(*check(network, "katana"), check(network.append(nn.LogSoftmax(1)), "katana")[0].problem)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "log_softmax cannot be exported\n"

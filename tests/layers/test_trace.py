@@ -320,7 +320,7 @@ def test_what_costs_more_than_it_seems_to_is_told():
     assert (told.index, told.path, told.was) == (1, "0", "Conv2d")
     assert told.now == "a convolution of 5x5 and stride 1x1"
     assert told.why == (
-        "katana has no stride of 1x1 with a dilation of 2x2; the numbers stay, the "
+        "it has a stride of 1x1 and a dilation of 2x2 with what katana has; the numbers stay, the "
         "multiply-accumulates go from 37.75 to 104.86 million"
     )
 

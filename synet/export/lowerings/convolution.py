@@ -56,7 +56,8 @@ def _conv2d(
     windows = _windows(x, kernel, stride, dilation, padding)
     rule = rule_of("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D")
     both = max(stride) > 1 < max(dilation)  # which Keras has not
-    if rule is not None and (both or not is_within(rule, windows)):
+    again = groups in (1, x.shape[1]) and _is_dilated_again(x.tensor, dilation)
+    if rule is not None and (both or again or not is_within(rule, windows)):
         y = _other_form(x.tensor, w, b, groups, windows, rule)
         if y is not None:
             return KerasProxy(y, NCHW)
@@ -82,6 +83,19 @@ def _windows(
             raise ValueError(f"a kernel of {kernel[0]}x{kernel[1]} over {tuple(x.shape[2:])}")
         found.append(Windows(n, k, s, before, count, d))
     return found
+
+
+def _is_dilated_again(x: Any, dilation: tuple[int, int]) -> bool:
+    """Has another convolution looked at this image with that dilation?
+
+    TensorFlow makes one rearrangement of the image for both, and the converter makes a dilated
+    convolution only of one that has its own.
+    """
+    seen, key = current().dilated, (id(x), dilation)
+    again = key in seen
+    if max(dilation) > 1:
+        seen[key] = x  # held, so that no other gets its id
+    return again
 
 
 def _other_form(
@@ -117,15 +131,16 @@ def _tell(w: np.ndarray, windows: Sequence[Windows], found: Sequence[Fit]) -> No
             [f.kernel for f in found],
         )
     )
-    chip = current().chip.name if current().chip else "Keras"
+    chip = current().chip.name if current().chip else "TFLite"
     before = w[:, :, 0, 0].size * prod(each.count * each.kernel for each in windows)
     axes = zip(windows, found, strict=True)
     now = w[:, :, 0, 0].size * prod(-(-each.size // f.stride) * f.kernel for each, f in axes)
     picks = "" if steps == "1x1" else f", of which it keeps one pixel of {steps}"
     current().tell(
         f"a convolution of {kernels} and stride {found[0].stride}x{found[1].stride}{picks}",
-        f"{chip} has no stride of {strides} with a dilation of {dilations}; the numbers stay, the "
-        f"multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} million",
+        f"it has a stride of {strides} and a dilation of {dilations} with what {chip} has; the "
+        f"numbers stay, the multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} "
+        f"million",
     )
 
 
