@@ -325,6 +325,16 @@ def test_what_costs_more_than_it_seems_to_is_told():
     )
 
 
+def test_a_pool_of_which_most_is_left_out_is_told():
+    rows, found = safe(Conv(3, 8), nn.Sequential(nn.AvgPool2d(5), nn.AvgPool2d(6)))
+    (told,) = found
+    assert (told.was, told.now) == (
+        "AvgPool2d",
+        "a convolution of 5x5 and stride 1x1, of which it keeps one pixel of 5x5",
+    )
+    assert "from 0.52 to 13.11 million" in told.why
+
+
 def test_a_layer_that_does_not_run_at_all():
     index, text = refusal(Conv(3, 8), Conv(4, 8))
     assert index == 1

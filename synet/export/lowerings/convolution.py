@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from synet.export.context import current
 from synet.export.lowerings.padding import pads, same_or_padded, zeros_around
 from synet.export.lowerings.resizing import interpolate
 from synet.export.lowerings.windows import (
-    Fit,
     Windows,
     fits,
     is_within,
     picked,
     rule_of,
     spelled,
+    tell,
     with_zeros,
 )
 from synet.export.proxy import NCHW, KerasProxy
@@ -114,34 +113,10 @@ def _other_form(
         found = fits(windows, rule, even)
     if found is None:
         return None
-    _tell(w, windows, found)
+    tell(w.shape[0] * w.shape[1], windows, found)
     stride = tuple(f.stride for f in found)
     y = _grouped(x, spelled(w, windows, found), b, groups, stride=stride)
     return picked(y, windows, found)
-
-
-def _tell(w: np.ndarray, windows: Sequence[Windows], found: Sequence[Fit]) -> None:
-    """Say what a convolution in another form costs."""
-    strides, dilations, steps, kernels = (
-        "x".join(map(str, pair))
-        for pair in (
-            [each.stride for each in windows],
-            [each.dilation for each in windows],
-            [f.step for f in found],
-            [f.kernel for f in found],
-        )
-    )
-    chip = current().chip.name if current().chip else "TFLite"
-    before = w[:, :, 0, 0].size * prod(each.count * each.kernel for each in windows)
-    axes = zip(windows, found, strict=True)
-    now = w[:, :, 0, 0].size * prod(-(-each.size // f.stride) * f.kernel for each, f in axes)
-    picks = "" if steps == "1x1" else f", of which it keeps one pixel of {steps}"
-    current().tell(
-        f"a convolution of {kernels} and stride {found[0].stride}x{found[1].stride}{picks}",
-        f"it has a stride of {strides} and a dilation of {dilations} with what {chip} has; the "
-        f"numbers stay, the multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} "
-        f"million",
-    )
 
 
 def _grouped(x: Any, w: np.ndarray, b: np.ndarray | None, groups: int, **options: Any) -> Any:
