@@ -84,6 +84,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         self._paths: dict[int, str] = {}
         self._undo: list[Callable[[], None]] = []
         self._names: Counter[str] = Counter()
+        self.dilated: dict[tuple, Any] = {}
         self.image_shape = self.imgsz
 
     def __enter__(self) -> askeras:

@@ -141,6 +141,7 @@ def _operator(name: str) -> Any:
 for _name in (
     *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__"),
     *("__rtruediv__", "__pow__", "__neg__", "__matmul__", "__getitem__", "__setitem__"),
+    *("__lt__", "__le__", "__gt__", "__ge__", "__floordiv__", "__mod__"),  # refused, as any other
 ):
     setattr(KerasProxy, _name, _operator(_name))
 

@@ -65,6 +65,7 @@ class Sketching:
         self.chip = chip
         self.operations: list[Operation] = []
         self.notes: list[tuple[str, str]] = []
+        self.dilated: dict[tuple, Any] = {}
 
     def answer(self, function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
         """What `synet.export.table.lower` answers, with `operations` and `notes` anew."""

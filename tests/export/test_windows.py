@@ -82,6 +82,9 @@ CONVOLUTIONS = {
     "each, dilated": Call(lambda x: F.conv2d(x, EACH, None, 1, 2, 2, 4)),
     "each, stride 6": Call(lambda x: F.conv2d(x, EACH, None, 6, 1, 1, 4)),
     "groups, dilated": Call(lambda x: F.conv2d(x, PAIRS, draw(6), 1, 2, 2, 2)),
+    "dilated twice": Call(
+        lambda x: F.conv2d(x, W[3], None, 1, 2, 2) + F.conv2d(x, W[3], None, 1, 2, 2)
+    ),
     "behind zeros": Call(lambda x: F.conv2d(F.pad(x, (2, 2, 2, 2)), W[3], None, 1, 0, 2)),
 }
 

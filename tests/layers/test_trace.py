@@ -320,9 +320,19 @@ def test_what_costs_more_than_it_seems_to_is_told():
     assert (told.index, told.path, told.was) == (1, "0", "Conv2d")
     assert told.now == "a convolution of 5x5 and stride 1x1"
     assert told.why == (
-        "katana has no stride of 1x1 with a dilation of 2x2; the numbers stay, the "
+        "it has a stride of 1x1 and a dilation of 2x2 with what katana has; the numbers stay, the "
         "multiply-accumulates go from 37.75 to 104.86 million"
     )
+
+
+def test_a_pool_of_which_most_is_left_out_is_told():
+    rows, found = safe(Conv(3, 8), nn.Sequential(nn.AvgPool2d(5), nn.AvgPool2d(6)))
+    (told,) = found
+    assert (told.was, told.now) == (
+        "AvgPool2d",
+        "a convolution of 5x5 and stride 1x1, of which it keeps one pixel of 5x5",
+    )
+    assert "from 0.52 to 13.11 million" in told.why
 
 
 def test_a_layer_that_does_not_run_at_all():

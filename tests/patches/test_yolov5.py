@@ -238,7 +238,7 @@ def test_an_unknown_layer_of_torch(build):
     ("old", "new", "problem", "instead"),
     [
         ("[64, 3, 2]", "[64, 9, 2]", "kernel 9x9, the limit is 7x7", "at most 7x7"),
-        ("4, C3, [32]", "1, nn.MaxPool2d, [5, 2, 2]", "kernel 5x5", "at most 3x3"),
+        ("4, C3, [32]", "1, nn.MaxPool2d, [[5, 3], 1, [2, 1]]", "kernel 5x3", "at most 3x3"),
         ("[None, 2, nearest]", "[None, 2, bilinear]", "RESIZE_BILINEAR", "nearest-neighbour"),
         ("Stem, [32]", "Conv, [32, 3, 2, 0]", "'same' padding", "(1, 1)"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from synet.export.context import current
 from synet.export.lowerings.padding import pads, same_or_padded, zeros_around
 from synet.export.lowerings.resizing import interpolate
 from synet.export.lowerings.windows import (
-    Fit,
     Windows,
     fits,
     is_within,
     picked,
     rule_of,
     spelled,
+    tell,
     with_zeros,
 )
 from synet.export.proxy import NCHW, KerasProxy
@@ -56,7 +55,8 @@ def _conv2d(
     windows = _windows(x, kernel, stride, dilation, padding)
     rule = rule_of("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D")
     both = max(stride) > 1 < max(dilation)  # which Keras has not
-    if rule is not None and (both or not is_within(rule, windows)):
+    again = groups in (1, x.shape[1]) and _is_dilated_again(x.tensor, dilation)
+    if rule is not None and (both or again or not is_within(rule, windows)):
         y = _other_form(x.tensor, w, b, groups, windows, rule)
         if y is not None:
             return KerasProxy(y, NCHW)
@@ -84,6 +84,19 @@ def _windows(
     return found
 
 
+def _is_dilated_again(x: Any, dilation: tuple[int, int]) -> bool:
+    """Has another convolution looked at this image with that dilation?
+
+    TensorFlow makes one rearrangement of the image for both, and the converter makes a dilated
+    convolution only of one that has its own.
+    """
+    seen, key = current().dilated, (id(x), dilation)
+    again = key in seen
+    if max(dilation) > 1:
+        seen[key] = x  # held, so that no other gets its id
+    return again
+
+
 def _other_form(
     x: Any,
     w: np.ndarray,
@@ -100,33 +113,10 @@ def _other_form(
         found = fits(windows, rule, even)
     if found is None:
         return None
-    _tell(w, windows, found)
+    tell(w.shape[0] * w.shape[1], windows, found)
     stride = tuple(f.stride for f in found)
     y = _grouped(x, spelled(w, windows, found), b, groups, stride=stride)
     return picked(y, windows, found)
-
-
-def _tell(w: np.ndarray, windows: Sequence[Windows], found: Sequence[Fit]) -> None:
-    """Say what a convolution in another form costs."""
-    strides, dilations, steps, kernels = (
-        "x".join(map(str, pair))
-        for pair in (
-            [each.stride for each in windows],
-            [each.dilation for each in windows],
-            [f.step for f in found],
-            [f.kernel for f in found],
-        )
-    )
-    chip = current().chip.name if current().chip else "Keras"
-    before = w[:, :, 0, 0].size * prod(each.count * each.kernel for each in windows)
-    axes = zip(windows, found, strict=True)
-    now = w[:, :, 0, 0].size * prod(-(-each.size // f.stride) * f.kernel for each, f in axes)
-    picks = "" if steps == "1x1" else f", of which it keeps one pixel of {steps}"
-    current().tell(
-        f"a convolution of {kernels} and stride {found[0].stride}x{found[1].stride}{picks}",
-        f"{chip} has no stride of {strides} with a dilation of {dilations}; the numbers stay, the "
-        f"multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} million",
-    )
 
 
 def _grouped(x: Any, w: np.ndarray, b: np.ndarray | None, groups: int, **options: Any) -> Any:

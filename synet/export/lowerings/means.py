@@ -22,6 +22,7 @@ from synet.export.lowerings.windows import (
     pixels,
     rule_of,
     spelled,
+    tell,
     whole,
     with_zeros,
 )
@@ -78,7 +79,10 @@ def _convolved(x: Any, windows: Sequence[Windows], share: float) -> Any:
         tile, parts = min(tiled, key=lambda each: _skips(each[1]))
         y = _summed(x, tile, parts, 1 / (tile[0].kernel * tile[1].kernel))
         return _convolved(y, *_of_tiles(windows, tile, share))
-    return _summed(x, windows, found, share) if found else None
+    if found is None:
+        return None
+    tell(x.shape[3], windows, found)
+    return _summed(x, windows, found, share)
 
 
 def _summed(x: Any, windows: Sequence[Windows], found: Sequence[Fit], share: float) -> Any:

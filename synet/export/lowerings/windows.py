@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -162,3 +162,27 @@ def picked(y: Any, windows: Sequence[Windows], found: Sequence[Fit]) -> Any:
     if all(cut == slice(0, n, 1) for cut, n in zip(cuts, y.shape[1:3], strict=True)):
         return y
     return y[(slice(None), *cuts)]
+
+
+def tell(weights: int, windows: Sequence[Windows], found: Sequence[Fit]) -> None:
+    """Say what windows in another form cost, with so many `weights` for each pixel of a kernel."""
+    strides, dilations, steps, kernels = (
+        "x".join(map(str, pair))
+        for pair in (
+            [each.stride for each in windows],
+            [each.dilation for each in windows],
+            [f.step for f in found],
+            [f.kernel for f in found],
+        )
+    )
+    chip = current().chip.name if current().chip else "TFLite"
+    before = weights * prod(each.count * each.kernel for each in windows)
+    axes = zip(windows, found, strict=True)
+    now = weights * prod(-(-each.size // f.stride) * f.kernel for each, f in axes)
+    picks = "" if steps == "1x1" else f", of which it keeps one pixel of {steps}"
+    current().tell(
+        f"a convolution of {kernels} and stride {found[0].stride}x{found[1].stride}{picks}",
+        f"it has a stride of {strides} and a dilation of {dilations} with what {chip} has; the "
+        f"numbers stay, the multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} "
+        f"million",
+    )
