@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
+
+from synet.system.text import in_one_line
 
 __version__ = "0.1.0"
 __all__ = ["as_keras", "askeras", "check", "get_model", "make_safe", "patch_custom", "unpatch"]
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from synet.export.context import askeras as as_keras
     from synet.models import get_model
     from synet.safe import check, make_safe
+
+logging.getLogger("synet").addFilter(in_one_line)  # every module logs to this one
 
 # Resolved when asked for, so that ``import synet`` loads neither torch nor anything of a YOLO.
 _HOMES = {

@@ -1,26 +1,16 @@
-"""What a checkpoint may name: plain data, and the classes of torch.nn, SyNet and a fork."""
+"""Which classes a checkpoint may name: those of torch.nn, SyNet and a fork."""
 
 from __future__ import annotations
 
-import argparse
 import ast
-import collections
 import contextlib
-import datetime
 import importlib
-import os
-import pathlib
 import sys
 import types
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
-from torch.torch_version import TorchVersion
 
 from synet.errors import CheckpointError
 from synet.files import lies_within
@@ -51,7 +41,12 @@ def class_named(module_name: str, name: str, roots: tuple[Path, ...]) -> type | 
 
 
 def fills_itself(cls: type) -> bool:
-    """Would unpickling an instance run a ``__setstate__`` that is neither torch's nor ours?"""
+    """Would unpickling an instance run a ``__setstate__`` that is neither torch's nor ours?
+
+    Or one of torch's that talks to other processes.
+    """
+    if issubclass(cls, nn.parallel.DistributedDataParallel):
+        return True
     definer = next((base for base in cls.__mro__ if "__setstate__" in vars(base)), None)
     return definer is not None and not _home_is_in(_OURS, definer)
 
@@ -109,76 +104,3 @@ def _resolved(file: str) -> Path:
 
 def _within(file: Path, folders: tuple[Path, ...]) -> bool:
     return any(lies_within(file, folder) for folder in folders)
-
-
-# ---------------------------------------------------------------------------------- plain data
-
-
-def _latin_1(text: str, encoding: str) -> bytes:
-    """``codecs.encode``, for the one use that pickles make of it: bytes, in old protocols."""
-    if encoding != "latin1":
-        raise ValueError(f"bytes spelled in {encoding!r}")
-    return text.encode("latin-1")
-
-
-def _octets(cls: type) -> Callable:
-    def make(*args: Any) -> Any:
-        if args and isinstance(args[0], int):  # so many zeros: a few bytes could ask for gigabytes
-            raise ValueError(f"{args[0]} bytes that are not in the file")
-        return cls(*args)
-
-    return make
-
-
-def _empty_array(*_: Any) -> np.ndarray:
-    """What numpy makes before an array's state tells shape, type and content."""
-    return np.empty(0, dtype="b")
-
-
-def _plain_data() -> dict[str, Any]:
-    """What may be had and called, under each name that some version pickled it by."""
-    posix = os.name == "posix"
-    paths = {  # a checkpoint from the other kind of system keeps its paths, pure
-        "PosixPath": pathlib.PosixPath if posix else pathlib.PurePosixPath,
-        "WindowsPath": pathlib.PureWindowsPath if posix else pathlib.WindowsPath,
-        "PurePosixPath": pathlib.PurePosixPath,
-        "PureWindowsPath": pathlib.PureWindowsPath,
-    }
-    plain = {
-        "_codecs.encode": _latin_1,
-        "argparse.Namespace": argparse.Namespace,
-        "builtins.bytearray": _octets(bytearray),
-        "builtins.bytes": _octets(bytes),
-        "collections.Counter": collections.Counter,
-        "collections.OrderedDict": collections.OrderedDict,
-        "numpy.dtype": np.dtype,
-        "torch.Size": torch.Size,
-        "torch.device": torch.device,
-        "torch.nn.parameter.Parameter": nn.Parameter,
-        "torch.serialization._get_layout": torch.serialization._get_layout,
-        "torch.torch_version.TorchVersion": TorchVersion,
-        "types.SimpleNamespace": types.SimpleNamespace,
-    }
-    for cls in (complex, frozenset, list, range, set, slice):
-        plain[f"builtins.{cls.__name__}"] = cls
-    for name in ("date", "datetime", "time", "timedelta", "timezone"):
-        plain[f"datetime.{name}"] = getattr(datetime, name)
-    for core in ("numpy.core", "numpy._core"):
-        plain[f"{core}.multiarray.scalar"] = np.float64().__reduce__()[0]
-        plain[f"{core}.multiarray._reconstruct"] = _empty_array
-    for module in ("pathlib", "pathlib._local"):
-        plain |= {f"{module}.{name}": cls for name, cls in paths.items()}
-    for rebuild in ("parameter", "parameter_with_state", "tensor", "tensor_v2", "tensor_v3"):
-        if function := getattr(torch._utils, f"_rebuild_{rebuild}", None):
-            plain[f"torch._utils._rebuild_{rebuild}"] = function
-    plain |= {f"torch.{name}": x for name, x in vars(torch).items() if type(x) is torch.dtype}
-    return plain
-
-
-PLAIN = _plain_data()
-# What may be named, as an argument, and not called.
-NAMED = {
-    "numpy.ndarray": np.ndarray,
-    "torch.storage.TypedStorage": torch.storage.TypedStorage,
-    "torch.storage.UntypedStorage": torch.storage.UntypedStorage,
-}

@@ -8,27 +8,25 @@ are modules, and plain data (`synet.allowed`); it is read by an unpickler that r
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import io
 import os
-import re
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from torch import nn
 
+from synet.checkpoints.archive import Archive, Legacy, opened
+from synet.checkpoints.machine import ForbiddenError, Machine
 from synet.errors import CheckpointError
 from synet.run import HANDED_OVER
-from synet.unpickle import ForbiddenError, Reading, names_in, shown
+from synet.unpickle import Reading, names_in, shown
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
-# What torch < 1.6 wrote begins with a pickled number, in whichever protocol.
-_LEGACY = re.compile(rb"\x80.(\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
+_CENSUS = 1 << 24  # bytes of a pickle that is none of torch's, to be searched for names
 
 
 def read(
@@ -86,10 +84,7 @@ def classes_named(path: str | Path) -> set[str]:
     """
     try:
         with open(path, "rb") as file:
-            if legacy := _checked(file, str(path)):
-                return names_in(legacy, 4)  # magic number, version, system, content
-            reader = torch._C.PyTorchFileReader(file)
-            return names_in(io.BytesIO(reader.get_record("data.pkl")))
+            return names_in(_opened(file, str(path)).pickle)
     except OSError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
 
@@ -127,22 +122,30 @@ def _load(
         return torch_load(
             f, map_location, pickle_module, weights_only=bool(weights_only), **options
         )
+    roots = tuple(Path(root).resolve() for root in roots)
+    encoding = options.get("encoding", "utf-8")
     if hasattr(f, "read"):
         title = str(getattr(f, "name", "the checkpoint"))
-        f = _checked(f, title) or f
-    else:
-        title = str(os.fspath(f))
-        with open(f, "rb") as file:
-            f = _checked(file, title) or f
-    reading = Reading(tuple(Path(root).resolve() for root in roots), forkless)
+        return _content(f, title, roots, forkless, map_location, encoding)
+    with open(f, "rb") as file:
+        return _content(file, str(os.fspath(f)), roots, forkless, map_location, encoding)
+
+
+def _content(
+    file: IO[bytes],
+    title: str,
+    roots: tuple[Path, ...],
+    forkless: bool,
+    map_location: Any,
+    encoding: str,
+) -> Any:
+    written = _opened(file, title, map_location)
+    reading = Reading(written.content, written.size, roots, forkless)
     try:
-        # weights_only would be torch's own unpickler, which knows no fork and takes four times
-        # as long; this one is not more lenient (see synet.unpickle).
-        with _as_asked():
-            content = torch_load(
-                f, map_location, reading.pickle_module(), weights_only=False, **options
-            )
-        content = content if reading.refused else reading.finished(content)
+        content = Machine(written.pickle, reading, encoding).run()
+        if not reading.refused:
+            written.finish()
+            content = reading.finished(content)
     except OSError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
@@ -157,69 +160,31 @@ def _load(
     return content
 
 
-@contextlib.contextmanager
-def _as_asked() -> Iterator[None]:
-    """Let torch take our unpickler where the user has it insist on its own, as no less safe."""
-    insists = os.environ.pop("TORCH_FORCE_WEIGHTS_ONLY_LOAD", None)
-    try:
-        yield
-    finally:
-        if insists is not None:
-            os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = insists
+def _opened(file: IO[bytes], title: str, map_location: Any = "cpu") -> Archive | Legacy:
+    """What ``torch.save`` wrote into an open file.
 
-
-def _checked(file: IO[bytes], title: str) -> IO[bytes] | None:
-    """See that an open file is what ``torch.save`` writes; its position is kept.
-
-    Returns
-    -------
-    What torch shall read in its place, where it must not be given the file.
+    Raises
+    ------
+    CheckpointError
+        It did not write that.
     """
     start = file.tell()
-    head = file.read(32)
-    file.seek(start)
-    if head.startswith(b"PK\x03\x04"):
-        _check_archive(file, title)
-        file.seek(start)
-        return None
-    if _LEGACY.match(head):
-        # Of a file on a disk torch would first ask whether it is a tar, and unpack that.
-        return io.BytesIO(file.read())
-    what = f"it begins with {head[:16]!r}" if head else "it is empty"
-    if head.startswith(b"\x80"):
-        what = "it is a pickle that torch.save did not write"
-        if names := names_in(file):
-            what += f", and names {_listed(map(shown, names))}"
-    raise CheckpointError(f"{title} is not a checkpoint: {what}; download or copy it again")
-
-
-def _check_archive(file: IO[bytes], title: str) -> None:
-    start, size = file.tell(), file.seek(0, io.SEEK_END)
     try:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-        # torch.save stores; whatever would unpack to more than the file holds is a bomb
-        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-        if not stored or sum(entry.file_size for entry in entries) > size:
-            raise CheckpointError(
-                f"{title} claims to unpack to more than its {size} bytes; torch.save does not "
-                f"write such files: get it from its origin again"
-            )
-        file.seek(start)
-        # torch's own reader decides: another one may see other entries in the same bytes
-        names = torch._C.PyTorchFileReader(file).get_all_records()
-    except RuntimeError:  # torch's
-        names = []
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError):
+        written = opened(file, title, map_location)
+    except (EOFError, IndexError, ValueError, ForbiddenError):
         raise CheckpointError(
             f"{title} is damaged or cut short; download or copy it again"
         ) from None
-    if "constants.pkl" in names:
-        raise CheckpointError(
-            f"{title} is a TorchScript file, which is code; give the .pt it was made from"
-        )
-    if "data.pkl" not in names:
-        raise CheckpointError(f"{title} is a zip file, but not one that torch.save wrote")
+    if written is not None:
+        return written
+    file.seek(start)
+    head = file.read(32)
+    what = f"it begins with {head[:16]!r}" if head else "it is empty"
+    if head.startswith(b"\x80"):
+        what = "it is a pickle that torch.save did not write"
+        if names := names_in(io.BytesIO(head + file.read(_CENSUS))):
+            what += f", and names {_listed(map(shown, names))}"
+    raise CheckpointError(f"{title} is not a checkpoint: {what}; download or copy it again")
 
 
 def _explained(title: str, reading: Reading, error: Exception) -> CheckpointError:

@@ -5,6 +5,7 @@ Exit status: 2 for the user's mistake, told in one line; 1 for ours; 130 after C
 
 from __future__ import annotations
 
+import errno
 import os
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,7 @@ import click
 import synet
 from synet.errors import SynetError
 from synet.run import SETTINGS
+from synet.system.text import printable
 
 # Each is a module of `synet.commands` with a function of its name, in the order of the help.
 COMMANDS = (
@@ -38,8 +40,21 @@ COMMANDS = (
 )
 
 
+LONGEST = 4000  # letters of a line
+# What may meet any reader and writer, of temporary files and of standard output as well.
+TOLD = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
+
+
+def _tell(text: str) -> None:
+    """What is wrong, in one line on stderr; of a text without end, its beginning and end."""
+    line = printable(text)
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} [...] {line[-LONGEST // 2 :]}"
+    click.echo(f"synet: {line}", err=True)
+
+
 class Commands(click.Group):
-    """A group in the order of its commands, which tells a `SynetError` in one line."""
+    """A group in the order of its commands, which tells a `SynetError` or a full disk in a line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
         return list(self.commands)
@@ -48,10 +63,19 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SynetError as error:
-            click.echo(f"synet: {error}", err=True)
+            _tell(str(error))
             ctx.exit(error.exit_status)
+        except OSError as error:
+            if error.errno not in TOLD:
+                raise
+            place = error.filename or "a temporary file, or standard output"
+            _tell(f"{place}: {error.strerror}")
+            ctx.exit(SynetError.exit_status)
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("synet: interrupted", err=True)
+            _tell("interrupted")
             ctx.exit(130)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from synet.errors import DataError, SynetError
-from synet.files import atomic_path, refuse_used, write_atomic
+from synet.files import atomic_path, refuse_unwritable, refuse_used, write_atomic
 from synet.graph import Graph, read_graph
 from synet.layerwise.dump import write_csv
 from synet.layerwise.errors import Closeness, Comparison, LayerError
@@ -124,8 +125,9 @@ def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Pa
 def _refuse_used_file(out: Path) -> None:
     if out.suffix not in {".csv", ".json"}:
         raise SynetError(f"--out {out}: a table is written as .csv or .json")
-    if out.exists():
+    if os.path.lexists(out):
         raise SynetError(f"{out} exists; name another file with --out")
+    refuse_unwritable(out)
 
 
 def _save(found: Comparison, out: Path) -> None:

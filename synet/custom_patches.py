@@ -26,6 +26,7 @@ from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_r
 from synet.patches.guests import Guests, home_of, visiting
 from synet.run import patching_variables
 from synet.system.process import names_of, unchanged
+from synet.system.text import printable
 
 PACKAGES = ("ultralytics", "yolov5")  # that change a process when they import each other
 
@@ -243,8 +244,10 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
 
     def wrapper(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
         from synet.checkpoint import safe_load  # it may be what imports torch, while this runs
+        from synet.patches.data_downloads import with_local_data
 
-        return safe_load(patching.roots_of_forks)(wrapped, instance, args, kwargs)
+        roots = patching.roots_of_forks
+        return with_local_data(safe_load(roots)(wrapped, instance, args, kwargs), roots())
 
     kept = torch.serialization.load
     if torch.load is not kept:
@@ -266,7 +269,7 @@ def _one_line(excepthook: Any) -> Any:
     def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
         if isinstance(error, SynetError):
             # the stream itself: a rank's hook of torch collects sys.stderr, and drops it on exit
-            sys.__stderr__.write(f"synet: {error}\n")
+            sys.__stderr__.write(f"synet: {printable(error)}\n")
             raise SystemExit(error.exit_status)
         else:
             excepthook(kind, error, traceback)

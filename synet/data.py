@@ -21,6 +21,7 @@ from synet.images import (
     to_channels,
     write_image,
 )
+from synet.system.yaml_files import read_yaml
 
 __all__ = [
     "Dataset",
@@ -364,15 +365,7 @@ def label_form(keypoint_shape: tuple[int, int] | None) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the data yaml: {_reason(error)}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise DataError(f"{where}: not a yaml file: {problem}") from None
+    content = read_yaml(path, DataError, "strict", "cannot read the data yaml")
     if not isinstance(content, dict):
         raise DataError(f"{path}: not a data yaml: expected keys such as train, val and names")
     return content

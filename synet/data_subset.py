@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from synet.data import (
@@ -37,7 +37,8 @@ from synet.data import (
     read_definition,
 )
 from synet.errors import DataError, SynetError
-from synet.staging import refuse_taken, staged_together
+from synet.staging import refuse_taken, staged_together, undo_killed
+from synet.system.terminal import Terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +105,6 @@ class Subset:
 
     def table(self) -> Table:
         """Images, background and boxes of each class, in each split, before and after."""
-        from rich.markup import escape
         from rich.table import Table
 
         table = Table()
@@ -121,9 +121,7 @@ class Subset:
             merged = [self.old_names[old] for old in olds]
             title = name if merged == [name] else f"{name} ({', '.join(merged)})"
             cells = ((sum(old.boxes[i] for i in olds), then.boxes[new]) for old, then in pairs)
-            table.add_row(
-                escape(f"{new} {title}"), *(f"{each:,}" for pair in cells for each in pair)
-            )
+            table.add_row(f"{new} {title}", *(f"{each:,}" for pair in cells for each in pair))
         left = [sum(n for i, n in old.boxes.items() if i not in self.classes) for old, _ in pairs]
         table.add_row("other classes", *(cell for each in left for cell in (f"{each:,}", "")))
         return table
@@ -185,10 +183,11 @@ def data_subset(
     class_map = Path(os.path.abspath(definition.root)) / f"{definition.yaml.stem}-classes.yaml"
     made = [*_folders(places.values()), class_map]
     _refuse_old(dataset, definition.yaml, made)
+    undo_killed(made)
     refuse_taken(made)
     _warn_of_keys(read_definition(old), definition)
 
-    with Progress(console=Console(stderr=True), disable=not progress) as bars:
+    with Progress(console=Terminal(stderr=True), disable=not progress) as bars:
         images = {split: _images(dataset, split) for split in places}
         _check(dataset, classes, images, bars)
         skipped = tuple(image.problem for image in chain(*images.values()) if image.problem)
@@ -587,7 +586,7 @@ def _run(jobs: Iterable[_Job], bars: Progress) -> None:
         for job in jobs:
             pool = ThreadPoolExecutor(job.threads)
             pools.append(pool)
-            bar = bars.add_task(job.title, total=len(job.things))
+            bar = bars.add_task(escape(job.title), total=len(job.things))
             chunks = (job.things[i : i + CHUNK] for i in range(0, len(job.things), CHUNK))
             futures += [pool.submit(work, job, chunk, bar) for chunk in chunks]
         for future in wait(futures, return_when=FIRST_EXCEPTION).done:

@@ -28,6 +28,7 @@ from synet.predictor import detect, load_predictor
 from synet.profile import profile
 from synet.quantize import quantize_checkpoint
 from synet.shapes import draw_dataset
+from synet.system.private import sweep
 
 CHIP, MODEL = "katana", "katana-kqvga.yaml"
 EPOCHS, BATCH_SIZE = 22, 16
@@ -119,6 +120,7 @@ def _run(out: Path, console: Console) -> dict[str, Any]:
 def _claim(out: Path) -> None:
     """Make `out` an empty folder that is known as the demo's."""
     if out.is_dir():
+        sweep(out)
         names = {entry.name for entry in out.iterdir()}
         foreign = sorted(names - OURS if MARKER in names else names)
         if foreign:

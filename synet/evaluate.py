@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from rich.console import Console
 from rich.progress import track
 
 from synet.data import Dataset, load_dataset, read_image, read_labels
@@ -27,6 +26,7 @@ from synet.detections import Detections
 from synet.errors import DataError, SynetError
 from synet.predictor import Predictor, detect, load_predictor
 from synet.shift import SURE, Shift, confidence_shift, float_twin
+from synet.system.terminal import Terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -281,7 +281,7 @@ def collect(
     images = dataset.images(split)
     steps: Iterable[Path] = images
     if progress:
-        steps = track(images, title, console=Console(stderr=True))
+        steps = track(images, title, console=Terminal(stderr=True))
     labels, found, seconds = [], [], 0.0
     for path in steps:
         start = perf_counter()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from synet.errors import SynetError
+from synet.system.private import make_private, release, sweep
 
 
 def lies_within(file: Path, folder: Path) -> bool:
@@ -24,32 +27,52 @@ def lies_within(file: Path, folder: Path) -> bool:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A private path beside `path` that takes its name when the block succeeds.
 
-    The parent folder is made where it is missing. Whatever leaves the block
-    early (an exception, Ctrl-C) removes the private file, and `path` is as it was.
+    The parent folder is made where it is missing. Where `path` is a link, what it leads to is
+    replaced. Whatever leaves the block early (an exception, Ctrl-C) removes the private file, and
+    `path` is as it was; what a killed run left is removed by the next one. Of two writers, the
+    last one wins, wholly.
 
     Raises
     ------
     SynetError
-        The file cannot be written: no permission, a full disk, a folder in the way.
+        The file cannot be written: no permission, a full disk, a folder or a device in the way.
     """
-    path = Path(path)
+    place, private, locks = file_place(path), None, []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-    except OSError as error:
-        raise SynetError(f"cannot write {path}: {error.strerror or error}") from None
-    temporary = Path(name)
-    try:
-        yield temporary
-        _open_to_others(temporary, 0o666)
-        temporary.replace(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        private, locks = make_private(place, partial(Path.touch, exist_ok=False), place.suffix)
+        yield private
+        if place.exists():
+            shutil.copymode(place, private)
+        private.replace(file_place(path))  # a folder may have come to be there meanwhile
     except OSError as error:
         raise SynetError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if private:
+            private.unlink(missing_ok=True)
+        release(locks)
+
+
+def file_place(path: str | Path) -> Path:
+    """Where a file of that name is written: `path`, or what it leads to if it is a link.
+
+    Raises
+    ------
+    SynetError
+        What is there is no file.
+    """
+    place = Path(os.path.realpath(path))
+    try:
+        mode = place.lstat().st_mode
+    except OSError:  # nothing there, or nothing that may be seen: writing tells
+        return place
+    if stat.S_ISDIR(mode):
+        raise SynetError(f"cannot write {path}: it is a folder; name a file")
+    if stat.S_ISLNK(mode):
+        raise SynetError(f"cannot write {path}: it is a link that leads to itself")
+    if not stat.S_ISREG(mode):
+        raise SynetError(f"cannot write {path}: it is a device or a pipe; name a file")
+    return place
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> Path:
@@ -73,33 +96,46 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
     Raises
     ------
     SynetError
-        It is a folder, not ours, or has no place where files may be written.
+        It is a folder, a device, not ours, or has no place where files may be written.
     """
-    place = next(above for above in path.absolute().parents if above.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        what = "may not be written to" if place.is_dir() else "is a file"
-        raise SynetError(f"cannot write {path}: {place} {what}")
+    refuse_unwritable(path)
     if path.is_dir():
         raise SynetError(f"{path} is a folder; give the file to write with --out")
-    if path.exists() and not is_ours(path):
+    if file_place(path).exists() and not is_ours(path):
         raise SynetError(f"{path} exists and SyNet did not make it; move it, or give --out")
 
 
-def refuse_used(folder: str | Path) -> None:
-    """Make sure that a folder is not there yet, or empty.
+def refuse_unwritable(path: Path) -> None:
+    """Refuse to work for a file or a folder that could not be made in the end.
 
     Raises
     ------
     SynetError
-        Something is in the way.
+        It would lie in what is no folder, or in one that may not be written to.
     """
-    folder = Path(folder)
+    real = Path(os.path.realpath(path))  # what a link leads to is written, and not the link
+    place = next(above for above in real.parents if above.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        what = "may not be written to" if place.is_dir() else "is a file"
+        raise SynetError(f"cannot write {path}: {place} {what}")
+
+
+def refuse_used(folder: str | Path) -> None:
+    """Make sure that a folder is not there yet, or empty, and can be made.
+
+    Raises
+    ------
+    SynetError
+        Something is in the way, or nothing may be written there.
+    """
+    place = Path(os.path.realpath(folder))
     try:
-        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        used = os.path.lexists(place) and (not place.is_dir() or any(place.iterdir()))
     except OSError as error:
         raise SynetError(f"cannot write to {folder}: {error.strerror or error}") from None
     if used:
         raise SynetError(f"{folder} exists and is no empty folder; name another one")
+    refuse_unwritable(place)
 
 
 @contextmanager
@@ -114,13 +150,12 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         `folder` is in use, or cannot be written.
     """
     refuse_used(folder)
-    place = Path(os.path.abspath(folder))  # "." has no name, and nothing beside it
-    private = None
+    place = Path(os.path.realpath(folder))  # "." has no name, and nothing beside it
+    private, locks = None, []
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        private = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        private, locks = make_private(place, Path.mkdir)
         yield private
-        _open_to_others(private, 0o777)
         if place.exists():
             place.rmdir()
         private.rename(place)
@@ -129,6 +164,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     finally:
         if private:
             shutil.rmtree(private, ignore_errors=True)
+        release(locks)
 
 
 def new_folder(parent: str | Path) -> Path:
@@ -155,6 +191,8 @@ def new_folder(parent: str | Path) -> Path:
 def fill_folder(parent: str | Path, fill: Callable[[Path], None]) -> Path:
     """A `new_folder` that stays empty until it is complete, and goes if `fill` fails.
 
+    The one of a run that was killed goes as well.
+
     Parameters
     ----------
     parent
@@ -167,6 +205,9 @@ def fill_folder(parent: str | Path, fill: Callable[[Path], None]) -> Path:
     SynetError
         The folder cannot be made or written to.
     """
+    for killed in sweep(Path(parent), re.compile(r"exp\d*").fullmatch):
+        with suppress(OSError):  # gone, or not empty: somebody else has put something there
+            killed.rmdir()
     folder = new_folder(parent)
     try:
         with atomic_folder(folder) as private:
@@ -176,10 +217,3 @@ def fill_folder(parent: str | Path, fill: Callable[[Path], None]) -> Path:
             folder.rmdir()
         raise
     return folder
-
-
-def _open_to_others(path: Path, rights: int) -> None:
-    """Give what tempfile made, for its owner alone, the rights of ordinary files or folders."""
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(rights & ~umask)

@@ -15,16 +15,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from synet.errors import SynetError
-from synet.tflite import read_content
+from synet.flatbuffer import bits_of, names_of, read_content
 
 INPUT = "input"  # the layer that the image counts as
 
 # The operations with weights, and where a bias stands among their inputs; the weights stand second.
 _BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
-
-# The other types end in their number of bits.
-_BITS = {"bool": 8, "float8_e4m3fn": 8, "float8_e5m2": 8, "string": 0, "resource": 0, "variant": 0}
 
 
 @dataclass(frozen=True)
@@ -185,8 +184,7 @@ def read_graph(source: str | Path | bytes) -> Graph:
     try:
         graph = _Reader(schema, content).graph()
     except Exception as error:
-        # The generated schema code trusts its input: where a file is cut off or
-        # overwritten decides which of a dozen exceptions it ends in.
+        # what an operation lacks that its kind has, which may end in a dozen exceptions
         raise SynetError(f"{name} is damaged, make it again ({error})") from None
     if not graph.operators:
         raise SynetError(f"{name} holds no operations")
@@ -221,58 +219,61 @@ def _fusion_rank(part: str) -> int:
 
 
 class _Reader:
-    """The schema's objects, and how each of them becomes one of ours."""
+    """The schema's tables, and how each of them becomes one of ours."""
 
     def __init__(self, schema: Any, content: bytes):
-        self.model = schema.ModelT.InitFromPackedBuf(content, 0)
-        self.main = self.model.subgraphs[0]
-        self.operations = _names(schema.BuiltinOperator)
-        self.types = _names(schema.TensorType)
-        self.paddings = _names(schema.Padding)
-        self.activations = _names(schema.ActivationFunctionType)
-        buffers = (buffer.data for buffer in self.model.buffers)
-        self.stored_bytes = [0 if data is None else len(data) for data in buffers]
-        self.tensors = tuple(self.tensor(raw) for raw in self.main.tensors)
+        self.schema = schema
+        self.model = schema.Model.GetRootAs(content)
+        self.main = self.model.Subgraphs(0)
+        self.operations = names_of(schema.BuiltinOperator)
+        self.types = names_of(schema.TensorType)
+        self.paddings = names_of(schema.Padding)
+        self.activations = names_of(schema.ActivationFunctionType)
+        self.option_types = {number: name for name, number in vars(schema.BuiltinOptions).items()}
+        self.stored_bytes = [
+            self.model.Buffers(at).DataLength() for at in range(self.model.BuffersLength())
+        ]
+        self.buffers = [self.main.Tensors(at).Buffer() for at in range(self.main.TensorsLength())]
+        self.tensors = tuple(self.tensor(self.main.Tensors(at)) for at in range(len(self.buffers)))
 
     def graph(self) -> Graph:
-        return Graph(
-            self.tensors, self.operators(), _numbers(self.main.inputs), _numbers(self.main.outputs)
-        )
+        inputs, outputs = self.main.InputsAsNumpy(), self.main.OutputsAsNumpy()
+        return Graph(self.tensors, self.operators(), _numbers(inputs), _numbers(outputs))
 
     def tensor(self, raw: Any) -> Tensor:
-        dtype = self.types[raw.type].lower()
-        bits = _BITS[dtype] if dtype in _BITS else int(re.sub(r"\D+", "", dtype))
-        shape = _numbers(raw.shape)
-        quantization = raw.quantization
-        quantized = quantization is not None and quantization.scale is not None
+        dtype = self.types[raw.Type()].lower()
+        shape = _numbers(raw.ShapeAsNumpy())
+        steps = raw.Quantization()
+        quantized = steps is not None and not steps.ScaleIsNone()
         return Tensor(
-            name=(raw.name or b"").decode(),
+            name=(raw.Name() or b"").decode(),
             shape=shape,
             dtype=dtype,
-            bytes=math.ceil(math.prod(shape) * bits / 8),
-            scale=tuple(map(float, quantization.scale)) if quantized else (),
-            zero_point=_numbers(quantization.zeroPoint) if quantized else (),
-            is_constant=self.stored_bytes[raw.buffer] > 0,
+            bytes=math.ceil(math.prod(shape) * bits_of(dtype) / 8),
+            scale=tuple(map(float, steps.ScaleAsNumpy())) if quantized else (),
+            zero_point=_numbers(steps.ZeroPointAsNumpy()) if quantized else (),
+            is_constant=self.stored_bytes[raw.Buffer()] > 0,
         )
 
     def operators(self) -> tuple[Operator, ...]:
+        raws = [self.main.Operators(at) for at in range(self.main.OperatorsLength())]
         operators = []
         layer_of: dict[int, str] = {}
-        written = (number for raw in self.main.operators for number in _numbers(raw.outputs))
+        written = (number for raw in raws for number in _numbers(raw.OutputsAsNumpy()))
         scoped = any("." in layer_path(self.tensors[number].name) for number in written)
         counted: set[int] = set()
-        for raw in self.main.operators:
+        for raw in raws:
             name = self.operator_name(raw)
             # An optional input that is left out has the number -1.
-            inputs = tuple(number for number in _numbers(raw.inputs) if number >= 0)
-            outputs = _numbers(raw.outputs)
+            inputs = tuple(number for number in _numbers(raw.InputsAsNumpy()) if number >= 0)
+            outputs = _numbers(raw.OutputsAsNumpy())
             before = next((layer_of[number] for number in inputs if number in layer_of), "input")
             weights = inputs[1] if name in _BIAS_AT else None
             bias = inputs[_BIAS_AT[name]] if len(inputs) > _BIAS_AT.get(name, 99) else None
             own = layer_path(self.tensors[outputs[0]].name)
             path = own if "." in own or not scoped else ""  # Softmax_11 is no path
             layer_of |= dict.fromkeys(outputs, path or before)
-            read = {self.main.tensors[number].buffer for number in inputs} - counted
+            read = {self.buffers[number] for number in inputs} - counted
             counted |= read
             operators.append(
                 Operator(
@@ -282,7 +283,7 @@ class _Reader:
                     outputs=outputs,
                     weights=weights,
                     bias=bias,
-                    options=MappingProxyType(self.options(name, raw.builtinOptions, weights)),
+                    options=MappingProxyType(self.options(name, raw, weights)),
                     weight_bytes=sum(self.stored_bytes[buffer] for buffer in read),
                     macs=self.macs(name, inputs, outputs),
                 )
@@ -290,34 +291,39 @@ class _Reader:
         return tuple(operators)
 
     def operator_name(self, raw: Any) -> str:
-        code = self.model.operatorCodes[raw.opcodeIndex]
+        code = self.model.OperatorCodes(raw.OpcodeIndex())
         # Files from before the field was widened fill the deprecated one alone.
-        name = self.operations[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        return code.customCode.decode() if name == "CUSTOM" else name
+        name = self.operations[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        return code.CustomCode().decode() if name == "CUSTOM" else name
 
     def public_name(self, tensor: int) -> str:
         """The name that the model's author gave an output, else the tensor's own."""
-        for signature in self.model.signatureDefs or ():
-            for output in signature.outputs:
-                if output.tensorIndex == tensor:
-                    return output.name.decode()
+        for at in range(self.model.SignatureDefsLength()):
+            signature = self.model.SignatureDefs(at)
+            for output in map(signature.Outputs, range(signature.OutputsLength())):
+                if output.TensorIndex() == tensor:
+                    return output.Name().decode()
         return self.tensors[tensor].name
 
-    def options(self, name: str, raw: Any, weights: int | None) -> dict[str, Any]:
-        given = {} if raw is None else vars(raw)
+    def options(self, name: str, operator: Any, weights: int | None) -> dict[str, Any]:
+        table = operator.BuiltinOptions()
+        raw = None
+        if table is not None:
+            raw = getattr(self.schema, self.option_types[operator.BuiltinOptionsType()])()
+            raw.Init(table.Bytes, table.Pos)
         options: dict[str, Any] = {}
-        if "filterHeight" in given:
-            options["kernel"] = (int(raw.filterHeight), int(raw.filterWidth))
+        if hasattr(raw, "FilterHeight"):
+            options["kernel"] = (raw.FilterHeight(), raw.FilterWidth())
         elif weights is not None and name != "FULLY_CONNECTED":
             options["kernel"] = self.tensors[weights].shape[1:3]
-        if "strideH" in given:
-            options["stride"] = (int(raw.strideH), int(raw.strideW))
-        if "dilationHFactor" in given:
-            options["dilation"] = (int(raw.dilationHFactor), int(raw.dilationWFactor))
-        if "padding" in given:
-            options["padding"] = self.paddings[raw.padding]
-        if "fusedActivationFunction" in given:
-            options["activation"] = self.activations[raw.fusedActivationFunction]
+        if hasattr(raw, "StrideH"):
+            options["stride"] = (raw.StrideH(), raw.StrideW())
+        if hasattr(raw, "DilationHFactor"):
+            options["dilation"] = (raw.DilationHFactor(), raw.DilationWFactor())
+        if hasattr(raw, "Padding"):
+            options["padding"] = self.paddings[raw.Padding()]
+        if hasattr(raw, "FusedActivationFunction"):
+            options["activation"] = self.activations[raw.FusedActivationFunction()]
         return options
 
     def macs(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> int:
@@ -332,9 +338,6 @@ class _Reader:
         return written * math.prod(weights[1:])
 
 
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if name.isupper()}
-
-
 def _numbers(values: Any) -> tuple[int, ...]:
-    return () if values is None else tuple(int(value) for value in values)
+    """A vector of the schema's, which is the number 0 where it is left out."""
+    return tuple(map(int, values)) if isinstance(values, np.ndarray) else ()

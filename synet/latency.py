@@ -12,13 +12,14 @@ from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from synet.chips import Chip, get_chip
 from synet.errors import SynetError
 from synet.images import read_image, write_image
 from synet.predictor import Predictor, decode, fit, load_predictor
+from synet.system.terminal import Terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -343,9 +344,9 @@ def _image_file(image: str | Path | None) -> Iterator[Path]:
 def _ticking(title: str, total: int, progress: bool) -> Iterator[Callable[[], None]]:
     """A progress bar that is drawn when it ticks, a few times a second, and at no other time."""
     drawn_at = monotonic()
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Progress(console=console, disable=not progress, auto_refresh=False) as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(escape(title), total=total)
 
         def tick() -> None:
             nonlocal drawn_at

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from synet.draw import caption, draw, side_by_side
@@ -25,6 +25,8 @@ from synet.images import write_image
 from synet.predictor import Predictor, decode, fit, load_predictor
 from synet.results import class_entries, found_entries, image_id
 from synet.sources import Picture, Source, find_sources
+from synet.system.private import sweep
+from synet.system.terminal import Terminal
 from synet.videos import video_writer
 
 LOGGER = logging.getLogger("synet")
@@ -107,17 +109,25 @@ def predict(
     looks = [_Look(predictor, Path(model).name, confidence, iou)]
     if beside is not None:
         looks.insert(0, _Look(_twin(beside, predictor, repo), Path(beside).name, confidence, iou))
+    _sweep_killed(Path(out_dir))
     run = _Run(new_folder(out_dir), looks, raw)
     totals = [source.total for source in found]
     try:
-        with Progress(console=Console(stderr=True), disable=not progress) as bar:
+        with Progress(console=Terminal(stderr=True), disable=not progress) as bar:
             total = None if None in totals else sum(totals)
-            task = bar.add_task(looks[-1].title, total=total)
+            task = bar.add_task(escape(looks[-1].title), total=total)
             for source in found:
                 run.draw(source, lambda: bar.advance(task))
     finally:
         run.finish()
     return Predicted(run.folder, tuple(run.drawn), len(run.images), len(run.predictions))
+
+
+def _sweep_killed(out_dir: Path) -> None:
+    """Remove what was half-written when a run was killed; what it had drawn stays."""
+    for folder in out_dir.glob("exp*"):
+        if not (folder / PREDICTIONS).exists():
+            sweep(folder, pattern="**/*")
 
 
 def _twin(beside: str | Path, predictor: Predictor, repo: str | Path | None) -> Predictor:

@@ -105,7 +105,6 @@ class Profile:
 
     def table(self) -> Table:
         """A row per operation, and the totals below."""
-        from rich.markup import escape
         from rich.table import Table
 
         table = Table(title=self.model, show_footer=True)
@@ -119,7 +118,7 @@ class Profile:
         table.add_column("share", justify="right")
         for row in self.rows:
             table.add_row(
-                escape(row.layer),
+                row.layer,
                 row.op,
                 "x".join(map(str, row.shape)),
                 _kib(row.bytes),
@@ -196,7 +195,6 @@ class Profile:
         return table
 
     def _by_cycles(self) -> Table:
-        from rich.markup import escape
         from rich.table import Table
 
         layers: dict[str, list[Row]] = {}
@@ -211,7 +209,7 @@ class Profile:
         for layer in sorted(cycles, key=cycles.get, reverse=True)[:WORST]:
             rows, spent = layers[layer], cycles[layer]
             table.add_row(
-                escape(layer),
+                layer,
                 ", ".join(dict.fromkeys(row.op for row in rows)),
                 "x".join(map(str, rows[-1].shape)),
                 f"{spent / 1e3:.0f}",
@@ -221,7 +219,6 @@ class Profile:
         return table
 
     def _by_memory(self) -> Table:
-        from rich.markup import escape
         from rich.table import Table
 
         held: dict[str, int] = {}
@@ -233,7 +230,7 @@ class Profile:
         table.add_column("share", justify="right")
         for layer in sorted(held, key=held.get, reverse=True)[:WORST]:
             share = held[layer] / max(self.judged.peak_bytes, 1)
-            table.add_row(escape(layer), _kib(held[layer]), f"{share:.1%}")
+            table.add_row(layer, _kib(held[layer]), f"{share:.1%}")
         return table
 
 

@@ -127,6 +127,7 @@ def quantize(
     content = _convert(keras_model, calibration, progress)
     content = embed_metadata(content, {**_facts(calibration), **(metadata or {})})
     if out_path is not None:
+        refuse_foreign(Path(out_path), _is_ours)  # it took a while
         write_atomic(out_path, content)
     return content
 
@@ -283,6 +284,7 @@ def quantize_model(
     made_for_it = zoo.claims(getattr(network, "yaml", {})).chip == target.name
     _missed(problems + memory if made_for_it else problems, ChipError, force)
     problems += memory
+    refuse_foreign(path, _is_ours)  # it took a while
     write_atomic(path, content)
     layers = None
     if dump_layers:
@@ -338,14 +340,15 @@ def _quantized(model: bytes, calibration: Calibration, progress: bool) -> bytes:
 def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
     if stream is None:
         return calibration.images()
-    from rich.console import Console
     from rich.progress import track
+
+    from synet.system.terminal import Terminal
 
     return track(
         calibration.images(),
         "calibrating",
         len(calibration),
-        console=Console(file=stream),
+        console=Terminal(file=stream),
         transient=True,
     )
 

@@ -85,7 +85,8 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
         channels = 1
     kept = {nn.Conv2d: lambda old: None}  # what its padding needs shows when it runs
     found: list[Substitution] = replace_layers(safe, kept)
-    mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target)
+    ends = not _has_head(safe)
+    mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target, ends=ends)
     left = _violations(safe, mended.problems, target)
     if channels != target.image_channels:
         left.insert(0, _wrong_image(target, channels))
@@ -114,9 +115,15 @@ def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> li
     target, shape = get_chip(chip), pair(imgsz)
     model = copy.deepcopy(model)
     channels = _channels(model, target, shape)
-    problems = problems_of(model, lambda: model(_image(model, channels, shape)), target)
+    ends = not _has_head(model)
+    problems = problems_of(model, lambda: model(_image(model, channels, shape)), target, ends)
     found = _violations(model, problems, target)
     return [_wrong_image(target, channels), *found] if channels != target.image_channels else found
+
+
+def _has_head(model: nn.Module) -> bool:
+    """Is there a head, which gives something else in an export?"""
+    return any(head_form(module) is not None for module in model.modules())
 
 
 def _violations(model: nn.Module, problems: Sequence[Problem], chip: Chip) -> list[Violation]:

@@ -77,7 +77,6 @@ class Sparsity:
 
     def table(self, verbose: bool = False) -> Table:
         """A row for every type of layer, or with `verbose` for every layer; the total below."""
-        from rich.markup import escape
         from rich.table import Table
 
         rows = (
@@ -93,7 +92,7 @@ class Sparsity:
         for words, counted in rows:
             channels = f"{counted.empty_channels} of {counted.channels}"
             table.add_row(
-                *map(escape, words),
+                *words,
                 f"{counted.weights:,}",
                 f"{counted.zeros:,}",
                 f"{counted.share:.1%}",

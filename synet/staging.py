@@ -1,33 +1,27 @@
 """Several folders, and a file, that come to be together or not at all.
 
 Each is filled under a private name beside its own. An error, Ctrl-C or SIGTERM undoes everything;
-what a killed run leaves are private folders, which the next run for the same place removes.
+what a killed run leaves, the next one for the same place removes. While they take their names, a
+journal beside the file says which have: so a run that is killed then is undone as well.
 """
 
 from __future__ import annotations
 
-import logging
+import json
 import os
-import re
-import secrets
-import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synet.errors import SynetError
+from synet.system.private import lock, make_private, release, remove
 
-try:
-    import fcntl
-except ImportError:  # Windows: what a killed run left is not told from a running one
-    fcntl = None
-
-LOGGER = logging.getLogger("synet")
-PRIVATE = ".synet-part"  # how the names of what is being filled end
+JOURNAL = ".synet-moving"  # how its name ends
 
 
 def refuse_taken(paths: Iterable[Path]) -> None:
@@ -49,7 +43,7 @@ def staged_together(folders: Iterable[Path], file: Path, text: str) -> Iterator[
 
     They take their own names when the block succeeds. Whatever leaves it early, SIGTERM included,
     removes them, and the folders that were made to hold them. What a run that was killed left is
-    removed by the next one.
+    removed by the next one; of what it had moved already, see `undo_killed`.
     """
     made: list[Path] = []
     staged: dict[Path, Path] = {}
@@ -60,28 +54,75 @@ def staged_together(folders: Iterable[Path], file: Path, text: str) -> Iterator[
         try:
             for path in (*folders, file):
                 _make_parents(path, made)
-                _sweep(path)
-                private = path.with_name(f".{path.name}-{secrets.token_hex(4)}{PRIVATE}")
-                staged[path] = private
-                if path == file:
-                    private.write_text(text, encoding="utf-8")
-                else:
-                    private.mkdir()
-                locks += _lock(private)
+                fill = partial(Path.write_text, data=text, encoding="utf-8")
+                staged[path], held = make_private(path, fill if path == file else Path.mkdir)
+                locks += held
             yield staged
             refuse_taken(staged)
-            for path, private in staged.items():
-                moved.append(path)  # noted first, and looked at afterwards: see _undo
-                private.rename(path)
-            finished = True
+            with _journal(file, staged):
+                for path, private in staged.items():
+                    moved.append(path)  # noted first, and looked at afterwards: see _undo
+                    private.rename(path)
+                finished = True
         except OSError as error:
-            place = error.filename2 or error.filename
+            place = error.filename2 or error.filename or file
             raise SynetError(f"cannot write {place}: {error.strerror or error}") from None
         finally:
             if not finished:
                 _undo(staged, moved, made)
-            for lock in locks:
-                os.close(lock)
+            release(locks)
+
+
+def undo_killed(places: Sequence[Path]) -> None:
+    """Remove what runs that were killed while they moved things to `places` had moved.
+
+    What is as it was moved, by its number and time in the file system, is removed: what somebody
+    has put there, or has added to, stays. A run that had moved the file, its last, is done.
+
+    Parameters
+    ----------
+    places
+        Folders, and at last the file, that are to be made; a journal of others is left alone.
+    """
+    for journal in [*places[-1].parent.glob(f".*{JOURNAL}")]:
+        for handle in lock(journal):
+            told, moved = _moved(journal)
+            if set(told) <= set(places):
+                for path in moved if moved[-1:] != told[-1:] else ():
+                    remove(path)
+                journal.unlink()
+            os.close(handle)
+
+
+@contextmanager
+def _journal(file: Path, staged: Mapping[Path, Path]) -> Iterator[None]:
+    """Beside `file`, as long as the block lasts: what is moved where."""
+    told = {str(path): _identity(private) for path, private in staged.items()}
+    journal = staged[file].with_suffix(JOURNAL)
+    journal.write_text(json.dumps(told), encoding="utf-8")
+    locks = lock(journal, wait=True)
+    try:
+        yield
+    finally:
+        journal.unlink(missing_ok=True)
+        release(locks)
+
+
+def _moved(journal: Path) -> tuple[list[Path], list[Path]]:
+    """The places of a journal, and those of them that hold what was to be moved there."""
+    try:
+        told = {Path(path): it for path, it in json.loads(journal.read_bytes()).items()}
+    except (ValueError, AttributeError):  # killed while it wrote: before it moved anything
+        return [], []
+    return list(told), [
+        path for path in told if os.path.lexists(path) and _identity(path) == told[path]
+    ]
+
+
+def _identity(path: Path) -> list[int]:
+    """What moving leaves as it is, and whatever is put in a folder does not."""
+    status = path.lstat()
+    return [status.st_dev, status.st_ino, status.st_mtime_ns]
 
 
 def _undo(staged: Mapping[Path, Path], moved: Iterable[Path], made: list[Path]) -> None:
@@ -89,7 +130,7 @@ def _undo(staged: Mapping[Path, Path], moved: Iterable[Path], made: list[Path]) 
         if not os.path.lexists(staged[path]):  # else it was not moved: what is there is not ours
             path.rename(staged[path])
     for private in staged.values():
-        _remove(private)
+        remove(private)
     for folder in reversed(made):
         with suppress(OSError):  # not empty: somebody else has put something there
             folder.rmdir()
@@ -100,39 +141,6 @@ def _make_parents(path: Path, made: list[Path]) -> None:
     for folder in reversed(missing):
         made.append(folder)
         folder.mkdir(exist_ok=True)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what killed runs left for `path`; a run that is alive holds a lock."""
-    ours = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{8}" + re.escape(PRIVATE))
-    for private in [each for each in path.parent.iterdir() if ours.fullmatch(each.name)]:
-        for lock in _lock(private):
-            LOGGER.warning("removing %s, which a run that was killed has left", private)
-            _remove(private)
-            os.close(lock)
-
-
-def _lock(path: Path) -> list[int]:
-    """Lock a file or folder until its handle is closed; none where that cannot be done."""
-    if fcntl is None or path.is_symlink():
-        return []
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return []
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody else has it, or the file system has no locks
-        os.close(handle)
-        return []
-    return [handle]
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 @contextmanager

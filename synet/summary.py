@@ -49,7 +49,6 @@ class Summary:
 
     def table(self) -> Table:
         """A row a layer."""
-        from rich.markup import escape
         from rich.table import Table
 
         table = Table(title=self.model)
@@ -62,8 +61,8 @@ class Summary:
         for number, layer in enumerate(self.layers):
             table.add_row(
                 str(number),
-                escape(layer.name),
-                escape(layer.kind),
+                layer.name,
+                layer.kind,
                 shown(layer.shape),
                 f"{layer.parameters:,}" if layer.parameters else "",
                 "?" if layer.macs is None else f"{layer.macs / 1e6:.2f}" if layer.macs else "",

@@ -1,15 +1,12 @@
-"""A TFLite file: its bytes, the metadata that travels inside, and the runtime that executes it.
+"""A TFLite file, and the runtime that executes it.
 
-Metadata is a zip archive with one `metadata.json`, appended to the flatbuffer:
-readers of the flatbuffer stop before it, and every zip tool opens the file.
+The runtime is C++ that believes what a file says, and may take the process along where that is
+wrong. So a file runs once in a process of its own before it runs in ours, see `synet.trial`.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,86 +15,19 @@ from typing import Any
 import numpy as np
 
 from synet.errors import SynetError
+from synet.flatbuffer import read_content
+from synet.metadata import embed_metadata, metadata_of, read_metadata
 from synet.streams import quiet
+from synet.trial import DELEGATED, FAST, REFERENCE, open_interpreter, reason, try_out
 
-METADATA_FILE = "metadata.json"
-
-
-def read_content(source: str | Path | bytes) -> tuple[str, bytes]:
-    """The name to call a TFLite model by in messages, and its bytes.
-
-    Raises
-    ------
-    SynetError
-        The file cannot be read, or is not a TFLite file.
-    """
-    if isinstance(source, bytes):
-        name, content = "the TFLite model", source
-    else:
-        name = str(source)
-        try:
-            content = Path(source).read_bytes()
-        except OSError as error:
-            raise SynetError(f"cannot read {name}: {error.strerror or error}") from None
-    if content[4:8] != b"TFL3":
-        raise SynetError(f"{name} is not a TFLite file; give one that `synet quantize` made")
-    return name, content
-
-
-def read_metadata(source: str | Path | bytes) -> dict[str, Any]:
-    """What :func:`embed_metadata` put into a TFLite model; empty where nothing is embedded.
-
-    Raises
-    ------
-    SynetError
-        Not a TFLite file, or its `metadata.json` is damaged.
-    """
-    return _metadata(*read_content(source))
-
-
-def embed_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
-    """A TFLite model with `metadata` inside, in place of any that it had.
-
-    The same arguments give the same bytes: no time of day is stored. Other
-    files in the model's archive, such as label lists, are kept.
-
-    Parameters
-    ----------
-    content
-        The TFLite model.
-    metadata
-        What JSON can hold; its keys are read back as strings.
-    """
-    flatbuffer, files = _split(content)
-    files[METADATA_FILE] = json.dumps(metadata, indent=1).encode()
-    stream = io.BytesIO(flatbuffer)
-    with zipfile.ZipFile(stream, "a") as archive:
-        # Some readers take whatever file comes first.
-        for name in sorted(files, key=lambda name: name != METADATA_FILE):
-            archive.writestr(zipfile.ZipInfo(name), files[name])
-    return stream.getvalue()
-
-
-def _metadata(name: str, content: bytes) -> dict[str, Any]:
-    try:
-        _, files = _split(content)
-        metadata = json.loads(files.get(METADATA_FILE, b"{}"))
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise SynetError(f"{name}: the embedded {METADATA_FILE} is damaged ({error})") from None
-    if not isinstance(metadata, dict):
-        raise SynetError(f"{name}: the embedded {METADATA_FILE} is not a JSON object")
-    return metadata
-
-
-def _split(content: bytes) -> tuple[bytes, dict[str, bytes]]:
-    """The flatbuffer, and the files in the archive behind it."""
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except zipfile.BadZipFile:
-        return content, {}
-    with archive:
-        end = min((entry.header_offset for entry in archive.infolist()), default=len(content))
-        return content[:end], {name: archive.read(name) for name in archive.namelist()}
+__all__ = [
+    "Port",
+    "TensorRunner",
+    "TfliteModel",
+    "embed_metadata",
+    "read_content",
+    "read_metadata",
+]
 
 
 @dataclass(frozen=True)
@@ -164,9 +94,9 @@ class TfliteModel:
 
     def __init__(self, source: str | Path | bytes, threads: int | None = None):
         self.name, self._content = read_content(source)
-        self.metadata = _metadata(self.name, self._content)
+        self.metadata = metadata_of(self.name, self._content)
         self.threads = threads or min(4, os.cpu_count() or 1)
-        self._interpreter = _interpreter(self.name, self._content, num_threads=self.threads)
+        self._interpreter = _interpreter(self.name, self._content, DELEGATED, self.threads)
         inputs = [_port(detail) for detail in self._interpreter.get_input_details()]
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
             found = ", ".join(str(port.shape) for port in inputs)
@@ -174,6 +104,13 @@ class TfliteModel:
                 f"{self.name} takes {found or 'no input'}; only models of one image, "
                 "(1, height, width, channels), can be run"
             )
+        ends = [*inputs, *map(_port, self._interpreter.get_output_details())]
+        for port in ends:
+            if port.dtype.kind not in "iuf" or 0 in port.shape:
+                raise SynetError(
+                    f"{self.name}: {port.name} is {port.dtype} of {port.shape}; only numbers of a "
+                    "fixed shape can be given and read"
+                )
         self.input = inputs[0]
         self.outputs = self._named_outputs()
         self.image_shape: tuple[int, int] = self.input.shape[1:3]
@@ -260,15 +197,8 @@ class TensorRunner:
     """
 
     def __init__(self, content: bytes, reference_kernels: bool = False):
-        from ai_edge_litert.interpreter import OpResolverType
-
-        fast, plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN_REF
-        self._interpreter = _interpreter(
-            *read_content(content),
-            num_threads=os.cpu_count(),
-            experimental_op_resolver_type=plain if reference_kernels else fast,
-            experimental_preserve_all_tensors=True,
-        )
+        kernels = REFERENCE if reference_kernels else FAST
+        self._interpreter = _interpreter(*read_content(content), kernels, os.cpu_count())
         self.reference_kernels = reference_kernels
         self.inputs = tuple(d["index"] for d in self._interpreter.get_input_details())
         details = self._interpreter.get_tensor_details()
@@ -285,22 +215,20 @@ class TensorRunner:
         return self._interpreter.get_tensor(tensor)
 
 
-def _interpreter(name: str, content: bytes, **options: Any) -> Any:
+def _interpreter(name: str, content: bytes, kernels: str, threads: int | None) -> Any:
     """LiteRT's interpreter, ready to run."""
-    from ai_edge_litert.interpreter import Interpreter
-
+    try_out(name, content, kernels, threads)
     try:
         with quiet():  # it announces its CPU delegate
-            interpreter = Interpreter(model_content=content, **options)
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise SynetError(f"{name} does not run in LiteRT: {reason}") from None
-    return interpreter
+            return open_interpreter(content, kernels, threads)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise SynetError(f"{name} does not run in LiteRT: {reason(error)}") from None
 
 
 def _port(detail: dict[str, Any], name: str | None = None) -> Port:
     scale, zero_point = detail["quantization"]
+    if np.dtype(detail["dtype"]).kind == "f":
+        scale, zero_point = 0, 0
     return Port(
         name=name or detail["name"],
         shape=tuple(int(size) for size in detail["shape"]),

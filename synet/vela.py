@@ -11,7 +11,6 @@ import csv
 import importlib.util
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +20,11 @@ from synet.chips import Chip
 from synet.chips.record import Compiler, Memory
 from synet.errors import ChipError, SynetError
 from synet.graph import Graph, Held, Operator, layer_path, read_graph
+from synet.system import confined
 
 MODULE = "ethosu.vela"
+RUN = "import runpy; runpy.run_module('{}', run_name='__main__', alter_sys=True)"
+SECONDS = 600  # of the processor; networks that fit a chip take some
 CONFIGURATION = "chip"  # the name of the only one in a file of ours
 ARENA, WEIGHTS = "Sram", "OffChipFlash"  # what Vela calls a memory to write to, one to read from
 CPU = "Passthrough"  # what it calls an operation that it does not touch
@@ -197,7 +199,8 @@ def _compile(
         file.write_bytes(content)
         config.write_text(configuration(compiler, weights, arena_bytes))
         command = [
-            *(sys.executable, "-m", MODULE, file.name, "--config", str(config)),
+            *confined.command(RUN.format(MODULE), SECONDS),
+            *(file.name, "--config", str(config)),
             *("--accelerator-config", compiler.accelerator, "--optimise", "Performance"),
             *("--system-config", CONFIGURATION, "--memory-mode", CONFIGURATION),
             *("--output-dir", folder, "--enable-debug-db"),
@@ -205,6 +208,7 @@ def _compile(
         ran = subprocess.run(
             command,
             cwd=folder,
+            env=confined.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import pickle
 import struct
 import sys
 import tarfile
@@ -18,6 +17,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from greedy import greedy, numpys
+from instructions import (
+    archive,
+    bare,
+    call,
+    filled,
+    glob,
+    layer,
+    legacy,
+    mapping,
+    new,
+    numbers,
+    octets,
+    ordered_dict,
+    persistent,
+    pickled,
+    pickled_tensor,
+    rebuilt,
+    stack_glob,
+    text,
+    tuple_of,
+)
+
+# The forms of a file that a pickle may come in.
+WRITERS = {"zip": archive, "torch<1.6": legacy, "pickle": bare}
 
 YOLO = """
 import os
@@ -104,83 +128,6 @@ class HostedFork:
             del sys.modules[name]
 
 
-# ---------------------------------------------------------------------------- instructions
-
-
-def text(string: str) -> bytes:
-    data = string.encode()
-    return b"X" + len(data).to_bytes(4, "little") + data
-
-
-def glob(module: str, name: str) -> bytes:
-    return f"c{module}\n{name}\n".encode()
-
-
-def stack_glob(module: str, name: str) -> bytes:
-    return text(module) + text(name) + b"\x93"
-
-
-def tuple_of(*items: bytes) -> bytes:
-    return b"(" + b"".join(items) + b"t"
-
-
-def call(function: bytes, *arguments: bytes) -> bytes:
-    return function + tuple_of(*arguments) + b"R"
-
-
-def new(cls: bytes, *arguments: bytes) -> bytes:
-    return cls + tuple_of(*arguments) + b"\x81"
-
-
-def filled(instance: bytes, state: bytes) -> bytes:
-    return instance + state + b"b"
-
-
-def mapping(**items: bytes) -> bytes:
-    return b"}" + b"".join(text(key) + value + b"s" for key, value in items.items())
-
-
-PARTS = {name: b"}" for name in ("_parameters", "_buffers", "_modules")}
-
-
-def layer(cls: bytes, **attributes: bytes) -> bytes:
-    """A module as torch pickles it, of that class."""
-    return filled(new(cls), mapping(**PARTS | attributes))
-
-
-def persistent(saved: bytes) -> bytes:
-    return saved + b"Q"
-
-
-def pickled(value: object) -> bytes:
-    """The instructions that make `value`, without head and end."""
-    return pickle.dumps(value, protocol=2)[2:-1]
-
-
-def archive(file: Path, body: bytes, **options: int) -> Path:
-    """A zip such as torch.save writes, around any pickle."""
-    with zipfile.ZipFile(file, "w", **options) as out:
-        out.writestr("a/data.pkl", b"\x80\x02" + body + b".")
-        out.writestr("a/data/0", bytes(4))
-        out.writestr("a/version", "3\n")
-    return file
-
-
-def legacy(file: Path, body: bytes) -> Path:
-    """A file such as torch < 1.6 wrote, around any pickle."""
-    stream = io.BytesIO()
-    torch.save(None, stream, _use_new_zipfile_serialization=False)
-    head, none, tail = stream.getvalue().rpartition(b"\x80\x02N.")
-    assert none
-    file.write_bytes(head + b"\x80\x02" + body + b"." + tail)
-    return file
-
-
-def bare(file: Path, body: bytes) -> Path:
-    file.write_bytes(b"\x80\x02" + body + b".")
-    return file
-
-
 # Each runs what it is given, imports it, opens it or reaches what does.
 FUNCTIONS = """
 builtins.eval builtins.exec builtins.compile builtins.open builtins.__import__ builtins.setattr
@@ -220,6 +167,7 @@ def pickles(fork: HostedFork) -> dict[str, bytes]:
     tensor = pickled_tensor()
     made = layer(runner)
     found = {f"calls {name}": call(glob(*name.rsplit(".", 1)), command) for name in FUNCTIONS}
+    found |= numpys(code) | greedy()
     found |= {
         f"names {name}": mapping(model=glob(*name.rsplit(".", 1)))
         for name in ("os.system", "builtins.eval", "torch.load", "functools.partial")
@@ -331,19 +279,37 @@ def pickles(fork: HostedFork) -> dict[str, bytes]:
         "a terabyte of zeros": call(glob("__builtin__", "bytearray"), b"\x8a\x06\0\0\0\0\0\x01"),
         "bytes by number": call(glob("__builtin__", "bytes"), b"\x8a\x06\0\0\0\0\0\x01"),
         "tensor beyond its storage": tensor.replace(b"K\x01\x85", b"M\xe8\x03\x85", 1),
+        "tensor before its storage": rebuilt(numbers(0, [1], [-1])),
+        "tensor, changed": filled(
+            tensor, tuple_of(b"K\x00", b"K\x00", b"K\x00", b"K\x00", b"K\x00")
+        ),
+        "tensor with hooks": rebuilt(numbers(0, [1], [1]), hooks=b"}K\x01" + forward + b"s"),
+        "tensor with bits": rebuilt(numbers(0, [1], [1]), ordered_dict(), mapping(neg=b"\x88")),
+        "parameter of no tensor": call(
+            glob("torch._utils", "_rebuild_parameter"), code, b"\x88", ordered_dict()
+        ),
+        "parameter with a method": call(
+            glob("torch._utils", "_rebuild_parameter_with_state"),
+            *(tensor, b"\x88", ordered_dict(), mapping(backward=text("no"))),
+        ),
+        "dictionary with methods": filled(ordered_dict(), mapping(items=text("no"))),
+        "path, changed": filled(path, tuple_of(b"N", mapping(_str=b"K\x01"))),
+        "path of a path": call(glob("pathlib", "PosixPath"), path),
+        "day that is none": call(glob("datetime", "date"), octets(b"\x07\xe8\xff\xff")),
+        "time in a zone of its own": call(
+            glob("datetime", "datetime"), octets(b"\x07\xe8\x01\x01" + bytes(6)), path
+        ),
+        "hook of a layer that is a layer": layer(block, _forward_hooks=b"}K\x00" + made + b"s"),
+        "method that is a layer": layer(block, train=made),
+        "layers without end": layer(
+            glob("torch.nn.modules.rnn", "LSTM"),
+            num_layers=b"J\xff\xff\xff\x7f",
+            all_weights=pickled([[None]]),
+        ),
+        "layer among processes": layer(
+            glob("torch.nn.parallel.distributed", "DistributedDataParallel")
+        ),
     }
-
-
-def pickled_tensor() -> bytes:
-    """A tensor of one number, which `archive` holds."""
-    storage = tuple_of(text("storage"), glob("torch", "FloatStorage"), text("0"), text("cpu"))
-    storage = storage[:-1] + b"K\x01t"
-    numbers = persistent(storage), b"K\x00", b"K\x01\x85", b"K\x01\x85", b"\x89"
-    return call(glob("torch._utils", "_rebuild_tensor_v2"), *numbers, ordered_dict())
-
-
-def ordered_dict() -> bytes:
-    return glob("collections", "OrderedDict") + b")R"
 
 
 # ------------------------------------------------------------------------------------ files

@@ -44,7 +44,12 @@ def settle(module: nn.Module, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def export(module: nn.Module, *inputs: Any, imgsz: tuple[int, int] | None = None) -> Any:
+def export(
+    module: nn.Module,
+    *inputs: Any,
+    imgsz: tuple[int, int] | None = None,
+    chip: str | None = None,
+) -> Any:
     """The Keras model for torch tensors (or lists of them) like `inputs`."""
     keras = import_keras()
 
@@ -52,15 +57,15 @@ def export(module: nn.Module, *inputs: Any, imgsz: tuple[int, int] | None = None
         return keras.Input(to_keras(x).shape[1:], batch_size=x.shape[0])
 
     symbols = [_each(symbol, x) for x in inputs]
-    with askeras(imgsz=imgsz):
+    with askeras(imgsz=imgsz, chip=chip):
         outputs = module(*symbols)
     return keras.Model(_one(_flat(symbols)), outputs)
 
 
-def assert_same(module: nn.Module, *inputs: Any, bar: float = BAR) -> Any:
+def assert_same(module: nn.Module, *inputs: Any, bar: float = BAR, chip: str | None = None) -> Any:
     """Both give the same shapes and numbers; returns the Keras model."""
     module.eval()
-    model = export(module, *inputs)
+    model = export(module, *inputs, chip=chip)
     with torch.no_grad():
         expected = [to_keras(x) for x in _flat(module(*_each(Tensor.clone, list(inputs))))]
     found = [np.asarray(y) for y in _flat(model(_one([to_keras(x) for x in _flat(inputs)])))]

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import errno
 import shlex
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -215,3 +219,48 @@ def test_quantize_and_profile(tmp_path):
     assert shown.exit_code == 0
     assert "model.1.first.conv" in shown.output
     assert shown.output.splitlines()[-1].startswith("fits katana: ")
+
+
+# --- a full disk --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_standard_output_on_a_full_disk():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "synet", "zoo", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    said = "synet: a temporary file, or standard output: No space left on device\n"
+    assert done.stderr == said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left", "/tmp/x\x1b"),
+            "synet: /tmp/x\\x1b: No space left\n",
+        ),
+        (SynetError("a\nb\x07"), "synet: a\\nb\\x07\n"),
+        (SynetError("x" * 100_000), f"synet: {'x' * 2000} [...] {'x' * 2000}\n"),
+    ],
+)
+def test_what_is_told_is_one_line_with_an_end(error, said, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("synet.zoo.names", fail)
+    result = synet_cli("zoo", "list")
+    assert (result.exit_code, result.stderr) == (2, said)
+
+
+def test_an_error_of_our_own_is_not_told_as_the_users(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr("synet.zoo.names", fail)
+    assert isinstance(synet_cli("zoo", "list").exception, OSError)

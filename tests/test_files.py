@@ -6,7 +6,15 @@ import stat
 import pytest
 
 from synet.errors import SynetError
-from synet.files import atomic_folder, fill_folder, new_folder, refuse_foreign, refuse_used
+from synet.files import (
+    atomic_folder,
+    atomic_path,
+    fill_folder,
+    new_folder,
+    refuse_foreign,
+    refuse_used,
+    write_atomic,
+)
 
 
 def test_each_new_folder_has_a_name_of_its_own(tmp_path):
@@ -125,3 +133,92 @@ def test_what_synet_did_not_make_is_not_replaced(tmp_path):
     ):
         with pytest.raises(SynetError, match=said):
             refuse_foreign(path, lambda path: path == ours)
+
+
+# ---------------------------------------------------------------- what may be in the way of a file
+
+
+def test_behind_a_link_the_file_is_replaced_and_the_link_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real" / "file.txt", tmp_path / "link.txt"
+    link.symlink_to(target)  # which is not there yet
+    write_atomic(link, "one")
+    write_atomic(link, "two")
+    assert link.is_symlink() and target.read_text() == "two"
+    assert os.listdir(tmp_path / "real") == ["file.txt"]
+
+
+def test_a_link_to_what_synet_did_not_make(tmp_path):
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "link").symlink_to(tmp_path / "theirs")
+    with pytest.raises(SynetError, match="link exists and SyNet did not make it"):
+        refuse_foreign(tmp_path / "link", lambda path: False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Unix")
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("folder", "it is a folder; name a file"),
+        ("loop", "it is a link that leads to itself"),
+        ("pipe", "it is a device or a pipe; name a file"),
+        ("device", "it is a device or a pipe; name a file"),
+    ],
+)
+def test_what_is_no_file_is_refused_and_stays(kind, said, tmp_path):
+    place = tmp_path / kind
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "loop":
+        place.symlink_to(place)
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(os.devnull)
+    before = os.lstat(place).st_mode, os.stat(os.devnull).st_ino
+    with pytest.raises(SynetError, match=f"cannot write .*{kind}: {said}"):
+        write_atomic(place, "text")
+    assert (os.lstat(place).st_mode, os.stat(os.devnull).st_ino) == before
+    assert os.listdir(tmp_path) == [kind]
+
+
+def test_what_comes_to_be_there_while_it_is_written(tmp_path):
+    place = tmp_path / "file"
+    with pytest.raises(SynetError, match="it is a folder"), atomic_path(place) as private:
+        private.write_text("text")
+        place.mkdir()
+        (place / "theirs").touch()
+    assert os.listdir(tmp_path) == ["file"] and os.listdir(place) == ["theirs"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Unix")
+def test_a_full_disk(tmp_path):
+    import resource
+    import signal
+
+    place = tmp_path / "file"
+    write_atomic(place, "what was there")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(SynetError, match="cannot write .*file: File too large"):
+            write_atomic(place, b"x" * 10_000)
+        with pytest.raises(SynetError, match="cannot write .*out: File too large"):
+            with atomic_folder(tmp_path / "out") as private:
+                (private / "file").write_bytes(b"x" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert place.read_text() == "what was there"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Unix")
+def test_rights_are_those_of_ordinary_files_or_stay(tmp_path):
+    (tmp_path / "plain").touch()
+    write_atomic(tmp_path / "new", "text")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "new").chmod(0o600)
+    write_atomic(tmp_path / "new", "more")
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600

@@ -113,7 +113,7 @@ def test_what_is_not_a_model_of_one_image_is_refused(tmp_path):
         TfliteModel(int8_models.two_images())
     path = tmp_path / "cut.tflite"
     path.write_bytes(int8_models.good()[:2000])
-    with pytest.raises(SynetError, match="cut.tflite does not run in LiteRT") as error:
+    with pytest.raises(SynetError, match="cut.tflite is damaged, make it again") as error:
         TfliteModel(path)
     assert "\n" not in str(error.value)
     path.write_bytes(b"<html>not found</html>")

@@ -68,7 +68,7 @@ def test_hostile_pickles(fork, tmp_path, name, imported):
     assert not imported or fork.yolo
     body = hostile.pickles(fork)[name]
     called = name.removeprefix("calls ").rpartition(".")[2] if name.startswith("calls ") else ""
-    for write in (hostile.archive, hostile.legacy, hostile.bare):
+    for write in hostile.WRITERS.values():
         file = write(tmp_path / f"{write.__name__}.pt", body)
         for reader, read in READERS.items():
             place = "" if "stream" in reader else file.name
@@ -89,7 +89,7 @@ def test_extensions_of_pickle_that_are_in_use(fork, tmp_path):
         command = hostile.text(f"touch {fork.canary}")
         pickle.loads(b"\x80\x02\x82\xf0.")  # Python keeps what it found
         file = hostile.archive(tmp_path / "best.pt", hostile.call(b"\x82\xf0", command))
-        assert_refused(fork, file, READERS["read"], "posix.system")
+        assert_refused(fork, file, READERS["read"], "instruction 0x82")
     finally:
         copyreg.remove_extension("posix", "system", 240)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from synet import zoo
 from synet.custom_patches import borrowed
-from synet.errors import CheckpointError, PatchError, SynetError
+from synet.errors import PatchError, SynetError
 from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of, settle
@@ -63,22 +63,15 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     Raises
     ------
     CheckpointError
-        Not a checkpoint, not a whole model, or a model that was trained without the patch.
+        Not a checkpoint, not a whole model, one that is broken or was trained without the patch.
     """
     from synet import checkpoint
+    from synet.checkpoints import sound
 
     root = folder_of(repo) if repo is not None else _installed_maker(weights)
     with _borrowed(root, DEFAULT_CHIP):
         content = checkpoint.read(weights, roots=[root] if root else [], forkless=True)
-        model = content.get("ema") or content.get("model")
-        if not hasattr(model, "yaml"):
-            raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
-        if not hasattr(model, "synet"):
-            raise CheckpointError(
-                f"{weights}: was trained without SyNet's patch, so its layers pad and activate as "
-                f"no chip does; train it again with patch_custom(...) in train.py"
-            )
-        model = model.float().eval()
+        model = sound.trained_model(content, weights)
         settle(model)
     _name_classes(model)
     model.image_shape = _trained_shape(weights, content, zoo.claims(model.yaml).image_shape)
@@ -345,6 +338,8 @@ def _trained_shape(
 
     A rectangle is that; a number may have been the longer side of what its yaml claims.
     """
+    from synet.checkpoints.sound import noted_size
+
     noted = [content.get("opt"), content.get("train_args")]
     for name in OPTION_FILES:
         file = Path(weights).resolve().parent.parent / name
@@ -352,14 +347,10 @@ def _trained_shape(
             with contextlib.suppress(SynetError):
                 noted.append(zoo.read_definition(file))
     for options in noted:
-        options = options if isinstance(options, dict) else {}
-        size = options.get("imgsz")
-        if size is None:  # old forks: of training and of testing
-            sizes = options.get("img_size")
-            size = sizes[0] if isinstance(sizes, (list, tuple)) and sizes else sizes
-        if isinstance(size, (list, tuple)) and len(size) == 2:
-            return tuple(int(side) for side in size)
-        if isinstance(size, int):
+        size = noted_size(options, str(weights))
+        if isinstance(size, tuple):
+            return size
+        if size is not None:
             return claimed or (size, size)
     return claimed
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synet.chips.record import Chip, OpRule
+from synet.chips.record import Chip
 
 if TYPE_CHECKING:
     from synet.graph import Graph, Operator
@@ -101,24 +101,32 @@ def problems_of(graph: Graph, operator: Operator, chip: Chip) -> Iterator[tuple[
         advice = chip.alternatives.get(name, f"build it from {', '.join(chip.ops)}")
         yield f"{name} does not run on {chip.name}", advice
         return
-    rule = chip.ops[name]
-    yield from limits(name, options, rule)
+    yield from limits(name, _known(graph, operator), chip)
     yield from _dtypes(graph, operator, chip)
-    if rule.scales is not None:
-        before, after = (
-            graph.tensors[number].shape[1:3] for number in (operator.inputs[0], operator.outputs[0])
-        )
-        yield from scales(name, before, after, rule.scales)
-    if options.get("padding") not in (None, *chip.padding) and _pads(graph, operator):
-        yield f"{name} with padding {options['padding']}", f"use padding {_choice(chip.padding)}"
     if options.get("activation", "NONE").lower() not in ("none", chip.activation):
         yield f"{name} with {options['activation']} fused into it", f"use {chip.activation}"
-    if _is_silu(graph, operator):
-        yield "the activation is SiLU (x times its logistic)", f"use {chip.activation}"
 
 
-def limits(name: str, options: Mapping[str, Any], rule: OpRule) -> Iterator[tuple[str, str]]:
-    """The limits of `rule` that an operation's kernel, stride and dilation exceed, with fixes."""
+def _known(graph: Graph, operator: Operator) -> dict[str, Any]:
+    """The options of an operation, and what of its tensors the chip may limit."""
+    before, after = (
+        graph.tensors[numbers[0]].shape if numbers else ()
+        for numbers in (operator.inputs, operator.outputs)
+    )
+    silu = operator.name == "MUL" and any(
+        other.name == "LOGISTIC" and {*other.inputs, *other.outputs} == {*operator.inputs}
+        for other in graph.operators
+    )
+    return {**operator.options, "before": before[1:3], "after": after[1:3], "silu": silu}
+
+
+def limits(name: str, options: Mapping[str, Any], chip: Chip) -> Iterator[tuple[str, str]]:
+    """What of an operation is beyond the chip's limits, with fixes.
+
+    `options` has what is known of its kernel, stride, dilation and padding, of the image's height
+    and width before and after, and whether it is ``silu``: x times its logistic.
+    """
+    rule = chip.ops[name]
     kernel = options.get("kernel", (1, 1))
     limit = rule.kernel_max
     if limit is not None and max(kernel) > limit:
@@ -133,6 +141,12 @@ def limits(name: str, options: Mapping[str, Any], rule: OpRule) -> Iterator[tupl
                 f"{name} with {key} {value[0]}x{value[1]}",
                 f"use a {key} of {_choice(allowed)}",
             )
+    if rule.scales is not None and "after" in options:
+        yield from scales(name, options["before"], options["after"], rule.scales)
+    if is_padded_otherwise(name, options, chip):
+        yield f"{name} with padding {options['padding']}", f"use padding {_choice(chip.padding)}"
+    if options.get("silu"):
+        yield "the activation is SiLU (x times its logistic)", f"use {chip.activation}"
 
 
 def _smaller_kernel(name: str, options: Mapping[str, Any], limit: int) -> str:
@@ -169,27 +183,18 @@ def scales(
         )
 
 
-def _pads(graph: Graph, operator: Operator) -> bool:
-    """Whether 'same' and 'valid' differ here; a 1x1 kernel, for one, reads no border."""
-    if operator.name == "TRANSPOSE_CONV":
-        return True
-    options = operator.options
-    for axis in (0, 1):
-        size = graph.tensors[operator.inputs[0]].shape[1 + axis]
-        reach = (options["kernel"][axis] - 1) * options.get("dilation", (1, 1))[axis] + 1
-        stride = options["stride"][axis]
-        if (math.ceil(size / stride) - 1) * stride + reach > size:
-            return True
-    return False
-
-
-def _is_silu(graph: Graph, operator: Operator) -> bool:
-    if operator.name != "MUL":
+def is_padded_otherwise(name: str, options: Mapping[str, Any], chip: Chip) -> bool:
+    """Whether its padding is not the chip's, and that differs; a 1x1 kernel reads no border."""
+    if options.get("padding") in (None, *chip.padding):
         return False
-    return any(
-        other.name == "LOGISTIC" and {*other.inputs, *other.outputs} == {*operator.inputs}
-        for other in graph.operators
+    if name == "TRANSPOSE_CONV":
+        return True
+    axes = zip(
+        *(options["before"], options["kernel"], options["stride"]),
+        options.get("dilation", (1, 1)),
+        strict=True,
     )
+    return any((math.ceil(n / s) - 1) * s + (k - 1) * d + 1 > n for n, k, s, d in axes)
 
 
 def _choice(values: tuple[object, ...]) -> str:

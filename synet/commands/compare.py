@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from synet.commands.options import repo_option, show
+from synet.commands.options import repo_option, say, show
 from synet.errors import SynetError
 
 MODELS = {".pt", ".tflite"}
@@ -50,8 +50,8 @@ def compare(
     else:
         found = compare_layers(*models, images, repo=repo, dump=dump, out=out)
         show(found.table(None if all_layers else SHOWN))
-        click.echo(found.verdict())
+        say(found.verdict())
     if dump:
-        click.echo(f"wrote every layer's output to {dump}")
+        say(f"wrote every layer's output to {dump}")
     if out:
-        click.echo(f"wrote {out}")
+        say(f"wrote {out}")

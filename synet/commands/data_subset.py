@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import show
+from synet.commands.options import say, show
 
 
 @click.command("data_subset")
@@ -40,10 +40,10 @@ def data_subset(old: str, new: str, **options: Any) -> None:
     subset = make(old, new, **options)
     show(subset.table())
     if subset.skipped:
-        click.echo(f"left out {len(subset.skipped)} broken images, the first: {subset.skipped[0]}")
+        say(f"left out {len(subset.skipped)} broken images, the first: {subset.skipped[0]}")
     images = sum(count.images for count in subset.after.values())
     folders = ", ".join(map(str, subset.folders.values()))
     if options["dry_run"]:
-        click.echo(f"dry run, nothing written: {images:,} images would go to {folders}")
+        say(f"dry run, nothing written: {images:,} images would go to {folders}")
     else:
-        click.echo(f"wrote {images:,} images to {folders}, class ids to {subset.class_map}")
+        say(f"wrote {images:,} images to {folders}, class ids to {subset.class_map}")

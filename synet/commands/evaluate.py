@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, shape_option, show
+from synet.commands.options import data_option, repo_option, say, shape_option, show
 from synet.errors import SynetError
 
 
@@ -33,7 +33,7 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
 
     report = measure(model, data, classes=classes or None, **options)
     show(report.table())
-    click.echo(
+    say(
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
         f"on {report.images} images of the {report.split} split"
         + (f", {report.shift}" if report.shift else "")

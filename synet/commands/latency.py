@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import repo_option, shape_option, show
+from synet.commands.options import repo_option, say, shape_option, show
 
 
 @click.command()
@@ -44,5 +44,5 @@ def latency(model: str, **options: Any) -> None:
     found = measure(model, **options)
     show(found.table())
     if found.note:
-        click.echo(found.note)
-    click.echo(found.verdict())
+        say(found.note)
+    say(found.verdict())

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import Gathering, repo_option, shape_option, show
+from synet.commands.options import Gathering, repo_option, say, shape_option, show
 
 
 @click.command(cls=Gathering)
@@ -66,12 +66,10 @@ def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> 
         show(*(grid.rich() for grid in grids(model, result.confidence)))
     for model in result.models:
         map50, map50_95 = model.together.mean_precision
-        click.echo(
+        say(
             f"{model.model}: mAP50 {map50:.4f}, mAP50-95 {map50_95:.4f} "
             f"on {model.together.images} images of {len(model.sets)} data set"
             + ("s" if len(model.sets) > 1 else "")
         )
     pictures = len(list(result.folder.rglob("*.png")))
-    click.echo(
-        f"wrote metrics.json, metrics.csv, metrics.md and {pictures} pictures to {result.folder}"
-    )
+    say(f"wrote metrics.json, metrics.csv, metrics.md and {pictures} pictures to {result.folder}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from synet.system.text import printable
+
 # A command whose arguments belong to the program that it starts.
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
@@ -53,6 +55,11 @@ def _repeated(arguments: Sequence[str], names: set[str]) -> Iterator[str]:
 
 def show(*renderables: Any, width: int = 120) -> None:
     """Print tables as wide as the terminal, or `width` columns where there is none."""
-    from rich.console import Console
+    from synet.system.terminal import Terminal
 
-    Console(width=None if sys.stdout.isatty() else width).print(*renderables)
+    Terminal(width=None if sys.stdout.isatty() else width).print(*renderables)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line."""
+    click.echo(printable(text), err=err)

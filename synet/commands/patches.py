@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import show
+from synet.commands.options import say, show
 
 EXPLAINED = {"swap": "class", "rebase": "base class", "wrap": "wrapped by"}
 
@@ -60,8 +60,8 @@ def patches_show(fork: str | None, chip: str) -> None:
         table.add_row(change.where, EXPLAINED[change.kind], change.old, change.new)
     show(table, width=200)
     for place in unreached:
-        click.echo(f"not reached: {place} holds a class itself, not by its name")
-    click.echo(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
+        say(f"not reached: {place} holds a class itself, not by its name")
+    say(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
 
 
 @patches.command("check")
@@ -99,10 +99,10 @@ def patches_new(fork: str) -> None:
 
     draft = write_patch(fork)
     for gap in draft.gaps:
-        click.echo(f"gap: {gap}")
+        say(f"gap: {gap}")
     script = draft.script or "the training script"
-    click.echo(f"at the top of {script}: import synet_patch; synet_patch.patch('katana')")
-    click.echo(f"wrote {draft.path}, {len(draft.gaps)} gaps to fill in")
+    say(f"at the top of {script}: import synet_patch; synet_patch.patch('katana')")
+    say(f"wrote {draft.path}, {len(draft.gaps)} gaps to fill in")
 
 
 def _print_repairs() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import repo_option, shape_option
+from synet.commands.options import repo_option, say, shape_option
 
 
 @click.command()
@@ -55,4 +55,4 @@ def predict(model: str, sources: tuple[str, ...], **options: Any) -> None:
     done = run(model, list(sources), **options)
     drawn = f"{len(done.drawn)} drawn file{'s' * (len(done.drawn) != 1)}"
     told = f"predictions.json ({done.images} images, {done.found} results)"
-    click.echo(f"wrote {drawn} and {told} to {done.folder}")
+    say(f"wrote {drawn} and {told} to {done.folder}")

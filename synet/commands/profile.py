@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from synet.commands.options import repo_option, shape_option, show
+from synet.commands.options import repo_option, say, shape_option, show
 
 
 @click.command()
@@ -28,7 +28,7 @@ def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: st
     found = measure(model, chip, image_shape, repo)
     show(*found.tables())
     for violation in found.violations:
-        click.echo(f"problem: {violation}")
-    click.echo(found.verdict())
+        say(f"problem: {violation}")
+    say(found.verdict())
     if found.violations:
         sys.exit(1)

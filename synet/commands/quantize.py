@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, shape_option
+from synet.commands.options import data_option, repo_option, say, shape_option
 from synet.errors import SynetError
 
 
@@ -56,21 +56,21 @@ def quantize(
     if backend and not options["repo"]:
         options["repo"] = installed(backend)
     result = quantize_model(weights or cfg, out_path=out, force=force, **options)
-    click.echo(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
-    click.echo(
+    say(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
+    say(
         f"Keras against torch: at most {result.keras.scores:.1e} (scores), "
         f"{result.keras.boxes:.1e} of the image (boxes)"
     )
     if result.int8.rows:
-        click.echo(
+        say(
             f"int8 against float: {result.int8.scores:.4f} (scores), {result.int8.boxes:.4f} of "
             f"the image (boxes), mean of {result.int8.rows} confident values"
         )
     else:
-        click.echo("int8 against float: nothing found in the images to compare")
+        say("int8 against float: nothing found in the images to compare")
     for problem in result.problems:
-        click.echo(f"problem: {problem}", err=True)
+        say(f"problem: {problem}", err=True)
     if result.layers:
-        click.echo(f"wrote every layer's output to {options['dump_layers'][1]}")
-        click.echo(result.layers.verdict())
-    click.echo(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")
+        say(f"wrote every layer's output to {options['dump_layers'][1]}")
+        say(result.layers.verdict())
+    say(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, repo_option
+from synet.commands.options import data_option, repo_option, say
 from synet.errors import SynetError
 
 
@@ -51,4 +51,4 @@ def report(
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()
     )
-    click.echo(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}")
+    say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}")

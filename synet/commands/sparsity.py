@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import repo_option, show
+from synet.commands.options import repo_option, say, show
 
 
 @click.command()
@@ -32,4 +32,4 @@ def sparsity(model: str, verbose: bool, layers: str, repo: str | None, chip: str
 
     found = count(model, [name.strip() for name in layers.split(",")], repo, chip)
     show(found.table(verbose))
-    click.echo(found.summary())
+    say(found.summary())

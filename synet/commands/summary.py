@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import repo_option, shape_option, show
+from synet.commands.options import repo_option, say, shape_option, show
 
 
 @click.command()
@@ -27,4 +27,4 @@ def summary(model: str, image_shape: tuple[int, int] | None, repo: str | None, c
 
     found = summarize(model, image_shape, repo, chip)
     show(found.table())
-    click.echo(found.totals())
+    say(found.totals())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from synet.commands.options import repo_option, shape_option
+from synet.commands.options import repo_option, say, shape_option
 
 
 @click.command()
@@ -40,11 +40,11 @@ def visualize(
     from synet.visualize import visualize as serve
 
     if Path(model).suffix not in SHOWN:
-        click.echo(f"exporting {model}", err=True)
+        say(f"exporting {model}", err=True)
     with serve(model, port, image_shape, repo) as address:
-        click.echo(f"{model} is shown at {address} (Ctrl-C ends it)")
+        say(f"{model} is shown at {address} (Ctrl-C ends it)")
         with suppress(KeyboardInterrupt):
             if browser:
                 webbrowser.open(address)
             threading.Event().wait()
-    click.echo("ended")
+    say("ended")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import repo_option, show
+from synet.commands.options import repo_option, say, show
 
 if TYPE_CHECKING:
     from synet.zoo import Claims
@@ -29,10 +29,10 @@ def zoo_list() -> None:
     Example:
       synet zoo list
     """
-    from rich.console import Console
     from rich.table import Table
 
     from synet import zoo as models
+    from synet.system.terminal import Terminal
 
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "chip", "image", "task"):
@@ -45,7 +45,7 @@ def zoo_list() -> None:
         claims = models.claims(definition, path)
         image = "x".join(str(n) for n in claims.image_shape or ())
         table.add_row(name, claims.chip, image, models.task(definition), *_costs(claims))
-    Console(width=WIDTH).print(table)
+    Terminal(width=WIDTH).print(table)
 
 
 @zoo.command("show")
@@ -92,16 +92,16 @@ def zoo_create(
       synet zoo create katana-kqvga --width 0.5 --nc 3
       synet zoo create sabre-detect-vga --image-size 384 512 -o ours.yaml
     """
-    from rich.console import Console
     from rich.table import Table
 
     from synet.streams import user_stream
+    from synet.system.terminal import Terminal
     from synet.zoo.create import Changes, create
 
     changes = Changes(**given, channels=int(channels) if channels else None)
     with (
         user_stream() as stream,
-        Console(file=stream).status("building, and counting what it costs"),
+        Terminal(file=stream).status("building, and counting what it costs"),
     ):
         made = create(model, changes, out, repo=repo, force=force)
     table = Table("", "image", *COSTS, box=None, pad_edge=False)
@@ -111,9 +111,9 @@ def zoo_create(
         column.justify = "right"
     show(table)
     for violation in made.profile.violations:
-        click.echo(f"problem: {violation}", err=True)
-    click.echo(made.profile.verdict())
-    click.echo(f"wrote {made.path}")
+        say(f"problem: {violation}", err=True)
+    say(made.profile.verdict())
+    say(f"wrote {made.path}")
 
 
 def _costs(claims: Claims) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from synet.chips import Chip, get_chip
 from synet.errors import ExportError
 
 _local = threading.local()
@@ -22,9 +24,20 @@ def exporting() -> bool:
     return getattr(_local, "context", None) is not None
 
 
-def current() -> askeras:
-    """This thread's context."""
+def current() -> Any:
+    """This thread's context: an `askeras`, or a `synet.export.sketch.Sketching`."""
     return _local.context
+
+
+@contextmanager
+def lowering_in(context: Any) -> Iterator[None]:
+    """Let `context` be this thread's for a while."""
+    before = getattr(_local, "context", None)
+    _local.context = context
+    try:
+        yield
+    finally:
+        _local.context = before
 
 
 class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_grad``
@@ -41,6 +54,9 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     ----------
     imgsz
         Height and width of the input in pixels. None takes whatever comes.
+    chip
+        Name of the chip whose limits the operations keep to where that changes no number. None:
+        the one that the network was built for.
 
     Raises
     ------
@@ -60,7 +76,8 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     and leaves as (N, H, W, C); any other rank keeps torch's order of axes.
     """
 
-    def __init__(self, imgsz: tuple[int, int] | None = None) -> None:
+    def __init__(self, imgsz: tuple[int, int] | None = None, chip: str | None = None) -> None:
+        self.chip = None if chip is None else get_chip(chip)
         self.imgsz = tuple(imgsz) if imgsz is not None else None
         self._handles: list[Any] = []
         self._stack: list[nn.Module] = []
@@ -106,7 +123,14 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
             image = args[0] if len(args) == 1 and getattr(args[0], "ndim", 0) == 4 else None
             self.image_shape = None if image is None else tuple(image.shape[2:])
         self._prepare(module)
+        if self.chip is None and (name := getattr(module, "synet", {}).get("chip")):
+            self._set_chip(get_chip(name))
         return args
+
+    def _set_chip(self, chip: Chip | None) -> None:
+        """The chip of the network that is running, until the call is over."""
+        self._undo.append(partial(setattr, self, "chip", self.chip))
+        self.chip = chip
 
     def _prepare(self, module: nn.Module) -> None:
         """Let `module` run as in inference, with what stands in for its head."""
@@ -141,6 +165,20 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     def _restore(self) -> None:
         while self._undo:
             self._undo.pop()()
+
+    @property
+    def kit(self) -> Any:
+        """What lowerings build with."""
+        import keras
+
+        return keras
+
+    def tell(self, now: str, why: str) -> None:
+        """Whoever checked the network for the chip has been told (`synet.layers.trace`)."""
+
+    def refusal(self, text: str) -> ExportError:
+        """An error that says where the network is."""
+        return ExportError(f"{text}: {where()}")
 
     @property
     def path(self) -> str:

@@ -33,6 +33,10 @@ class KerasProxy:
         for the convolution that follows, where they often are just 'same' padding.
     """
 
+    ANSWERS = frozenset(
+        ("is_nested", "is_cuda", "is_sparse", "is_quantized", "requires_grad", "dtype", "device")
+        + ("layout", "shape", "ndim", "dim", "size", "numel", "__len__")
+    )
     is_nested = False
     is_cuda = False
     is_sparse = False

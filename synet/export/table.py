@@ -1,39 +1,45 @@
 """Torch function -> Keras layer.
 
-Each entry is declared with `lowers`, which also says what TFLite makes of it: the chip
-check of a model that is being built reads that, long before anything is exported.
+Each entry is declared with `lowers`. It builds with the kit of the context that it runs in: Keras,
+or shapes alone, which tell the chip check of a model what an export will hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synet.errors import ExportError
-from synet.export.context import current, where
+from synet.export.context import current
 from synet.export.proxy import NCHW, KerasProxy
 
-Lowering = Callable[..., Any]
-# A TFLite operation, and where a chip may limit it its kernel, stride and dilation, or the image
-# sizes before and after.
-Operation = str | tuple[str, Mapping[str, Any]]
+
+@dataclass(frozen=True)
+class Lowering:
+    """The twin of a torch function.
+
+    `keeps_padding` is for one that knows what to do with zeros that its tensor is still waiting
+    for; for all others they are added first. `fused` are the TFLite operations, where the converter
+    makes fewer of them than the twin builds.
+    """
+
+    run: Callable[..., Any]
+    keeps_padding: bool = False
+    fused: tuple[str, ...] = ()
+
+
 TABLE: dict[Any, Lowering] = {}
-OPERATIONS: dict[Any, Callable[..., Sequence[Operation]]] = {}
-# Most functions read pixels, so zeros that wait are added first; these take them over.
-KEEPS_PADDING: set[Lowering] = set()
 FEW = 8  # parts that are cut and joined to spare a TRANSPOSE
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # which torch understands too
 
 
 def lowers(
-    *names: str | Callable,
-    ops: Sequence[Operation] | Callable[..., Sequence[Operation]] = (),
-    keeps_padding: bool = False,
-) -> Callable[[Lowering], Lowering]:
+    *names: str | Callable, keeps_padding: bool = False, fused: Sequence[str] = ()
+) -> Callable[[Callable], Callable]:
     """Register the twin of a torch function.
 
     Parameters
@@ -41,11 +47,8 @@ def lowers(
     names
         Functions, or names looked up in ``torch``, ``torch.nn.functional`` and
         ``torch.Tensor``, where one function often lives three times.
-    ops
-        TFLite operations that it becomes, or a function that tells them from the arguments, in
-        which a constant is an array of numpy.
-    keeps_padding
-        The twin knows what to do with zeros that its tensor is still waiting for.
+    keeps_padding, fused
+        As in `Lowering`.
     """
     functions = []
     for name in names:
@@ -53,16 +56,28 @@ def lowers(
         found = [getattr(home, name) for home in homes if callable(getattr(home, name, None))]
         functions += found if isinstance(name, str) else [name]
 
-    def register(lowering: Lowering) -> Lowering:
+    def register(run: Callable) -> Callable:
+        lowering = Lowering(run, keeps_padding, tuple(fused))
         for function in dict.fromkeys(functions):
             if TABLE.setdefault(function, lowering) is not lowering:
                 raise ValueError(f"{function} already has a Keras twin")
-            OPERATIONS[function] = ops if callable(ops) else lambda *_, **__: ops
-        if keeps_padding:
-            KEEPS_PADDING.add(lowering)
-        return lowering
+        return run
 
     return register
+
+
+def lowering_of(function: Any) -> Lowering | None:
+    """The twin of a torch function, or of the one that it does in place."""
+    name = getattr(function, "__name__", str(function))
+    found = TABLE.get(function)
+    if found is None and in_place(name):
+        found = TABLE.get(getattr(torch.Tensor, name[:-1], None))
+    return found
+
+
+def in_place(name: str) -> bool:
+    """Does a torch function of that name change its argument?"""
+    return name.endswith("_") and not name.endswith("__")
 
 
 def lower(function: Any, args: tuple, kwargs: dict) -> Any:
@@ -76,21 +91,19 @@ def lower(function: Any, args: tuple, kwargs: dict) -> Any:
     """
     name = getattr(function, "__name__", str(function))
     kwargs = torch_names(kwargs)
-    in_place = name.endswith("_") and not name.endswith("__")
-    lowering = TABLE.get(function)
-    if lowering is None and in_place:
-        lowering = TABLE.get(getattr(torch.Tensor, name[:-1], None))
+    lowering = lowering_of(function)
     if lowering is None:
         shown = torch.overrides.resolve_name(function) or name
-        raise ExportError(f"{shown} has no Keras twin: {where()}")
+        raise current().refusal(f"{shown} has no Keras twin")
     target = args[0] if args else None
-    if lowering not in KEEPS_PADDING:
+    if not lowering.keeps_padding:
         args = tuple(_settled(arg) for arg in args)
     try:
-        result = lowering(*args, **kwargs)
+        result = lowering.run(*args, **kwargs)
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise ExportError(f"{name} cannot be exported like this ({error}): {where()}") from error
-    if (in_place or kwargs.get("inplace")) and isinstance(target, KerasProxy):
+        text = f"{name} cannot be exported like this ({error})"
+        raise current().refusal(text) from error
+    if (in_place(name) or kwargs.get("inplace")) and isinstance(target, KerasProxy):
         return target.become(result)
     return result
 
@@ -107,7 +120,7 @@ def in_order(x: KerasProxy, dims: Sequence[int]) -> Any:
 
 def rearranged(tensor: Any, order: Sequence[int]) -> Any:
     """A Keras tensor with its axes in another order, without TRANSPOSE where that can be."""
-    import keras
+    keras = kit()
 
     sizes = [tensor.shape[axis] for axis in order]
     real = [axis for axis, size in zip(order, sizes, strict=True) if size != 1]
@@ -142,7 +155,7 @@ def settle(x: KerasProxy) -> KerasProxy:
 
 def join(parts: Sequence[Any], axis: int, name: str) -> Any:
     """Keras tensors and constants side by side along a stored axis; empty ones are left out."""
-    import keras
+    keras = kit()
 
     parts = [part for part in parts if part.shape[axis]]
     if len(parts) == 1:
@@ -158,6 +171,11 @@ def _settled(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and any(isinstance(v, KerasProxy) for v in value):
         return type(value)(_settled(item) for item in value)
     return value
+
+
+def kit() -> Any:
+    """Keras, or what stands in for it where shapes are all that is asked for."""
+    return current().kit
 
 
 def layer_name(function: str) -> str:

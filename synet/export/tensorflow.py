@@ -16,6 +16,7 @@ from synet.errors import ExportError, SynetError
 from synet.export.calibrate import calibrate
 from synet.order import triton_before_tensorflow
 from synet.streams import quiet
+from synet.trial import vouch
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +80,7 @@ def to_float(keras_model: keras.Model) -> bytes:
         names = sorted(outputs) if isinstance(outputs, dict) else []
     del function, traced, outputs
     gc.collect()  # what the converter leaves behind holds the weights several times, in cycles
-    return _named(content, names)
+    return vouch(_named(content, names))
 
 
 def to_int8(model: bytes, images: Callable[[], Iterable[np.ndarray]]) -> bytes:
@@ -102,7 +103,8 @@ def to_int8(model: bytes, images: Callable[[], Iterable[np.ndarray]]) -> bytes:
 
     with _converting():
         ranged = calibrate(model, images())
-        return mlir_quantize(ranged, input_data_type=tf.int8, output_data_type=tf.int8)
+        made = mlir_quantize(ranged, input_data_type=tf.int8, output_data_type=tf.int8)
+        return vouch(made)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,11 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from synet.chips import Chip
-from synet.chips.check import limits, scales
-from synet.chips.record import OpRule
-from synet.layers.same import pair, same_padding
+from synet.chips.check import is_padded_otherwise, limits
+from synet.errors import ExportError
+from synet.export.lowerings import lowering_of
+from synet.export.proxy import NCHW, KerasProxy
+from synet.export.sketch import Operation, Sketch, Sketching
 
 
 @dataclass(frozen=True)
@@ -58,35 +60,53 @@ class Call:
         )
 
 
+@dataclass(frozen=True)
+class Note:
+    """What a function is exported as, the same numbers at another cost, and why."""
+
+    stack: tuple[nn.Module, ...]
+    now: str
+    text: str
+
+
+Known = dict[int, tuple[Tensor, Any]]  # a value by its id, held, and its proxy
+
+
 class Recorder(TorchFunctionMode):
     """Within this context, every module that runs is looked at.
+
+    What torch computes is lowered as in an export, on shapes alone (`synet.export.sketch`): what
+    the export refuses, and what of its operations the chip does not run, are the problems.
 
     Parameters
     ----------
     chip
         Whose operations count.
+    known
+        Values that other runs have left, with their proxies.
 
     Attributes
     ----------
-    problems
+    problems, notes, operations
         In the order in which the functions were called.
     calls
         The last call of each module that ran.
     """
 
-    def __init__(self, chip: Chip) -> None:
-        from synet.export import lowerings  # a table of layers, too
-
+    def __init__(self, chip: Chip, known: Known | None = None) -> None:
         super().__init__()
-        self.export = lowerings
         self.chip = chip
         self.problems: list[Problem] = []
+        self.notes: list[Note] = []
+        self.operations: list[Operation] = []
         self.calls: dict[nn.Module, Call] = {}
+        self._sketching = Sketching(chip)
         self._stack: list[nn.Module] = []
-        # Held, so that no other tensor gets their id.
-        self._values: dict[int, Tensor] = {}
-        self._waiting: dict[int, tuple[int, ...]] = {}  # zeros around H and W, as in KerasProxy
-        self._logistic: dict[int, int] = {}  # id of a logistic: id of what it was taken of
+        self._values: Known = dict(known or {})
+
+    def known(self, value: Any) -> Known:
+        """The tensors of `value` that were computed here."""
+        return {id(t): self._values[id(t)] for t in _tensors(value) if id(t) in self._values}
 
     def __enter__(self) -> Recorder:
         self._thread = threading.get_ident()
@@ -116,8 +136,9 @@ class Recorder(TorchFunctionMode):
         self.calls[module] = Call(_shape(args[0] if len(args) == 1 else None), _shape(output))
 
     def _note(self, value: Any) -> None:
+        """Tensors whose making nobody has seen are values, stored as an image is."""
         for tensor in _tensors(value):
-            self._values[id(tensor)] = tensor
+            self._values.setdefault(id(tensor), (tensor, _proxy(tensor)))
 
     def _of_values(self, value: Any) -> bool:
         return any(id(tensor) in self._values for tensor in _tensors(value))
@@ -126,98 +147,105 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        on_values = self._of_values(args) or self._of_values(tuple(kwargs.values()))
+        on_values = self._of_values((args, kwargs))
         result = func(*args, **kwargs)
-        if on_values:
-            self._check(func, args, self.export.torch_names(kwargs), result)
-            self._note(result)
+        if on_values and not _is_asked(func):
+            self._lower(func, args, kwargs, result)
         return result
 
-    def _check(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
-        name = (resolve_name(func) or getattr(func, "__name__", str(func))).rpartition(".")[2]
-        if func == torch.Tensor.data.__get__:
-            return
-        twin = (
-            func
-            if func in self.export.OPERATIONS
-            else getattr(torch.Tensor, name.rstrip("_"), None)
-        )
-        if twin not in self.export.OPERATIONS:
-            # a size or a single number is no value that flows through the network
-            if any(tensor.dim() > 0 for tensor in _tensors(result)):
-                self._add(name, "", f"{name} cannot be exported")
-            return
-        given = _arguments(self.export.TABLE[twin], args, kwargs)
-        if given is None:
-            self._add(name, "", f"{name} cannot be exported like this")
-            return
-        known = [self._constants_as_arrays(a) for a in args]
-        named = {key: self._constants_as_arrays(a) for key, a in kwargs.items()}
-        for entry in (*self.export.OPERATIONS[twin](*known, **named), *self._padding(name, given)):
-            operation, options = (entry, {}) if isinstance(entry, str) else entry
+    def _lower(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
+        """Export one function, on shapes."""
+        name, made = _name(func), None
+        try:
+            if name == "data":  # the tensor itself, without a gradient
+                func = torch.Tensor.detach
+            if lowering_of(func) is None:
+                raise ExportError(f"{name} cannot be exported")
+            made = self._sketching.answer(func, self._proxied(args), self._proxied(kwargs))
+        except ExportError as error:
+            self._add(name, "", str(error))
+        else:
+            self._judge(name)
+        proxies, tensors = list(_leaves(made)), list(_tensors(result))
+        if [tuple(p.shape) for p in proxies] != [tuple(t.shape) for t in tensors]:
+            proxies = [_proxy(tensor) for tensor in tensors]
+        for tensor, proxy in zip(tensors, proxies, strict=True):
+            self._values[id(tensor)] = (tensor, proxy)
+
+    def give(self, output: Any) -> None:
+        """Look at what `output` becomes as an output of the whole network."""
+        try:
+            self._sketching.give(self._proxied(output))
+        except ExportError as error:
+            self._add("output", "", str(error))
+        else:
+            self._judge("the output")
+
+    def _proxied(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._values.get(id(value), (None, value))[1]
+        if isinstance(value, Mapping):
+            return {key: self._proxied(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            items = [self._proxied(item) for item in value]
+            return items if isinstance(value, list) else tuple(items)
+        return value
+
+    def _judge(self, name: str) -> None:
+        """Compare what a function becomes with what the chip runs."""
+        self.operations += self._sketching.operations
+        for operation, options in _padded(self._sketching.operations, self.chip):
             if operation not in self.chip.ops:
                 fix = self.chip.alternatives.get(operation, "use Conv or InvertedResidual")
                 text = f"{name} becomes {operation}, which {self.chip.name} does not run"
                 self._add(name, operation, text, fix)
                 continue
-            for problem, fix in _exceeded(operation, options, self.chip.ops[operation]):
+            for problem, fix in limits(operation, options, self.chip):
                 self._add(name, operation, problem, fix)
-        self._remember(twin, name, given, args, result)
-
-    def _constants_as_arrays(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and id(value) not in self._values:
-            return value.detach().cpu().numpy()
-        return value
-
-    def _padding(self, name: str, given: Mapping[str, Any]) -> Iterator[str]:
-        """PAD, where the padding of a convolution is not TensorFlow's 'same'."""
-        x, weight = next(iter(given.values())), given.get("weight")
-        if name != "conv2d" or not isinstance(weight, Tensor):
-            return
-        waiting = self._waiting.get(id(x), (0, 0, 0, 0))
-        stride, dilation = pair(given.get("stride", 1)), pair(given.get("dilation", 1))
-        padding = given.get("padding", 0)
-        for axis in (0, 1):
-            before, after = waiting[2 * axis : 2 * axis + 2]
-            size = x.shape[2 + axis] - before - after
-            own = same_padding(size, weight.shape[2 + axis], stride[axis], dilation[axis])
-            if padding == "same":  # torch's is TensorFlow's, but for zeros that wait
-                padded = (before + own[0], after + own[1])
-            else:
-                p = 0 if padding == "valid" else pair(padding)[axis]
-                padded = (before + p, after + p)
-            if padded != own:
-                yield "PAD"
-                return
-
-    def _remember(
-        self, twin: Any, name: str, given: Mapping[str, Any], args: tuple, result: Any
-    ) -> None:
-        """What a later function will want to know of this one."""
-        x = args[0] if args else None
-        if name == "pad":
-            zeros = _zeros_around(**given)
-            if zeros is not None:
-                self._waiting[id(result)] = tuple(
-                    a + b for a, b in zip(self._waiting.get(id(x), (0,) * 4), zeros, strict=True)
-                )
-        elif (
-            self.export.TABLE[twin] in self.export.KEEPS_PADDING
-            and name != "conv2d"  # which takes the zeros in
-            and id(x) in self._waiting
-        ):
-            self._waiting[id(result)] = self._waiting[id(x)]
-        if name.rstrip("_") == "sigmoid":
-            self._logistic[id(result)] = id(x)
-        gated = "mul" in name and any(
-            self._logistic.get(id(a)) == id(b) for a, b in (args[:2], args[1::-1])
-        )
-        if gated or name.rstrip("_") == "silu":
-            fix = f"use {self.chip.activation}"
-            self._add(name, "MUL", "the activation is SiLU (x times its logistic)", fix)
+        self.notes += [Note(tuple(self._stack), *note) for note in self._sketching.notes]
 
     def _add(self, function: str, operation: str, text: str, fix: str = "") -> None:
         self.problems.append(Problem(tuple(self._stack), function, operation, text, fix))
+
+
+def _padded(operations: Sequence[Operation], chip: Chip) -> Iterator[Operation]:
+    """`operations`, where windows that are not padded as the chip does it need a PAD."""
+    padded = False
+    for operation, options in operations:
+        other = operation in chip.ops and is_padded_otherwise(operation, options, chip)
+        if (other or operation == "PAD") and not padded:
+            padded = True
+            yield "PAD", {}
+        if operation != "PAD":
+            yield operation, {**options, "padding": None} if other else options
+
+
+def _name(func: Any) -> str:
+    """Torch's short name of a function, or of an attribute that is asked for."""
+    owner = getattr(func, "__self__", None)
+    if inspect.isgetsetdescriptor(owner):
+        return owner.__name__
+    return (resolve_name(func) or getattr(func, "__name__", str(func))).rpartition(".")[2]
+
+
+def _is_asked(func: Any) -> bool:
+    """Is it a question about a tensor, which a `KerasProxy` answers by itself?"""
+    return _name(func) in KerasProxy.ANSWERS
+
+
+def _proxy(tensor: Tensor) -> KerasProxy:
+    """A proxy that is stored in the order of an image if it has its rank."""
+    axes = NCHW if tensor.dim() == 4 else range(tensor.dim())
+    stored = sorted(range(tensor.dim()), key=lambda dim: axes[dim])
+    return KerasProxy(Sketch([tensor.shape[dim] for dim in stored]), axes)
+
+
+def _leaves(value: Any) -> Iterator[KerasProxy]:
+    if isinstance(value, KerasProxy):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -233,30 +261,3 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if isinstance(value, Tensor) else None
-
-
-def _arguments(function: Any, args: tuple, kwargs: dict) -> Mapping[str, Any] | None:
-    try:
-        return inspect.signature(function).bind(*args, **kwargs).arguments
-    except TypeError:
-        return None
-
-
-def _zeros_around(
-    x: Tensor, pad: Any, mode: str = "constant", value: float | None = None
-) -> tuple[int, ...] | None:
-    """Zeros (top, bottom, left, right) that ``F.pad`` puts around images; None for the rest."""
-    pad = [int(n) for n in pad] + [0] * (8 - len(pad))
-    if mode != "constant" or value or x.dim() != 4 or any(pad[4:]) or min(pad) < 0:
-        return None
-    return (*pad[2:4], *pad[:2])
-
-
-def _exceeded(
-    operation: str, options: Mapping[str, Any], rule: OpRule
-) -> Iterator[tuple[str, str]]:
-    """What of an operation is beyond its limits."""
-    if "kernel" in options:
-        yield from limits(operation, {"stride": (1, 1), **options}, rule)
-    if rule.scales is not None and "before" in options:
-        yield from scales(operation, options["before"], options["after"], rule.scales)

@@ -20,7 +20,7 @@ from synet.layers.behaviour import activation_for
 from synet.layers.blocks import Mixer
 from synet.layers.clip import ACTIVATIONS, clip_activations, is_clipped
 from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
-from synet.layers.record import Problem, Recorder
+from synet.layers.record import Known, Problem, Recorder
 from synet.layers.replace import (
     Substitution,
     replace_layers,
@@ -42,20 +42,29 @@ PRODUCTS = frozenset(
 
 
 class UnsafeRow(ChipError):
-    """A row of a YOLO that the chip does not run and that nothing can take the place of."""
+    """Rows of a YOLO that the chip does not run and that nothing can take the place of.
 
-    def __init__(self, index: int, problem: str) -> None:
-        super().__init__(problem)
-        self.index = index
+    `refusals` holds each with its index and what is wrong with it, in one line; `index` is that of
+    the first.
+    """
+
+    def __init__(self, refusals: Sequence[tuple[int, str]]) -> None:
+        super().__init__("\n".join(problem for _, problem in refusals))
+        self.refusals = tuple(refusals)
+        self.index = refusals[0][0]
 
 
 @dataclass(frozen=True)
 class Mended:
-    """What `mend` has put in, what it found no help for, and what the run returned."""
+    """What `mend` has put in, what it found no help for, and what the run returned.
+
+    `known` are the tensors of `output` as another run needs them.
+    """
 
     substitutions: list[Substitution]
     problems: list[Problem]
     output: Any
+    known: Known
 
 
 def make_rows_safe(
@@ -82,47 +91,81 @@ def make_rows_safe(
 
     Returns
     -------
-    What was put in where the numbers are no longer those of the fork's own row.
+    What was put in where the numbers are no longer those of the fork's own row, and what costs
+    more than it seems to.
 
     Raises
     ------
     UnsafeRow
-        A row that cannot be saved: its index, and what is wrong with it in one line.
+        Rows that cannot be saved, all of them.
     """
     # heads import the layers
     from synet.layers.heads import head_form
 
-    target, outputs = get_chip(chip), {}
-    x = torch.zeros(1, channels, IMAGE, IMAGE)
-    found: list[Substitution] = []
+    run = _Rows(get_chip(chip), torch.zeros(1, channels, IMAGE, IMAGE))
     for index in _reached(layers, needed):
         sources = _sources(layers[index], index)
-        inputs = [outputs[i] if i >= 0 else x for i in sources]
-        if isinstance(layers[index].f, int):
-            (inputs,) = inputs
-        box = nn.ModuleList([layers[index]])
-        try:
-            replaced = replace_layers(box)
-            mended = mend(box, lambda box=box, inputs=inputs: box[0](inputs), target)
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise UnsafeRow(index, str(error).partition("\n")[0]) from error
-        if mended.problems:
-            raise UnsafeRow(index, str(mended.problems[0]))
-        _take_over(layers, index, box[0])
-        outputs[index] = mended.output
-        gone = tuple(s.path + "." for s in mended.substitutions if s.now == Mixer.__name__)
-        kept = [s for s in replaced if not s.path.startswith(gone)]
-        found += _of_row(index, [*kept, *mended.substitutions])
+        if run.outputs.keys() >= set(sources):
+            _take_over(layers, index, run.mend_row(index, layers[index], sources))
     for index, layer in enumerate(layers):
-        form = head_form(layer) if index not in outputs else None
+        form = head_form(layer) if index not in run.outputs else None
         if form is None:
             continue
         sources = _sources(layer, index)
         sources = [sources[i] for i in form.inputs(layer)]
-        if all(source in outputs for source in sources):
-            maps = [outputs[source] for source in sources]
-            found += _of_row(index, _mend_head(index, form, layer, maps, target))
-    return found
+        if run.outputs.keys() >= set(sources):
+            run.mend_head(index, form, layer, sources)
+    if run.refusals:
+        raise UnsafeRow(run.refusals)
+    return run.found
+
+
+class _Rows:
+    """A run of a YOLO row by row, which goes on where a row is refused.
+
+    `outputs` holds what each row has returned, -1 being the image; a row that torch itself cannot
+    run has none, and those that would read it are left out.
+    """
+
+    def __init__(self, chip: Chip, image: Tensor) -> None:
+        self.chip = chip
+        self.outputs: dict[int, Any] = {-1: image}
+        self.found: list[Substitution] = []
+        self.refusals: list[tuple[int, str]] = []
+        self._known: Known = {}
+
+    def mend_row(self, index: int, layer: nn.Module, sources: list[int]) -> nn.Module:
+        """Run one, make it safe, and return what has become of it."""
+        box, inputs = nn.ModuleList([layer]), [self.outputs[i] for i in sources]
+        if isinstance(layer.f, int):
+            (inputs,) = inputs
+        with self._refusing(index):
+            replaced = replace_layers(box)
+            mended = mend(box, lambda: box[0](inputs), self.chip, self._known, ends=False)
+            self.outputs[index] = mended.output
+            self._known |= mended.known
+            gone = tuple(s.path + "." for s in mended.substitutions if s.now == Mixer.__name__)
+            self._keep(index, [s for s in replaced if not s.path.startswith(gone)], mended)
+        return box[0]
+
+    def mend_head(self, index: int, form: HeadForm, head: nn.Module, sources: list[int]) -> None:
+        """Make safe what the export of a head runs."""
+        with self._refusing(index):
+            maps = [self.outputs[source] for source in sources]
+            self._keep(index, *_mend_head(form, head, maps, self.chip, self._known))
+
+    def _keep(self, index: int, replaced: list[Substitution], mended: Mended) -> None:
+        self.found += _of_row(index, [*replaced, *mended.substitutions])
+        told = dict.fromkeys(str(problem) for problem in mended.problems)
+        self.refusals += [(index, problem) for problem in told]
+
+    @contextmanager
+    def _refusing(self, index: int) -> Iterator[None]:
+        """A row that does not run is refused."""
+        try:
+            yield
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+            self.refusals.append((index, str(error).partition("\n")[0]))
 
 
 class _Export(nn.Module):
@@ -137,8 +180,8 @@ class _Export(nn.Module):
 
 
 def _mend_head(
-    index: int, form: HeadForm, head: nn.Module, x: list[Tensor], chip: Chip
-) -> list[Substitution]:
+    form: HeadForm, head: nn.Module, x: list[Tensor], chip: Chip, known: Known
+) -> tuple[list[Substitution], Mended]:
     """Make safe what the export of a head runs, and leave alone what only its loss reads.
 
     The head does not know its strides yet.
@@ -146,25 +189,26 @@ def _mend_head(
     own = getattr(head, "stride", None)
     is_own = "stride" in vars(head) | vars(head)["_buffers"]
     head.stride = torch.tensor([IMAGE / y.shape[2] for y in x])
-    box, run, recorder = nn.ModuleList([head]), _Export(form, head), Recorder(chip)
+    box, run, recorder = nn.ModuleList([head]), _Export(form, head), Recorder(chip, known)
     try:
         with _evaluating(box), torch.no_grad(), recorder:
             run(x)
         replaced = replace_layers(box, among=recorder.calls)
-        mended = mend(box, lambda: run(x), chip)
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise UnsafeRow(index, str(error).partition("\n")[0]) from error
+        return replaced, mend(box, lambda: run(x), chip, known)
     finally:
         if is_own:
             head.stride = own
         else:
             del head.stride
-    if mended.problems:
-        raise UnsafeRow(index, str(mended.problems[0]))
-    return [*replaced, *mended.substitutions]
 
 
-def mend(root: nn.Module, run: Callable[[], Any], chip: Chip) -> Mended:
+def mend(
+    root: nn.Module,
+    run: Callable[[], Any],
+    chip: Chip,
+    known: Known | None = None,
+    ends: bool = True,
+) -> Mended:
     """Run a model again and again, each time with what stands in for what the chip lacks.
 
     Parameters
@@ -173,24 +217,44 @@ def mend(root: nn.Module, run: Callable[[], Any], chip: Chip) -> Mended:
         Holds every module that may be replaced.
     run
         Runs it.
+    known
+        Values that it reads, where other runs have made them.
+    ends
+        Does it return what the network returns?
     """
     found: list[Substitution] = []
     with _evaluating(root) as modes, torch.no_grad():
         while True:
-            recorder = Recorder(chip)
+            recorder = Recorder(chip, known)
             with recorder:
                 output = run()
+            if ends:
+                recorder.give(output)
             new = _substitute(root, recorder, modes)
             if not new:
-                return Mended(found, recorder.problems, output)
+                found += _rewritten(root, recorder)
+                return Mended(found, recorder.problems, output, recorder.known(output))
             found += new
 
 
-def problems_of(root: nn.Module, run: Callable[[], Any], chip: Chip) -> list[Problem]:
-    """What a run of `root` in evaluation mode calls that the chip does not run."""
+def _rewritten(root: nn.Module, recorder: Recorder) -> Iterator[Substitution]:
+    """What the lowerings have to say of modules that stay, and of their cost."""
+    paths = {module: path for path, module in root.named_modules()}
+    for note in dict.fromkeys(recorder.notes):
+        module = next((each for each in reversed(note.stack) if each in paths), root)
+        yield Substitution(paths[module], type(module).__name__, note.now, note.text)
+
+
+def problems_of(
+    root: nn.Module, run: Callable[[], Any], chip: Chip, ends: bool = True
+) -> list[Problem]:
+    """What a run of `root` in evaluation mode calls that the chip does not run; see `mend`."""
     recorder = Recorder(chip)
-    with _evaluating(root), torch.no_grad(), recorder:
-        run()
+    with _evaluating(root), torch.no_grad():
+        with recorder:
+            output = run()
+        if ends:
+            recorder.give(output)
     return recorder.problems
 
 
@@ -233,7 +297,7 @@ def _mixers(recorder: Recorder) -> list[Proposal]:
             call = recorder.calls.get(module)
             if call is not None and call.keeps_image:
                 new = Mixer(call.before[1], call.after[1])
-                found.setdefault(module, (module, new, problem.text))
+                found[module] = (module, new, problem.text)  # the product is its last operation
                 break
     inner = {part for module in found for part in module.modules() if part is not module}
     return [proposal for module, proposal in found.items() if module not in inner]

@@ -117,10 +117,11 @@ def _fitted(model: TfliteModel, images: Sequence[Path], progress: bool) -> Itera
     fitted = Calibration(tuple(images), model.image_shape, model.channels, "", 0, whole).images()
     if not progress:
         return fitted
-    from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
+    from synet.system.terminal import Terminal
+
+    console = Terminal(stderr=True)
     return track(fitted, "comparing", len(images), console=console, transient=True)
 
 

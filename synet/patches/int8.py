@@ -25,6 +25,7 @@ from synet.patches.engine import Fork
 from synet.roles import TfliteNetwork, UnknownOutputs, class_names
 from synet.rotated import enclosing_boxes
 from synet.shift import confidence_shift, float_twin
+from synet.system.yaml_files import read_yaml
 from synet.tflite import TfliteModel
 
 LOGGER = logging.getLogger("synet")
@@ -217,8 +218,6 @@ def _names(network: TfliteNetwork, data: Any, fork: Fork | None) -> dict[int, st
 
 
 def _names_of(data: Any, fork: Fork | None) -> tuple[str, ...]:
-    import yaml
-
     if not data:
         return ()
     path = Path(str(data))
@@ -228,8 +227,8 @@ def _names_of(data: Any, fork: Fork | None) -> tuple[str, ...]:
     find = fork.names.get("check_yaml") if fork else None  # knows those that came with the fork
     try:
         path = Path(str(find(path, hard=False) if find else path))
-        return class_names(yaml.safe_load(path.read_text(encoding="utf-8"))["names"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return class_names(read_yaml(path)["names"])
+    except (OSError, ValueError, TypeError, KeyError, SynetError):
         return ()  # what is wrong with it is told by who reads it for good
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def write_patch(root: str | Path) -> Draft:
     if not found.builders:
         raise SynetError(_without_builder(root, found))
     path = _home(root, found) / FILE
-    if path.exists():
+    if os.path.lexists(path):
         raise SynetError(f"{path} exists; move it, or go on with it")
     builder = found.builders[0]
     pair = builder.parameters[:2]

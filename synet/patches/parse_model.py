@@ -17,7 +17,8 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
 from synet.patches.engine import Building, Fork
-from synet.patches.rows import read_rows, rewritten, row_place
+from synet.patches.own_keys import Definition, MissingKey, missing_in
+from synet.patches.rows import definition_path, read_rows, rewritten, row_place
 
 LOGGER = logging.getLogger("synet")
 
@@ -38,13 +39,17 @@ def wrap_parse_model(fork: Fork) -> Callable:
         channels = 1 if gray else channels
         bound.arguments[channels_name] = [channels] if isinstance(given, list) else channels
         taken: list[int] = []
-        bound.arguments[definition_name], riders = rewritten(fork, definition, channels, taken)
+        path = definition_path(fork)
+        content, riders = rewritten(fork, definition, channels, taken)
+        bound.arguments[definition_name] = Definition(content, fork, path)
         try:
             with written_as(lambda: str(rows[taken[-1]][2]) if taken else ""):
                 made = wrapped(*bound.args, **bound.kwargs)
         except Exception as error:
-            if not taken:
+            if isinstance(error, MissingKey):
                 raise
+            if not taken:
+                raise SynetError(f"{path}: {reason(error)}") from error
             kind = type(error) if isinstance(error, SynetError) else SynetError
             place = f"{row_place(fork, taken[-1])}: {rows[taken[-1]][2]}"
             raise kind(f"{place}: {reason(error)}") from error
@@ -92,6 +97,12 @@ def wrap_model_init(fork: Fork) -> Callable:
         try:
             with fork.made_for(chip):
                 wrapped(*bound.args, **bound.kwargs)
+        except KeyError as error:
+            definition = definition if isinstance(definition, dict) else {}
+            missing = missing_in(error, definition, fork, definition_path(fork))
+            if isinstance(error, SynetError) or missing is None:
+                raise
+            raise missing from error
         finally:
             fork.building.pop()
         built = getattr(model, "yaml", None) or {}
@@ -123,8 +134,10 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
     try:
         found = make_rows_safe(layers, channels, fork.chip, needed)
     except UnsafeRow as error:
-        place = f"{row_place(fork, error.index)}: {rows[error.index][2]}"
-        raise ChipError(f"{place}: {error}") from None
+        lines = [f"{row_place(fork, i)}: {rows[i][2]}: {said}" for i, said in error.refusals]
+        if len(lines) > 1:
+            lines.insert(0, f"{fork.chip} does not run this network:")
+        raise ChipError("\n".join(lines)) from None
     rest = {*range(len(layers))} - needed
     _replace_by_type(layers, {index for index in rest if head_form(layers[index]) is None})
     for substitution in found:

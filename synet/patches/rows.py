@@ -6,10 +6,8 @@ A zoo layer that the fork has never heard of rides in as an argument of its ``Co
 
 from __future__ import annotations
 
-import ast
 import copy
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,24 +15,19 @@ from typing import Any
 
 from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Fork
+from synet.system.yaml_files import compose_yaml
 from synet.zoo import PARTS, rows_of
 
 REQUIRED_PARTS = ("backbone", "head")
 # First parameters of a layer whose number of output channels the yaml gives.
 CHANNELS = (("c1", "c2"), ("in_channels", "out_channels"))
 
-# What a row of a model yaml is written with: names (nc, nn.Upsample), numbers, lists, nn.SiLU().
-PLAIN_SYNTAX = (
-    *(ast.Expression, ast.Name, ast.Attribute, ast.Constant, ast.List, ast.Tuple, ast.Load),
-    *(ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Call, ast.keyword),
-)
-
+# Of numbers that all of a model is made by; those of real ones are far below.
+MOST = {"nc": 100_000, "ch": 1_000, "depth_multiple": 10, "width_multiple": 10}
 # How yaml rows spell Python's constants; not every fork evaluates them.
 CONSTANTS = {"None": None, "True": True, "False": False}
 # Layers of ours that no row can ride on Conv stand in the builder's globals under this prefix.
 OURS = "SyNet"
-
-TORCH_NAME = re.compile(r"torch\.nn|(torch\.)?nn\.[A-Z]\w*")
 
 
 class _Row(list):
@@ -51,19 +44,28 @@ class _Row(list):
 
 def read_rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
     """All rows of a model definition, each of the form that a fork can read."""
+    from synet.patches.row_words import RowWords, shown
+
     for part in REQUIRED_PARTS:
         if not isinstance(definition.get(part), list):
-            raise SynetError(f"{_file_of(fork)}: no {part!r}, a list of layers")
-    for key in ("nc", "depth_multiple", "width_multiple"):
-        if not isinstance(definition.get(key, 1), (int, float)):
-            raise SynetError(f"{_file_of(fork)}: {key}: {definition[key]!r} is not a number")
-    rows = rows_of(definition)
+            raise SynetError(f"{definition_path(fork)}: no {part!r}, a list of layers")
+    _check_numbers(definition, definition_path(fork))
+    rows, words = rows_of(definition), RowWords(fork)
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
             raise SynetError(
                 f"{row_place(fork, index)}: a layer is [from, number, module, [arguments]], "
-                f"this is {row}"
+                f"this is {shown(row)}"
             )
+        try:
+            words.check(row)
+        except PatchError as error:
+            raise PatchError(f"{row_place(fork, index)}: {error}") from None
+    for key in [key for key in definition if key not in (*PARTS, "activation")]:
+        try:
+            words.check_key(key, definition[key])
+        except PatchError as error:
+            raise PatchError(f"{definition_path(fork)}: {key}: {error}") from None
     head = fork.names.get(fork.called.get("Detect", ""))
     if head and "anchors" in inspect.signature(head).parameters and "anchors" not in definition:
         file = Path(_path(fork)).name or "YAML"
@@ -75,6 +77,19 @@ def read_rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
     return rows
 
 
+def _check_numbers(definition: Mapping[str, Any], path: str) -> None:
+    """See that what the whole model is multiplied with is no more than such numbers are."""
+    scales = definition.get("scales") or {}
+    given = [(key, definition[key]) for key in MOST if key in definition]
+    for scale in scales.values() if isinstance(scales, dict) else ():
+        numbers = scale if isinstance(scale, (list, tuple)) else ()
+        pairs = zip(("depth_multiple", "width_multiple"), numbers, strict=False)
+        given += pairs
+    for key, value in given:
+        if type(value) not in (int, float) or not 0 < value <= MOST[key]:
+            raise SynetError(f"{path}: {key}: {value!r} is not a number above 0, up to {MOST[key]}")
+
+
 def rewritten(
     fork: Fork, definition: Mapping[str, Any], channels: int, taken: list[int]
 ) -> tuple[dict[str, Any], list[bool]]:
@@ -82,7 +97,10 @@ def rewritten(
     from synet import layers
     from synet.patches.heads import zoo_head
 
-    definition = copy.deepcopy(dict(definition))
+    try:
+        definition = copy.deepcopy(dict(definition))
+    except RecursionError:
+        raise SynetError(f"{definition_path(fork)}: nested too deep for a model") from None
     # Every activation becomes the chip's, and the fork would run this text as code.
     definition.pop("activation", None)
     depth, ours_first, riders = definition.get("depth_multiple", 1), "synet" in definition, []
@@ -90,7 +108,6 @@ def rewritten(
     for part in [part for part in PARTS if part in definition]:
         for at, (source, repeats, name, args) in enumerate(definition[part]):
             index = len(riders)
-            _refuse_code(fork, [name, *args], index)
             args = [CONSTANTS.get(arg, arg) if isinstance(arg, str) else arg for arg in args]
             layer = getattr(layers, name) if name in layers.__all__ else None
             if layer is None and not _in_fork(fork, name):
@@ -141,35 +158,6 @@ def _check_arguments(fork: Fork, index: int, layer: type, args: list, channels: 
         )
 
 
-def _refuse_code(fork: Fork, texts: list, index: int) -> None:
-    """Refuse text that would do more than name something: the fork evaluates it as Python.
-
-    On resuming, the rows come out of a checkpoint, which may be anybody's.
-    """
-    for text in _texts(texts):
-        try:
-            tree = ast.parse(text.strip(), mode="eval")  # eval() passes over blanks; parse does not
-        except (SyntaxError, ValueError):
-            continue  # nothing can run it
-        for node in ast.walk(tree):
-            dotted = node.func if isinstance(node, ast.Call) else node
-            dotted = ast.unparse(dotted) if isinstance(node, (ast.Call, ast.Attribute)) else "nn.X"
-            if not isinstance(node, PLAIN_SYNTAX) or not TORCH_NAME.fullmatch(dotted):
-                raise PatchError(
-                    f"{row_place(fork, index)}: {text!r} is code, which no model yaml may hold; "
-                    f"use names and numbers"
-                )
-
-
-def _texts(values: Any) -> Iterator[str]:
-    """Every text in the nested lists and mappings of a row."""
-    if isinstance(values, str):
-        yield values
-    elif isinstance(values, (list, tuple, dict)):
-        for value in (*values.values(), *values) if isinstance(values, dict) else values:
-            yield from _texts(value)
-
-
 def _in_fork(fork: Fork, name: Any) -> bool:
     if not isinstance(name, str):
         return True
@@ -200,7 +188,8 @@ def _unknown(fork: Fork, name: str, index: int) -> str:
     )
 
 
-def _file_of(fork: Fork) -> str:
+def definition_path(fork: Fork) -> str:
+    """The yaml of the model that is being built, or words for one that is from none."""
     return _path(fork) or "model definition"
 
 
@@ -213,12 +202,10 @@ def row_place(fork: Fork, index: int) -> str:
     path = _path(fork)
     if not path:
         return f"model definition, layer {index}"
-    import yaml
-
+    root = compose_yaml(path)
     try:
-        root = yaml.compose(Path(path).read_text(encoding="utf-8", errors="replace"))
         parts = {key.value: value for key, value in root.value}
         nodes = [node for part in PARTS if part in parts for node in parts[part].value]
-    except (OSError, yaml.YAMLError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise SynetError(f"{path}: changed while it was being read: {error}") from None
     return f"{path}:{nodes[index].start_mark.line + 1}"

@@ -13,13 +13,26 @@ import numpy as np
 
 from synet.errors import SynetError
 from synet.extras import load
+from synet.flatbuffer import LARGEST, read_file
 from synet.readers import Kernel, Layer, Source, matrix, refuse_other_shape
+from synet.system import confined
 
 WEIGHT = ".weight"  # behind a module's path
 DEQUANTIZE = "DequantizeLinear"
 # Where the weights stand among the inputs of a node, and their zero point where the node has it.
 _WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "QLinearConv": 3}
 _ZERO_POINT = {"QLinearConv": 5, DEQUANTIZE: 2}
+
+SECONDS = 10  # to infer shapes, in a process of its own, which some damage ends
+_INFER = """
+import onnx
+try:
+    model = onnx.shape_inference.infer_shapes(sys.stdin.buffer.read(), data_prop=True)
+except Exception as error:  # of what a node says, and its operation cannot be
+    sys.stdout.write('!' + str(error))
+else:
+    sys.stdout.buffer.write(b'=' + model.SerializeToString())
+"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ def kernels(source: Source) -> Iterator[Kernel]:
             continue
         seen.add(name)
         weights = file.arrays[name]
-        if weights.ndim < 2:
+        if weights.ndim < 2 or not weights.size:
             continue
         at = _ZERO_POINT.get(node.op_type)
         zero = file.zeros.get(name, 0)
@@ -90,39 +103,82 @@ def kernels(source: Source) -> Iterator[Kernel]:
 def _read(source: Source, images: bool) -> _File:
     path = str(source.model)
     onnx = load("onnx", "onnx", "reading an ONNX file")
-    if not Path(path).stat().st_size:
+    content = read_file(path)
+    if not content:
         raise SynetError(f"{path} is empty, and no ONNX file")
     try:
-        model = onnx.load(path)
-        nodes, arrays = model.graph.node, {}
-        arrays = {
-            tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer
-        }
-    except OSError as error:
-        raise SynetError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # protobuf's, the checker's for weights in files beside it
+        model = onnx.load_model_from_string(content)
+        arrays, zeros = _constants(onnx, path, model.graph)
+    except SynetError:
+        raise
+    except Exception as error:  # protobuf's, numpy's for what is no array, a node's that is bare
         raise _damaged(path, error) from None
+    nodes = model.graph.node
     if not nodes:
         raise SynetError(f"{path} is no ONNX file, or holds no operations")
-    for node in nodes:
+    shapes = _shapes(onnx, model, source) if images else {}
+    moving = tuple(node for node in nodes if node.output and node.output[0] not in arrays)
+    return _File(moving, shapes, arrays, zeros)
+
+
+def _constants(
+    onnx: ModuleType, path: str, graph: Any
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """The arrays of a graph, by name, and the zero points of those that are quantized."""
+    tensors = [(tensor.name, tensor) for tensor in graph.initializer]
+    for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
-            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-    zeros = {}
-    for node in nodes:
+            tensors.append((node.output[0], node.attribute[0].t))
+    beside = _Beside(Path(path))
+    arrays, zeros = {}, {}
+    for name, tensor in tensors:
+        if onnx.external_data_helper.uses_external_data(tensor):
+            told = {entry.key: entry.value for entry in tensor.external_data}
+            tensor.raw_data = beside.read(**told)
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+        arrays[name] = onnx.numpy_helper.to_array(tensor)
+    for node in graph.node:
         if node.op_type == DEQUANTIZE and node.input[0] in arrays:
             arrays[node.output[0]] = arrays[node.input[0]]
             at = _ZERO_POINT[DEQUANTIZE]
             zeros[node.output[0]] = _zero(
                 arrays.get(node.input[at]) if at < len(node.input) else None
             )
-    shapes = _shapes(onnx, model, source) if images else {}
-    moving = tuple(node for node in nodes if node.output and node.output[0] not in arrays)
-    return _File(moving, shapes, arrays, zeros)
+    return arrays, zeros
+
+
+class _Beside:
+    """The files in a model's folder, in which it may keep its weights; no others are opened."""
+
+    def __init__(self, model: Path) -> None:
+        self._model, self._folder = model, model.parent.resolve()
+        self._read: dict[str, bytes] = {}
+
+    def read(self, location: str = "", offset: str = "0", length: str = "", **_: str) -> bytes:
+        """Some bytes of a file, as a tensor says where they lie."""
+        if location not in self._read:
+            inside = "\0" not in location and location
+            if not inside or not (self._folder / location).resolve().is_relative_to(self._folder):
+                raise SynetError(
+                    f"{self._model} keeps weights in {location!r}, outside of its folder, which is "
+                    "not read; put both into one folder"
+                )
+            room = LARGEST - sum(map(len, self._read.values()))
+            try:
+                self._read[location] = read_file(self._folder / location, room)
+            except SynetError as error:
+                raise SynetError(f"{self._model}: {error}") from None
+        data, start = self._read[location], int(offset or 0)
+        found = data[start : start + int(length or len(data))] if start >= 0 else b""
+        if not found:
+            raise SynetError(f"{self._model}: {location} has no weights at byte {start:,}")
+        return found
 
 
 def _damaged(path: str, error: Exception) -> SynetError:
-    reason = str(error).strip().partition("\n")[0]
-    return SynetError(f"{path} is damaged, or no ONNX file: {reason}")
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return SynetError(f"{path} is damaged, or no ONNX file: {reason[:200]}")
 
 
 def _zero(points: np.ndarray | None) -> int:
@@ -151,10 +207,16 @@ def _shapes(onnx: ModuleType, model: Any, source: Source) -> dict[str, tuple[int
         )
     for value in model.graph.output:  # what they were for another image
         value.type.tensor_type.ClearField("shape")
+    name = str(source.model)
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception as error:  # of what a node says, and its operation cannot be
-        raise _damaged(str(source.model), error) from None
+        told = confined.run(_INFER, SECONDS, model.SerializeToString())
+        if told[:1] != b"=":
+            raise ValueError(told[1:].decode(errors="replace"))
+        inferred = onnx.load_model_from_string(told[1:]).graph
+    except confined.Ended as error:
+        raise SynetError(f"{name} is damaged: ONNX does not survive it ({error})") from None
+    except Exception as error:  # also of what is too large to be told
+        raise _damaged(name, error) from None
     return {
         value.name: tuple(_side(side) for side in value.type.tensor_type.shape.dim)
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
@@ -214,7 +276,7 @@ def _macs(node: Any, file: _File) -> int | None:
         return None
     if node.op_type == "ConvTranspose":  # an input pixel is spread over a kernel of every output
         return prod(before) * prod(weights[1:])
-    if node.op_type in ("Gemm", "MatMul"):
+    if node.op_type in ("Gemm", "MatMul") and len(weights) > 1 and after[-1]:
         inner = weights[-2] if node.op_type == "MatMul" else prod(weights) // after[-1]
         return prod(after) * inner
     return prod(after) * prod(weights[1:])

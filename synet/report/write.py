@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from synet import extras
 from synet.compare import Comparison, compare_layers
 from synet.data import load_dataset
@@ -22,6 +20,7 @@ from synet.report.gallery import gallery
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
 from synet.shift import float_twin
+from synet.system.terminal import Terminal
 from synet.tflite import read_content
 
 
@@ -52,7 +51,9 @@ def report(
     for module in ("jinja2", "plotly.offline"):
         extras.load(module, "report", "writing a report")
     content = gather(model, data, **options)
-    write_atomic(out, render(content))
+    page = render(content)
+    refuse_foreign(out, is_ours)  # it took a while
+    write_atomic(out, page)
     return content
 
 
@@ -194,5 +195,5 @@ def _reference(
 def _teller(progress: bool) -> Callable[[str], None]:
     if not progress:
         return lambda step: None
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     return lambda step: console.print(step, style="bold", highlight=False)

@@ -1,1 +1,1 @@
-"""What the rest stands on: the process and its surroundings."""
+"""What everything else stands on: files, streams, the environment."""

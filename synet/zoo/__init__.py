@@ -104,14 +104,9 @@ def read_definition(path: str | Path) -> dict[str, Any]:
     SynetError
         The file is missing, is not yaml, or is not a mapping.
     """
-    import yaml
+    from synet.system.yaml_files import read_yaml
 
-    try:
-        definition = yaml.safe_load(Path(path).read_text(encoding="utf-8", errors="replace"))
-    except OSError as error:
-        raise SynetError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SynetError(f"{path}: not a yaml file: {' '.join(str(error).split())}") from None
+    definition = read_yaml(path)
     if not isinstance(definition, dict):
         raise SynetError(f"{path}: a model yaml is a mapping with backbone and head")
     return definition

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synet import zoo
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
-from synet.files import write_atomic
+from synet.files import refuse_unwritable, write_atomic
 from synet.memory import STEP, row_of
 from synet.zoo import PARTS, Claims, rows_of
 from synet.zoo.edit import commented, edited
@@ -375,3 +375,4 @@ def _refuse(out: Path) -> None:
         raise SynetError(f"{out}: the name of a model yaml ends in .yaml")
     if out.exists() or out.is_symlink():
         raise SynetError(f"{out} exists; name another file with --out")
+    refuse_unwritable(out)

@@ -61,13 +61,13 @@ def test_what_is_computed_from_constants_is_one():
         (lambda x: x * x.sigmoid(), "the activation is SiLU (x times its logistic)"),
         (lambda x: torch.sigmoid(x).mul(x), "the activation is SiLU (x times its logistic)"),
         (lambda x: F.conv2d(x, torch.ones(4, 4, 9, 9), padding=4), "CONV_2D with kernel 9x9, the"),
-        (lambda x: F.max_pool2d(x, 3, 3), "MAX_POOL_2D with stride 3x3"),
+        (lambda x: F.max_pool2d(x[..., :15, :15], 3, 3), "MAX_POOL_2D with stride 3x3"),
         (lambda x: F.pad(x, (1, 1), value=2), "pad becomes PADV2, which katana does not run"),
         (
             lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
             "pad becomes MIRROR_PAD, which katana does",
         ),
-        (lambda x: x.mean(2), "mean becomes MEAN, which katana does not run"),
+        (lambda x: x.flatten(1).mean(1), "mean becomes MEAN, which katana does not run"),
         (lambda x: x.new_zeros(x.shape), "new_zeros cannot be exported"),
     ],
 )

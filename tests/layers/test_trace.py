@@ -276,11 +276,11 @@ def test_padding_by_hand_and_none_at_all():
     [
         (nn.ConvTranspose2d(8, 8, 3, 2), "conv_transpose2d becomes TRANSPOSE_CONV, which katana "),
         (
-            nn.AvgPool2d(16),
+            nn.AvgPool2d(9, 1, 4),
             "avg_pool2d becomes AVERAGE_POOL_2D, which katana does not run; use a s",
         ),
         (
-            nn.Conv2d(8, 8, 3, dilation=2, padding=2),
+            nn.Conv2d(8, 8, 5, dilation=2, padding=4),
             "CONV_2D with dilation 2x2; use a dilation of 1",
         ),
         (nn.Conv2d(8, 8, 3, padding=2), "conv2d becomes PAD, which katana does not run; give the"),
@@ -300,6 +300,29 @@ def test_what_nothing_can_take_the_place_of_is_refused(layer, said):
     index, text = refusal(Conv(3, 8), layer, nn.Tanh())
     assert index == 1
     assert text.startswith(said)
+
+
+def test_all_refusals_are_told_at_once():
+    """Also those behind one that torch runs; what would read a row that does not run is left."""
+    pools = nn.AvgPool2d(9, 1, 4), nn.Sequential(nn.AvgPool2d(9, 1, 4), nn.AvgPool2d(9, 1, 4))
+    rows = (Conv(3, 8), *pools, Conv(4, 8), nn.Tanh(), (Call(lambda x: x.cumsum(1)), 2))
+    with pytest.raises(UnsafeRow) as caught:
+        safe(*rows)
+    assert [index for index, _ in caught.value.refusals] == [1, 2, 3, 5]
+    assert str(caught.value).count("\n") == 3
+
+
+def test_what_costs_more_than_it_seems_to_is_told():
+    layer = nn.Conv2d(8, 8, 3, dilation=2, padding=2, bias=False)
+    rows, found = safe(Conv(3, 8), nn.Sequential(layer, nn.ReLU6()))
+    assert rows[1][0] is layer
+    (told,) = found
+    assert (told.index, told.path, told.was) == (1, "0", "Conv2d")
+    assert told.now == "a convolution of 5x5 and stride 1x1"
+    assert told.why == (
+        "katana has no stride of 1x1 with a dilation of 2x2; the numbers stay, the "
+        "multiply-accumulates go from 37.75 to 104.86 million"
+    )
 
 
 def test_a_layer_that_does_not_run_at_all():

@@ -5,6 +5,7 @@ Importing this package fills the table: whoever reads it imports it from here.
 
 from synet.export.lowerings import (
     activations,
+    adaptive,
     arithmetic,
     convolution,
     linear,
@@ -14,29 +15,26 @@ from synet.export.lowerings import (
     shape,
 )
 from synet.export.table import (
-    KEEPS_PADDING,
-    OPERATIONS,
     TABLE,
     in_order,
     lower,
+    lowering_of,
     settle,
-    torch_names,
 )
 
 __all__ = [
-    "KEEPS_PADDING",
-    "OPERATIONS",
     "TABLE",
     "activations",
+    "adaptive",
     "arithmetic",
     "convolution",
     "in_order",
     "linear",
     "lower",
+    "lowering_of",
     "padding",
     "pooling",
     "resizing",
     "settle",
     "shape",
-    "torch_names",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,15 @@ import torch
 
 from synet.export.lowerings.convolution import convolution
 from synet.export.lowerings.pooling import (
-    MAX_OF_IMAGE,
-    MEAN_OF_IMAGE,
+    max_of_axis,
     max_of_channels,
     max_of_image,
+    mean_of_axis,
     mean_of_image,
 )
 from synet.export.lowerings.shape import inverse, reshape, with_rank
 from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import FEW, Operation, as_image, in_order, layer_name, lower, lowers, pair
+from synet.export.table import FEW, as_image, in_order, kit, layer_name, lower, lowers
 
 
 def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
@@ -44,12 +44,12 @@ def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
     return x.tensor, in_order(y, inverse(x.axes)), x.axes
 
 
-def _binary(*names: str, ops: Any, function: Callable[[Any, Any, Any], Any]) -> None:
+def _binary(*names: str, function: Callable[[Any, Any, Any], Any]) -> None:
     """An entry for an arithmetic function of two operands."""
 
-    @lowers(*names, ops=ops)
+    @lowers(*names)
     def _lowering(x: Any, y: Any, *, alpha: float = 1) -> KerasProxy:
-        import keras
+        keras = kit()
 
         if alpha != 1:
             raise ValueError(f"alpha={alpha}")
@@ -82,16 +82,11 @@ def _divide(keras: Any, a: Any, b: Any) -> Any:
     return keras.ops.multiply(a, 1 / b)
 
 
-def _divide_operations(x: Any, y: Any, **_: Any) -> tuple[str, ...]:
-    return ("DIV",) if isinstance(y, torch.Tensor) else ("MUL",)
-
-
-_binary("add", "__add__", "__radd__", ops=("ADD",), function=_named("Add", "add"))
-_binary("sub", "subtract", "__sub__", ops=("MUL", "ADD"), function=_subtract)
+_binary("add", "__add__", "__radd__", function=_named("Add", "add"))
+_binary("sub", "subtract", "__sub__", function=_subtract)
 _binary(
     "rsub",
     "__rsub__",
-    ops=("MUL", "ADD"),
     function=lambda k, a, b: _subtract(k, b, a),
 )
 _binary(
@@ -99,49 +94,71 @@ _binary(
     "multiply",
     "__mul__",
     "__rmul__",
-    ops=("MUL",),
     function=lambda k, a, b: k.ops.multiply(a, b),
 )
-_binary("div", "divide", "true_divide", "__truediv__", ops=_divide_operations, function=_divide)
-_binary("__rtruediv__", ops=("DIV",), function=lambda k, a, b: k.ops.divide(b, a))
-_binary("maximum", ops=("MAXIMUM",), function=lambda k, a, b: k.ops.maximum(a, b))
-_binary("minimum", ops=("MINIMUM",), function=lambda k, a, b: k.ops.minimum(a, b))
+_binary("div", "divide", "true_divide", "__truediv__", function=_divide)
+_binary("__rtruediv__", function=lambda k, a, b: k.ops.divide(b, a))
+_binary("maximum", function=lambda k, a, b: k.ops.maximum(a, b))
+_binary("minimum", function=lambda k, a, b: k.ops.minimum(a, b))
 
 
-@lowers("pow", "__pow__", ops=("MUL",))
+@lowers("pow", "__pow__")
 def _pow(x: KerasProxy, exponent: float) -> KerasProxy:
-    import keras
+    keras = kit()
 
     if exponent == 2:  # a chip multiplies, few have POW
         return KerasProxy(keras.ops.multiply(x.tensor, x.tensor), x.axes)
     return KerasProxy(keras.ops.power(x.tensor, float(exponent)), x.axes)
 
 
-@lowers("square", ops=("MUL",))
+@lowers("square")
 def _square(x: KerasProxy) -> KerasProxy:
     return _pow(x, 2)
 
 
 def _reduced(x: KerasProxy, name: str, dim: Any, keepdim: bool) -> KerasProxy:
-    import keras
+    keras = kit()
 
     dims = _dims(x, dim)
-    if x.ndim == 4 and dims == [2, 3]:
+    real = [d for d in dims if x.shape[d] != 1]
+    if not real:
+        y = x
+    elif x.ndim == 4 and dims == [2, 3]:
         x = as_image(x)
         y = max_of_image(x) if name == "max" else mean_of_image(x, total=name == "sum")
-    elif x.is_image and dims == [1] and name == "mean":
+    elif x.is_image and real == [1] and name == "mean":
         share = np.full((1, x.shape[1], 1, 1), 1 / x.shape[1], np.float32)
         y = KerasProxy(convolution(x.tensor, share, name="mean"), NCHW)
-    elif x.is_image and dims == [1] and name == "max":
+    elif x.is_image and real == [1] and name == "max":
         y = max_of_channels(x)
-    elif name == "sum" and _is_short(x, dims):
-        first, *rest = lower(torch.split, (x, 1), {"dim": dims[0]})
+    elif name == "sum" and _is_short(x, real):
+        first, *rest = lower(torch.split, (x, 1), {"dim": real[0]})
         y = KerasProxy(sum((part.tensor for part in rest), first.tensor), x.axes)
+    elif (pooled := _pooled(x, name, real)) is not None:
+        y = pooled
     else:
         function = getattr(keras.ops, name)
-        y = function(x.tensor, axis=tuple(x.axis(d) for d in dims), keepdims=True)
+        y = function(x.tensor, axis=tuple(x.axis(d) for d in real), keepdims=True)
         y = KerasProxy(y, x.axes)
     return y if keepdim else reshape(y, [n for d, n in enumerate(y.shape) if d not in dims])
+
+
+def _pooled(x: KerasProxy, name: str, dims: Sequence[int]) -> KerasProxy | None:
+    """A reduction over height, or width, or the rows of a table, as a chip has it of an image."""
+    keras = kit()
+
+    if len(dims) != 1 or (axis := x.axis(dims[0])) not in {3: (1,), 4: (1, 2)}.get(x.ndim, ()):
+        return None
+    shape, image = x.tensor.shape, x.tensor
+    if x.ndim == 3:
+        image = keras.ops.reshape(image, (*shape[:2], 1, shape[2]))
+    if name == "max":
+        y = max_of_axis(image, axis)
+    else:
+        y = mean_of_axis(image, axis, total=name == "sum")
+    if y is None:
+        return None
+    return KerasProxy(y if x.ndim == 4 else keras.ops.reshape(y, (shape[0], 1, shape[2])), x.axes)
 
 
 def _dims(x: Any, dim: Any) -> list[int]:
@@ -154,66 +171,30 @@ def _is_short(x: Any, dims: list[int]) -> bool:
     return len(dims) == 1 and x.shape[dims[0]] <= FEW
 
 
-def _sum_operations(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> list[Operation]:
-    if _is_short(x, _dims(x, dim)):
-        return ["STRIDED_SLICE", "ADD", "RESHAPE"]
-    return _reduction("SUM", MEAN_OF_IMAGE)(x, dim, keepdim)
-
-
-def _reduction(operation: str, of_image: Operation, of_channels: Operation | None = None) -> Any:
-    """The operations of a reduction: of an image it is one that small chips have too."""
-
-    def operations(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> list[Operation]:
-        if not isinstance(dim, (int, tuple, list, type(None))):
-            return ["MAXIMUM"]
-        dims = _dims(x, dim)
-        if x.ndim == 4 and dims == [2, 3]:
-            found = of_image
-        else:
-            found = of_channels if x.ndim == 4 and dims == [1] and of_channels else operation
-        return [found] if keepdim else [found, "RESHAPE"]
-
-    return operations
-
-
-@lowers("mean", ops=_reduction("MEAN", MEAN_OF_IMAGE, "CONV_2D"))
+@lowers("mean")
 def _mean(x: KerasProxy, dim: Any = None, keepdim: bool = False, **_: Any) -> KerasProxy:
     return _reduced(x, "mean", dim, keepdim)
 
 
-@lowers("sum", ops=_sum_operations)
+@lowers("sum")
 def _sum(x: KerasProxy, dim: Any = None, keepdim: bool = False, **_: Any) -> KerasProxy:
     return _reduced(x, "sum", dim, keepdim)
 
 
-@lowers("amax", ops=_reduction("REDUCE_MAX", MAX_OF_IMAGE, MAX_OF_IMAGE))
+@lowers("amax")
 def _amax(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> KerasProxy:
     return _reduced(x, "max", dim, keepdim)
 
 
-@lowers("max", ops=_reduction("REDUCE_MAX", "REDUCE_MAX", MAX_OF_IMAGE))
+@lowers("max")
 def _max(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> Any:
     if isinstance(dim, KerasProxy):
         return lower(torch.maximum, (x, dim), {})
     values = _reduced(x, "max", dim, keepdim)
     if dim is None:
         return values
-    import keras
+    keras = kit()
 
     indices = KerasProxy(keras.ops.argmax(x.tensor, axis=x.axis(dim), keepdims=True), x.axes)
     shape = values.shape
     return torch.return_types.max((values, indices if keepdim else reshape(indices, shape)))
-
-
-def _adaptive_pool(*names: Any, operation: Operation, function: Callable[..., Any]) -> None:
-    """An entry for the mean or the maximum of an image."""
-
-    @lowers(*names, ops=(operation,))
-    def _lowering(x: KerasProxy, output_size: Any, *_: Any, **__: Any) -> KerasProxy:
-        if pair(output_size) != (1, 1):
-            raise ValueError(f"output size {output_size}: only 1")
-        return function(x)
-
-
-_adaptive_pool("adaptive_avg_pool2d", operation=MEAN_OF_IMAGE, function=mean_of_image)
-_adaptive_pool("adaptive_max_pool2d", operation=MAX_OF_IMAGE, function=max_of_image)

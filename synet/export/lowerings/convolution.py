@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synet.export.lowerings.padding import pads, same_or_padded
-from synet.export.lowerings.resizing import interpolate, resize_operations
+from synet.chips.record import OpRule
+from synet.export.context import current
+from synet.export.lowerings.padding import pads, same_or_padded, zeros_around
+from synet.export.lowerings.resizing import interpolate
+from synet.export.lowerings.windows import (
+    Fit,
+    Windows,
+    fits,
+    is_within,
+    picked,
+    rule_of,
+    spelled,
+    with_zeros,
+)
 from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import Operation, as_image, as_numpy, join, layer_name, lowers, pair, settle
+from synet.export.table import as_image, as_numpy, join, kit, layer_name, lowers, pair, settle
 from synet.layers.same import (
     conv2d_widened,
     conv_transpose2d_same,
@@ -23,28 +36,7 @@ from synet.layers.same import (
 )
 
 
-def _conv2d_operations(
-    x: Any,
-    weight: torch.Tensor,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> list[Operation]:
-    limited = {
-        "kernel": tuple(weight.shape[2:]),
-        "stride": pair(stride),
-        "dilation": pair(dilation),
-    }
-    if groups == 1:
-        return [("CONV_2D", limited)]
-    if weight.shape[1] == 1:
-        return [("DEPTHWISE_CONV_2D", limited)]
-    return ["STRIDED_SLICE", ("CONV_2D", limited), "CONCATENATION"]
-
-
-@lowers(torch.conv2d, ops=_conv2d_operations, keeps_padding=True)
+@lowers(torch.conv2d, keeps_padding=True)
 def _conv2d(
     x: KerasProxy,
     weight: torch.Tensor,
@@ -55,22 +47,100 @@ def _conv2d(
     groups: int = 1,
 ) -> KerasProxy:
     w, b = as_numpy(weight), as_numpy(bias)
-    out, per_group, *kernel = w.shape
+    _, per_group, *kernel = w.shape
     stride, dilation = pair(stride), pair(dilation)
     if x.axis(1) == 3 and groups == 1 and w.shape[2:] == stride == (1, 1) and not pads(padding):
         return KerasProxy(convolution(settle(x).tensor, w, b), x.axes)  # in whatever order
     x = x if x.is_image else as_image(settle(x))
+    depthwise = groups > 1 and per_group == 1
+    windows = _windows(x, kernel, stride, dilation, padding)
+    rule = rule_of("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D")
+    both = max(stride) > 1 < max(dilation)  # which Keras has not
+    if rule is not None and (both or not is_within(rule, windows)):
+        y = _other_form(x.tensor, w, b, groups, windows, rule)
+        if y is not None:
+            return KerasProxy(y, NCHW)
+    if both:
+        raise ValueError(f"stride={stride}, dilation={dilation}")
     x, mode = same_or_padded(x, kernel, stride, dilation, padding)
     options = {"stride": stride, "mode": mode, "dilation": dilation}
+    return KerasProxy(_grouped(x.tensor, w, b, groups, **options), NCHW)
+
+
+def _windows(
+    x: KerasProxy, kernel: Sequence[int], stride: Any, dilation: Any, padding: Any
+) -> list[Windows]:
+    """What a convolution looks at, along both axes."""
+    sides = zeros_around(x, kernel, dilation, padding)
+    found = []
+    for axis, (n, k, s, d) in enumerate(
+        zip(x.tensor.shape[1:3], kernel, stride, dilation, strict=True)
+    ):
+        before, after = sides[2 * axis : 2 * axis + 2]
+        count = (n + before + after - (k - 1) * d - 1) // s + 1
+        if count < 1:
+            raise ValueError(f"a kernel of {kernel[0]}x{kernel[1]} over {tuple(x.shape[2:])}")
+        found.append(Windows(n, k, s, before, count, d))
+    return found
+
+
+def _other_form(
+    x: Any,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    groups: int,
+    windows: Sequence[Windows],
+    rule: OpRule,
+) -> Any:
+    """The convolution for a chip that lacks such a stride or dilation; None where it cannot be."""
+    even = groups > 1 and w.shape[1] == 1
+    found = fits(windows, rule, even)
+    if found is None:
+        x, windows = with_zeros(x, windows)
+        found = fits(windows, rule, even)
+    if found is None:
+        return None
+    _tell(w, windows, found)
+    stride = tuple(f.stride for f in found)
+    y = _grouped(x, spelled(w, windows, found), b, groups, stride=stride)
+    return picked(y, windows, found)
+
+
+def _tell(w: np.ndarray, windows: Sequence[Windows], found: Sequence[Fit]) -> None:
+    """Say what a convolution in another form costs."""
+    strides, dilations, steps, kernels = (
+        "x".join(map(str, pair))
+        for pair in (
+            [each.stride for each in windows],
+            [each.dilation for each in windows],
+            [f.step for f in found],
+            [f.kernel for f in found],
+        )
+    )
+    chip = current().chip.name if current().chip else "Keras"
+    before = w[:, :, 0, 0].size * prod(each.count * each.kernel for each in windows)
+    axes = zip(windows, found, strict=True)
+    now = w[:, :, 0, 0].size * prod(-(-each.size // f.stride) * f.kernel for each, f in axes)
+    picks = "" if steps == "1x1" else f", of which it keeps one pixel of {steps}"
+    current().tell(
+        f"a convolution of {kernels} and stride {found[0].stride}x{found[1].stride}{picks}",
+        f"{chip} has no stride of {strides} with a dilation of {dilations}; the numbers stay, the "
+        f"multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} million",
+    )
+
+
+def _grouped(x: Any, w: np.ndarray, b: np.ndarray | None, groups: int, **options: Any) -> Any:
+    """A convolution, or one for each group: few chips have grouped ones."""
+    _, per_group, *_ = w.shape
+    stride = options["stride"]
     if groups == 1 or (per_group == 1 and stride[0] == stride[1]):
-        return KerasProxy(convolution(x.tensor, w, b, depthwise=groups > 1, **options), NCHW)
-    # A group is a convolution of its own: few chips have grouped ones, and so each has its scale.
+        return convolution(x, w, b, depthwise=groups > 1, **options)
     parts = []
-    for weights, start in zip(np.split(w, groups), range(0, x.shape[1], per_group), strict=True):
+    for weights, start in zip(np.split(w, groups), range(0, x.shape[3], per_group), strict=True):
         rows = slice(len(parts) * len(weights), (len(parts) + 1) * len(weights))
-        image = x.tensor[..., start : start + per_group]
+        image = x[..., start : start + per_group]
         parts.append(convolution(image, weights, None if b is None else b[rows], **options))
-    return KerasProxy(join(parts, 3, "groups"), NCHW)
+    return join(parts, 3, "groups")
 
 
 def convolution(
@@ -84,7 +154,7 @@ def convolution(
     name: str = "conv2d",
 ) -> Any:
     """A Keras convolution with torch's weights (K, C / groups, kH, kW)."""
-    import keras
+    keras = kit()
 
     out, _, *kernel = w.shape
     options = {
@@ -107,17 +177,6 @@ def convolution(
     return y
 
 
-def _widened_operations(
-    x: Any, weight: torch.Tensor, bias: Any, stride: Any, padding: Any, groups: int
-) -> list[Operation]:
-    forms = widened_axes(x.shape[2:], weight.shape[2:], pair(stride), pair(padding))
-    if forms is None:
-        return ["PAD", *_conv2d_operations(x, weight, bias, stride, padding, 1, groups)]
-    kernel = tuple(size for size, _ in forms)
-    wide = torch.empty((*weight.shape[:2], *kernel), device="meta")
-    return _conv2d_operations(x, wide, bias, stride, 0, 1, groups)
-
-
 def widened_axes(
     sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
 ) -> list[tuple[int, int]] | None:
@@ -130,7 +189,7 @@ def _window_count(n: int, kernel: int, stride: int, padding: int) -> int:
     return (n + 2 * padding - kernel) // stride + 1
 
 
-@lowers(conv2d_widened, ops=_widened_operations)
+@lowers(conv2d_widened)
 def lower_widened(
     x: KerasProxy, weight: torch.Tensor, bias: Any, stride: Any, padding: Any, groups: int
 ) -> KerasProxy:
@@ -164,7 +223,7 @@ def cut(y: Any, sizes: Sequence[int]) -> KerasProxy:
     return KerasProxy(y if whole else y[:, : sizes[0], : sizes[1]], NCHW)
 
 
-@lowers(torch.conv_transpose2d, ops=("TRANSPOSE_CONV",))
+@lowers(torch.conv_transpose2d)
 def _conv_transpose2d(
     x: KerasProxy,
     weight: torch.Tensor,
@@ -175,7 +234,7 @@ def _conv_transpose2d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> KerasProxy:
-    import keras
+    keras = kit()
 
     if groups != 1 or pair(dilation) != (1, 1):
         raise ValueError(f"groups={groups}, dilation={dilation}")
@@ -198,7 +257,7 @@ def _conv_transpose2d(
     return KerasProxy(keras.layers.Cropping2D(crop, name=layer_name("crop"))(y.tensor), NCHW)
 
 
-@lowers(conv_transpose2d_same, ops=("TRANSPOSE_CONV",))
+@lowers(conv_transpose2d_same)
 def _conv_transpose2d_same(
     x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any
 ) -> KerasProxy:
@@ -208,7 +267,7 @@ def _conv_transpose2d_same(
 def _transpose(
     x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any, mode: str
 ) -> KerasProxy:
-    import keras
+    keras = kit()
 
     w, b = as_numpy(weight), as_numpy(bias)
     layer = keras.layers.Conv2DTranspose(
@@ -225,14 +284,7 @@ def _transpose(
     return KerasProxy(y, NCHW)
 
 
-def _upsampled_operations(
-    x: Any, weight: torch.Tensor, bias: Any, stride: int, padding: int, extra: int
-) -> list[Operation]:
-    steps = resize_operations(x, scale_factor=stride)
-    return [*steps, "MUL", ("CONV_2D", {"kernel": tuple(weight.shape[2:])})]
-
-
-@lowers(conv_transpose2d_upsampled, ops=_upsampled_operations)
+@lowers(conv_transpose2d_upsampled)
 def _conv_transpose2d_upsampled(
     x: KerasProxy, weight: torch.Tensor, bias: Any, stride: int, padding: int, extra: int
 ) -> KerasProxy:

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 
 from synet.export.lowerings.convolution import convolution
 from synet.export.proxy import KerasProxy
-from synet.export.table import as_numpy, in_order, layer_name, lowers
+from synet.export.table import as_numpy, in_order, kit, layer_name, lowers
 
 
-@lowers(F.batch_norm, ops=())  # folded into the convolution before it
+@lowers(F.batch_norm)
 def _batch_norm(
     x: KerasProxy,
     mean: torch.Tensor,
@@ -23,7 +23,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> KerasProxy:
-    import keras
+    keras = kit()
 
     if training:
         raise ValueError("training mode: call .eval() on the model")
@@ -41,14 +41,10 @@ def _batch_norm(
     return KerasProxy(y, x.axes)
 
 
-def _linear_operations(x: Any, weight: torch.Tensor, bias: Any = None) -> tuple[str, ...]:
-    return ("CONV_2D",) if len(x.shape) == 4 else ("RESHAPE", "CONV_2D")
-
-
-@lowers("linear", ops=_linear_operations)
+@lowers("linear")
 def _linear(x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None = None) -> KerasProxy:
     """A 1x1 convolution over an image of as many pixels as there are rows."""
-    import keras
+    keras = kit()
 
     w = as_numpy(weight)
     rows, shape = in_order(x, range(x.ndim)), tuple(x.shape)
@@ -58,9 +54,9 @@ def _linear(x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None = Non
     return KerasProxy(y if x.ndim == 4 else keras.ops.reshape(y, (*shape[:-1], len(w))))
 
 
-@lowers("matmul", "bmm", "__matmul__", ops=("BATCH_MATMUL",))
+@lowers("matmul", "bmm", "__matmul__")
 def _matmul(x: Any, y: Any) -> KerasProxy:
-    import keras
+    keras = kit()
 
     x, y = (
         in_order(v, range(v.ndim)) if isinstance(v, KerasProxy) else as_numpy(v) for v in (x, y)

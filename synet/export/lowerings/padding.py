@@ -8,21 +8,13 @@ from typing import Any
 import torch.nn.functional as F
 
 from synet.export.proxy import KerasProxy
-from synet.export.table import join, layer_name, lowers, pair, settle
+from synet.export.table import join, kit, layer_name, lowers, pair, settle
 from synet.layers.same import same_padding
 
 
-def _pad_operations(
-    x: Any, pad: Any, mode: str = "constant", value: float | None = None
-) -> tuple[str, ...]:
-    if mode == "constant":
-        return ("PADV2",) if value else ()  # zeros wait, or lie beside the image as constants
-    return ("STRIDED_SLICE", "CONCATENATION") if mode == "replicate" else ("MIRROR_PAD",)
-
-
-@lowers(F.pad, ops=_pad_operations, keeps_padding=True)
+@lowers(F.pad, keeps_padding=True)
 def _pad(x: KerasProxy, pad: Sequence[int], mode: str = "constant", value: float = 0) -> KerasProxy:
-    import keras
+    keras = kit()
 
     pad = [int(p) for p in pad] + [0] * (2 * x.ndim - len(pad))
     zeros = mode == "constant" and not value
@@ -56,22 +48,29 @@ def pads(padding: Any) -> bool:
     return not isinstance(padding, str) and any(pair(padding))
 
 
-def same_or_padded(
-    x: KerasProxy, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], p: Any
-) -> tuple[KerasProxy, str]:
-    """`x` and Keras' padding mode, once `p` and the waiting zeros are taken together."""
+def zeros_around(
+    x: KerasProxy, kernel: Sequence[int], dilation: Sequence[int], p: Any
+) -> tuple[int, ...]:
+    """Zeros on each side of an image, those that wait and those of a convolution's padding `p`."""
     if p == "same":  # torch's: only stride 1, an odd pixel after the image
         spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         own = [side for span in spans for side in (span // 2, span - span // 2)]
     else:
         own = [n for n in ((0, 0) if p == "valid" else pair(p)) for _ in range(2)]
-    wanted = tuple(waiting + side for waiting, side in zip(x.pad, own, strict=True))
+    return tuple(waiting + side for waiting, side in zip(x.pad, own, strict=True))
+
+
+def same_or_padded(
+    x: KerasProxy, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], p: Any
+) -> tuple[KerasProxy, str]:
+    """`x` and Keras' padding mode, once `p` and the waiting zeros are taken together."""
+    wanted = zeros_around(x, kernel, dilation, p)
     if not any(wanted):
         same = tensorflow_same(x, kernel, stride, dilation)
         return x, "valid" if any(same) else "same"
     if wanted == tensorflow_same(x, kernel, stride, dilation):
         return KerasProxy(x.tensor, x.axes), "same"
-    import keras
+    keras = kit()
 
     top, bottom, left, right = wanted
     # a layer that compilers fuse into the convolution

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from synet.export.lowerings.convolution import convolution, cut, lower_widened, widened_axes
+from synet.export.lowerings.convolution import convolution, cut
+from synet.export.lowerings.means import along, shared, sums
 from synet.export.lowerings.padding import replicated, tensorflow_same
+from synet.export.lowerings.windows import Windows, rule_of, whole
 from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import Operation, as_image, layer_name, lowers, pair, settle
+from synet.export.table import as_image, kit, layer_name, lowers, pair, settle
 from synet.layers.same import max_pool2d_same
 
 
-def _max_pool2d_operations(
-    x: Any, kernel_size: Any, stride: Any = None, *_: Any, **__: Any
-) -> list[Operation]:
-    limited = {"kernel": pair(kernel_size), "stride": pair(stride) if stride else pair(kernel_size)}
-    return [("MAX_POOL_2D", limited)]
-
-
-@lowers("max_pool2d", ops=_max_pool2d_operations)
-def _max_pool2d(
+@lowers("max_pool2d")
+def max_pool2d(
     x: KerasProxy,
     kernel_size: Any,
     stride: Any = None,
@@ -54,12 +50,12 @@ def _max_pool2d(
 
 
 def _pooled(x: Any, kernel: tuple[int, int], stride: tuple[int, int], mode: str) -> Any:
-    import keras
+    keras = kit()
 
     return keras.layers.MaxPooling2D(kernel, stride, mode, name=layer_name("max_pool2d"))(x)
 
 
-@lowers(max_pool2d_same, ops=_max_pool2d_operations)
+@lowers(max_pool2d_same)
 def _max_pool2d_same(x: KerasProxy, kernel_size: int, stride: int = 1) -> KerasProxy:
     return KerasProxy(_pooled(as_image(x).tensor, pair(kernel_size), pair(stride), "same"), NCHW)
 
@@ -78,26 +74,7 @@ def _pool_sides(
     return tuple(sides), tuple(sizes)
 
 
-def _avg_pool2d_operations(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    *_: Any,
-) -> list[Operation]:
-    kernel, padding = pair(kernel_size), pair(padding)
-    stride = pair(stride) if stride else kernel
-    if kernel == tuple(x.shape[2:]) and not any(padding):
-        return [MEAN_OF_IMAGE]
-    forms = widened_axes(x.shape[2:], kernel, stride, padding)
-    if forms is None or stride[0] != stride[1]:
-        return [("AVERAGE_POOL_2D", {"kernel": kernel, "stride": stride})]
-    limited = {"kernel": tuple(size for size, _ in forms), "stride": stride}
-    return [("DEPTHWISE_CONV_2D", limited), "STRIDED_SLICE"]
-
-
-@lowers("avg_pool2d", torch._C._nn.avg_pool2d, ops=_avg_pool2d_operations)
+@lowers("avg_pool2d", torch._C._nn.avg_pool2d)
 def _avg_pool2d(
     x: KerasProxy,
     kernel_size: Any,
@@ -107,33 +84,41 @@ def _avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> KerasProxy:
-    """A mean is a depthwise convolution whose weights are all the same."""
-    import keras
-
     kernel = pair(kernel_size)
     stride, padding = pair(stride) if stride else kernel, pair(padding)
-    if divisor_override or (any(padding) and not count_include_pad):
-        raise ValueError("only the plain mean, padding included")
     x = as_image(x)
-    sides, sizes = _pool_sides(x, kernel, stride, padding, ceil_mode)
-    if sides[1::2] != padding and ceil_mode:
-        raise ValueError("ceil_mode with a window that leaves the image")
-    if kernel == tuple(x.shape[2:]) and not any(padding):
+    _, counts = _pool_sides(x, kernel, stride, padding, ceil_mode)
+    if kernel == tuple(x.shape[2:]) and not any(padding) and not divisor_override:
         return mean_of_image(x)
-    if widened_axes(x.shape[2:], kernel, stride, padding) and stride[0] == stride[1]:
-        channels = x.shape[1]
-        weight = torch.full((channels, 1, *kernel), 1 / (kernel[0] * kernel[1]))
-        return lower_widened(x, weight, None, stride, padding, channels)
-    x = settle(KerasProxy(x.tensor, NCHW, (padding[0],) * 2 + (padding[1],) * 2))
-    y = keras.layers.AveragePooling2D(kernel, stride, "valid", name=layer_name("avg_pool2d"))(
-        x.tensor
-    )
+    axes = zip(x.shape[2:], kernel, stride, padding, counts, strict=True)
+    windows = [Windows(*axis) for axis in axes]
+    if divisor_override:
+        return mean_of_windows(x, windows, kernel[0] * kernel[1] / divisor_override)
+    lengths = [_lengths(each, count_include_pad) for each in windows]
+    return KerasProxy(shared(mean_of_windows(x, windows).tensor, lengths, kernel), NCHW)
+
+
+def _lengths(windows: Windows, padded: bool) -> np.ndarray:
+    """Pixels that torch divides the sum of each window by."""
+    first = np.arange(windows.count) * windows.stride - windows.before
+    last = np.minimum(first + windows.kernel, windows.size + windows.before)
+    return last - first if padded else np.minimum(last, windows.size) - np.maximum(first, 0)
+
+
+def mean_of_windows(x: KerasProxy, windows: Sequence[Windows], share: float = 1.0) -> KerasProxy:
+    """The mean of each window, zeros around the image included, times `share`."""
+    kernel, stride = (tuple(getattr(w, key) for w in windows) for key in ("kernel", "stride"))
+    y = sums(x.tensor, windows, share / (kernel[0] * kernel[1]))
+    if y is None:  # whether the chip has such a pool will show
+        sides = tuple(side for each in windows for side in (each.before, each.behind))
+        x = settle(KerasProxy(x.tensor, NCHW, sides))
+        pool = kit().layers.AveragePooling2D
+        y = pool(kernel, stride, "valid", name=layer_name("avg_pool2d"))(x.tensor)
+        y = y if share == 1 else kit().ops.multiply(y, share)
     return KerasProxy(y, NCHW)
 
 
-TILE = 3  # pixels; a stride that small chips have too
-MEAN_OF_IMAGE = ("DEPTHWISE_CONV_2D", {"kernel": (TILE, TILE), "stride": (TILE, TILE)})
-MAX_OF_IMAGE = ("MAX_POOL_2D", {"kernel": (2, 2), "stride": (2, 2)})
+TILE = 3  # pixels, where no chip says how far a convolution may stride
 
 
 def mean_of_image(x: KerasProxy, total: bool = False) -> KerasProxy:
@@ -143,13 +128,32 @@ def mean_of_image(x: KerasProxy, total: bool = False) -> KerasProxy:
     add nothing to a sum: a few convolutions in a row, which every chip has, leave one pixel.
     """
     tensor, channels = as_image(x).tensor, x.shape[1]
+    tile = max(rule_of("DEPTHWISE_CONV_2D").strides or (TILE,))
     while tensor.shape[1:3] != (1, 1) or tensor is x.tensor:
         height, width = tensor.shape[1:3]
-        share = 1.0 if total else (-(-height // TILE) * -(-width // TILE)) / (height * width)
-        kernel = tuple(min(n, TILE) for n in (height, width))
+        share = 1.0 if total else (-(-height // tile) * -(-width // tile)) / (height * width)
+        kernel = tuple(min(n, tile) for n in (height, width))
         weights = np.full((channels, 1, *kernel), share, np.float32)
-        tensor = convolution(tensor, weights, None, (TILE, TILE), depthwise=True, name="mean")
+        tensor = convolution(tensor, weights, None, (tile, tile), depthwise=True, name="mean")
     return KerasProxy(tensor, NCHW)
+
+
+def mean_of_axis(tensor: Any, axis: int, total: bool = False) -> Any:
+    """Mean, or sum, over the height (1) or the width (2) of a stored image."""
+    size = tensor.shape[axis]
+    if size == 1:
+        return tensor
+    if rule_of("SUM" if total else "MEAN"):
+        return getattr(kit().ops, "sum" if total else "mean")(tensor, axis=axis, keepdims=True)
+    return sums(tensor, along(tensor, axis, whole(size)), 1 if total else 1 / size)
+
+
+def max_of_axis(tensor: Any, axis: int) -> Any:
+    """Maximum over the height (1) or the width (2) of a stored image."""
+    step = (2, 1) if axis == 1 else (1, 2)
+    while tensor.shape[axis] > 1:
+        tensor = _pooled(tensor, step, step, "same")
+    return tensor
 
 
 def max_of_image(x: KerasProxy) -> KerasProxy:
@@ -162,7 +166,7 @@ def max_of_image(x: KerasProxy) -> KerasProxy:
 
 def max_of_channels(x: KerasProxy) -> KerasProxy:
     """Largest value of each pixel: (N, C, H, W) to (N, 1, H, W), by pooling over the channels."""
-    import keras
+    keras = kit()
 
     n, height, width, channels = x.tensor.shape
     tensor = keras.ops.reshape(x.tensor, (n, height * width, channels, 1))

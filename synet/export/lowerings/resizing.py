@@ -7,28 +7,14 @@ from typing import Any
 
 from synet.export.proxy import NCHW, KerasProxy
 from synet.export.reshape import resize_steps
-from synet.export.table import Operation, as_image, layer_name, lowers, pair
-
-
-def resize_operations(
-    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *_: Any, **__: Any
-) -> list[Operation]:
-    before = tuple(x.shape[2:])
-    if size is None:
-        size = [int(n * f) for n, f in zip(before, _factors(scale_factor), strict=True)]
-    if mode == "bilinear":
-        return [("RESIZE_BILINEAR", {"before": before, "after": pair(size)})]
-    return [
-        ("RESIZE_NEAREST_NEIGHBOR", {"before": start, "after": end})
-        for start, end in resize_steps(before, pair(size))
-    ]
+from synet.export.table import as_image, kit, layer_name, lowers, pair
 
 
 def _factors(scale_factor: Any) -> tuple[float, float]:
     return tuple(scale_factor) if isinstance(scale_factor, Sequence) else (scale_factor,) * 2
 
 
-@lowers("interpolate", "upsample", ops=resize_operations)
+@lowers("interpolate", "upsample")
 def interpolate(
     x: KerasProxy,
     size: Any = None,
@@ -38,7 +24,7 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> KerasProxy:
-    import keras
+    keras = kit()
 
     if mode not in ("nearest", "bilinear") or align_corners or antialias:
         raise ValueError(f"mode={mode!r}, align_corners={align_corners}, antialias={antialias}")

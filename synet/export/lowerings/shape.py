@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from synet.export.proxy import KerasProxy
 from synet.export.reshape import groups, resolve_shape, stored_view
-from synet.export.table import FEW, as_numpy, in_order, join, lowers
+from synet.export.table import FEW, as_numpy, in_order, join, kit, lowers
 
 
 def with_rank(x: KerasProxy, rank: int) -> KerasProxy:
@@ -23,7 +23,7 @@ def inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort(axes))
 
 
-@lowers("cat", "concat", "concatenate", ops=("CONCATENATION",))
+@lowers("cat", "concat", "concatenate")
 def _cat(tensors: Sequence[Any], dim: int = 0) -> KerasProxy:
     first = next(t for t in tensors if isinstance(t, KerasProxy))
     parts = [
@@ -37,14 +37,14 @@ def _cat(tensors: Sequence[Any], dim: int = 0) -> KerasProxy:
     return KerasProxy(join(parts, first.axis(dim), "cat"), first.axes)
 
 
-@lowers("stack", ops=("RESHAPE", "CONCATENATION"))
+@lowers("stack")
 def _stack(tensors: Sequence[KerasProxy], dim: int = 0) -> KerasProxy:
     return _cat([_unsqueeze(t, dim) for t in tensors], dim)
 
 
-@lowers("reshape", "view", ops=("RESHAPE",))
+@lowers("reshape", "view")
 def reshape(x: KerasProxy, *shape: Any) -> KerasProxy:
-    import keras
+    keras = kit()
 
     shape = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
     shape = resolve_shape(x.shape, shape)
@@ -85,7 +85,7 @@ def _shuffled(x: KerasProxy, shape: Sequence[int]) -> KerasProxy | None:
     This is what a channel shuffle needs. Slices that are joined do it without TRANSPOSE, and cost
     no weights.
     """
-    import keras
+    keras = kit()
 
     last = x.ndim - 1
     *rest, a, b = x.tensor.shape
@@ -102,20 +102,20 @@ def _shuffled(x: KerasProxy, shape: Sequence[int]) -> KerasProxy | None:
     return KerasProxy(keras.ops.reshape(y, (*rest, b, a)), axes)
 
 
-@lowers("flatten", ops=("RESHAPE",))
+@lowers("flatten")
 def _flatten(x: KerasProxy, start_dim: int = 0, end_dim: int = -1) -> KerasProxy:
     start, end = start_dim % x.ndim, end_dim % x.ndim
     return reshape(x, (*x.shape[:start], -1, *x.shape[end + 1 :]))
 
 
-@lowers("unsqueeze", ops=("RESHAPE",))
+@lowers("unsqueeze")
 def _unsqueeze(x: KerasProxy, dim: int) -> KerasProxy:
     shape = list(x.shape)
     shape.insert(dim % (x.ndim + 1), 1)
     return reshape(x, shape)
 
 
-@lowers("squeeze", ops=("RESHAPE",))
+@lowers("squeeze")
 def _squeeze(x: KerasProxy, dim: int | None = None) -> KerasProxy:
     dims = range(x.ndim) if dim is None else [dim % x.ndim]
     return reshape(x, [n for d, n in enumerate(x.shape) if not (d in dims and n == 1)])
@@ -134,7 +134,7 @@ def _swap(x: KerasProxy, a: int, b: int) -> KerasProxy:
     return _permute(x, dims)
 
 
-@lowers("split", ops=("STRIDED_SLICE",))
+@lowers("split")
 def _split(x: KerasProxy, sizes: Any, dim: int = 0) -> tuple[KerasProxy, ...]:
     total = x.shape[dim]
     if isinstance(sizes, int):
@@ -143,12 +143,12 @@ def _split(x: KerasProxy, sizes: Any, dim: int = 0) -> tuple[KerasProxy, ...]:
     return tuple(_slice(x, dim, a, b) for a, b in zip(starts, starts[1:], strict=False))
 
 
-@lowers("chunk", ops=("STRIDED_SLICE",))
+@lowers("chunk")
 def _chunk(x: KerasProxy, chunks: int, dim: int = 0) -> tuple[KerasProxy, ...]:
     return _split(x, -(-x.shape[dim] // chunks), dim)
 
 
-@lowers("unbind", ops=("STRIDED_SLICE", "RESHAPE"))
+@lowers("unbind")
 def _unbind(x: KerasProxy, dim: int = 0) -> tuple[KerasProxy, ...]:
     return tuple(_squeeze(part, dim) for part in _split(x, 1, dim))
 
@@ -157,7 +157,7 @@ def _slice(x: KerasProxy, dim: int, start: int, stop: int) -> KerasProxy:
     return _getitem(x, (slice(None),) * (dim % x.ndim) + (slice(int(start), int(stop)),))
 
 
-@lowers("__getitem__", ops=("STRIDED_SLICE",))
+@lowers("__getitem__")
 def _getitem(x: KerasProxy, index: Any) -> KerasProxy:
     index = index if isinstance(index, tuple) else (index,)
     if Ellipsis in index:
@@ -187,7 +187,7 @@ def _getitem(x: KerasProxy, index: Any) -> KerasProxy:
     return y if tuple(y.shape) == tuple(shape) else reshape(y, shape)
 
 
-@lowers("__setitem__", ops=("STRIDED_SLICE", "CONCATENATION"))
+@lowers("__setitem__")
 def _setitem(x: KerasProxy, index: Any, value: Any) -> None:
     """What stands before, the new values, what stands behind: along the one axis that is cut."""
     index = index if isinstance(index, tuple) else (index,)
@@ -205,9 +205,9 @@ def _setitem(x: KerasProxy, index: Any, value: Any) -> None:
     x.become(_cat([part for part in parts if part.shape[dim]], dim))
 
 
-@lowers("expand", "broadcast_to", ops=("MUL",))
+@lowers("expand", "broadcast_to")
 def _expand(x: KerasProxy, *shape: Any) -> KerasProxy:
-    import keras
+    keras = kit()
 
     shape = shape[0] if isinstance(shape[0], Sequence) else shape
     x = with_rank(x, len(shape))
@@ -220,13 +220,13 @@ def _expand(x: KerasProxy, *shape: Any) -> KerasProxy:
     return KerasProxy(keras.ops.multiply(x.tensor, ones), x.axes)
 
 
-@lowers("expand_as", ops=("MUL",))
+@lowers("expand_as")
 def _expand_as(x: Any, other: Any) -> Any:
     shape = tuple(other.shape)
     return _expand(x, shape) if isinstance(x, KerasProxy) else x.detach().expand(shape)
 
 
-@lowers("pixel_shuffle", ops=("DEPTH_TO_SPACE",))
+@lowers("pixel_shuffle")
 def _pixel_shuffle(x: KerasProxy, factor: int) -> KerasProxy:
     n, c, h, w = x.shape
     x = _permute(reshape(x, (n, c // factor**2, factor, factor, h, w)), (0, 1, 4, 2, 5, 3))

@@ -1,0 +1,37 @@
+"""Text from files, libraries and users, before it reaches a terminal or a log.
+
+A class, a layer, a file may be called anything, and a terminal obeys what it is shown: it changes
+colours and titles, writes over lines, turns text around, and answers as if the user had typed.
+"""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+
+SPACES = "Zs"  # of any width, which are no more than that
+
+
+def printable(text: object) -> str:
+    r"""A text in one line, in which whatever is no letter, sign or space is spelled out.
+
+    >>> printable("\x1b[31mcar\r\n\u202egnp.exe")
+    '\\x1b[31mcar\\r\\n\\u202egnp.exe'
+    """
+    return "".join(
+        each
+        if each.isprintable() or unicodedata.category(each) == SPACES
+        else each.encode("unicode_escape").decode()
+        for each in str(text)
+    )
+
+
+def printable_lines(text: object) -> str:
+    """As `printable`, of a text whose line ends are its own."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def in_one_line(record: logging.LogRecord) -> bool:
+    """A filter of a logger, which makes messages `printable`."""
+    record.msg, record.args = printable(record.getMessage()), None
+    return True

@@ -1,0 +1,186 @@
+"""Files of strangers by kind, and the commands that open a file of that kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tiny_files
+import tiny_yolo
+from adversarial import artifacts, checkpoints, yamls
+from adversarial.watch import Job
+
+from synet.custom_patches import unpatch
+from synet.shapes import draw_dataset
+
+# What a command is asked, the main one of each kind first. FILE is the stranger's, the others
+# are sound; it writes into the folder that it runs in.
+COMMANDS = {
+    "checkpoint": (
+        "summary FILE",
+        "sparsity FILE",
+        "profile FILE",
+        "latency FILE --runs 1 --warm-up 0",
+        "evaluate FILE --data DATA",
+        "predict FILE IMAGE --out out",
+        "compare FILE NETWORK IMAGE",
+        "report NETWORK --data DATA --out page.html --float FILE",
+        "metrics DATA --models FILE --project out",
+        "quantize --weights FILE --data DATA --out new.tflite",
+        "zoo create FILE --nc 3 -o new.yaml",
+        "zoo show FILE",
+    ),
+    "model": (
+        "summary FILE",
+        "sparsity FILE",
+        "profile FILE",
+        "quantize --cfg FILE --out new.tflite",
+        "zoo create FILE --nc 3 -o new.yaml",
+    ),
+    "data": (
+        "evaluate NETWORK --data FILE --classes circle",
+        "data_subset FILE subset.yaml",
+        "metrics FILE --models NETWORK --project out --classes circle",
+        "quantize --weights CHECKPOINT --data FILE --out new.tflite",
+        "report NETWORK --data FILE --out page.html --classes circle",
+        "data_subset DATA FILE",
+    ),
+    "tflite": (
+        "predict FILE IMAGE --out out",
+        "profile FILE --chip katana",
+        "summary FILE",
+        "sparsity FILE",
+        "latency FILE --runs 1 --warm-up 0",
+        "evaluate FILE --data DATA --classes circle",
+        "compare FILE IMAGE --dump out",
+        "compare CHECKPOINT FILE IMAGE",
+        "report FILE --data DATA --out page.html --classes circle",
+        "metrics DATA --models FILE --project out --classes circle",
+    ),
+    "other": ("summary FILE", "sparsity FILE"),
+    "image": (
+        "predict NETWORK FILE --out out",
+        "latency NETWORK --image FILE --runs 1 --warm-up 0",
+        "compare NETWORK FILE --dump out",
+    ),
+    "label": (
+        "evaluate NETWORK --data FILE --classes circle",
+        "data_subset FILE subset.yaml",
+        "metrics FILE --models NETWORK --project out --classes circle",
+    ),
+    "prediction": ("metrics DATA --predictions FILE --project out",),
+}
+SUBSET = {"subset.yaml": "train: images/train\nval: images/val\nnames: [circle]\n"}
+# As a fork opens it in a patched process; each is a function of `adversarial.worker`.
+FORKS = {
+    "checkpoint": ("torch_load", "ultralytics_val"),
+    "model": ("yolov5_model", "ultralytics_model"),
+    "data": ("yolov5_data", "ultralytics_data"),
+}
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A file, and whether a command may do its work with it."""
+
+    name: str
+    kind: str
+    path: Path
+    may_pass: bool = False
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Files that are in order."""
+
+    checkpoint: Path
+    network: Path
+    data: Path
+    image: Path
+    model: Path
+    predictions: Path
+
+    @classmethod
+    def write(cls, folder: Path, network: Path) -> Sound:
+        """Write them into `folder`; `network` is an int8 file with an image of 480x640."""
+        checkpoint = folder / "sound.pt"
+        checkpoint.write_bytes(tiny_files.checkpoint("detect").read_bytes())
+        unpatch()
+        data = draw_dataset(folder / "sound", train=1, val=1, test=1)
+        image = next((folder / "sound" / "images" / "val").iterdir())
+        predictions = folder / "predictions"
+        predictions.mkdir()
+        (predictions / f"{image.stem}.txt").write_text("0 0.5 0.5 0.1 0.1 0.9\n")
+        return cls(checkpoint, network, data, image, tiny_yolo.write(folder), predictions)
+
+    def typed(self, command: str, file: Path) -> tuple[str, ...]:
+        """A command of `COMMANDS` for a file."""
+        words = {"FILE": file, "CHECKPOINT": self.checkpoint, "NETWORK": self.network}
+        words |= {"DATA": self.data, "IMAGE": self.image}
+        return tuple(str(words.get(word, word)) for word in command.split())
+
+    def of_kind(self, kind: str) -> Path:
+        """The one that a stranger of that kind stands for."""
+        places = {"checkpoint": self.checkpoint, "model": self.model, "image": self.image}
+        places |= {"tflite": self.network, "other": self.network, "prediction": self.predictions}
+        return places.get(kind, self.data)
+
+
+def write(folder: Path, sound: Sound) -> dict[str, list[Stranger]]:
+    """Write the corpus below `folder`; the strangers by their kind."""
+    canary = folder / "canary"
+    made: dict[str, list[Stranger]] = {}
+
+    def take(
+        kind: str, found: Iterable[tuple[str, Path]], may_pass: Iterable[str] | None = ()
+    ) -> None:
+        allowed = None if may_pass is None else set(may_pass)
+        made.setdefault(kind, []).extend(
+            Stranger(name, kind, path, allowed is None or name in allowed) for name, path in found
+        )
+
+    places = {kind: folder / kind for kind in COMMANDS}
+    for place in places.values():
+        place.mkdir(parents=True)
+    (places["checkpoint"] / "files").mkdir()
+    take("data", yamls.write_data(places["data"], canary, sound.data.parent), yamls.MAY_PASS)
+    take("other", artifacts.write_others(places["other"], canary))
+    onnx = next(each.path for each in made["other"] if each.name == "onnx: data of a device")
+    take("model", yamls.write_models(places["model"], canary, onnx), yamls.MAY_PASS)
+    take("checkpoint", checkpoints.write_pickles(places["checkpoint"], canary))
+    by_name = {each.name: str(each.path) for each in made["data"]}
+    files = {
+        "model": str(onnx),
+        "canary": str(canary),
+        "new folder": str(folder / "made"),
+        "python": by_name["downloads by Python"],
+        "shell": by_name["downloads by bash"],
+    }
+    # broken ones: what they say has no meaning, and a command may have no need of it
+    take(
+        "checkpoint", checkpoints.write_broken(places["checkpoint"], sound.checkpoint, files), None
+    )
+    take("tflite", artifacts.write_tflite(places["tflite"], sound.network.read_bytes()), None)
+    take("image", artifacts.write_images(places["image"], canary))
+    take("label", artifacts.write_labels(places["label"], sound.image))
+    take("prediction", artifacts.write_predictions(places["prediction"], sound.image.stem))
+    return made
+
+
+def jobs(strangers: Iterable[Stranger], sound: Sound, commands: slice) -> Iterator[Job]:
+    """Each stranger through those commands of its kind, one command after the other."""
+    strangers = list(strangers)
+    for command in COMMANDS[strangers[0].kind][commands]:
+        for each in strangers:
+            first = sound.typed(command, sound.of_kind(each.kind))
+            yield Job(each.name, "synet", sound.typed(command, each.path), each.may_pass, first)
+
+
+def fork_jobs(strangers: Iterable[Stranger]) -> Iterator[Job]:
+    """Each stranger as a fork opens it in a patched process."""
+    strangers = list(strangers)
+    for way in FORKS[strangers[0].kind]:
+        for each in strangers:
+            if way != "ultralytics_val" or each.name.startswith("data "):
+                yield Job(each.name, way, (str(each.path),), True)

@@ -1,0 +1,49 @@
+"""What a lowering says that it builds, against the file that TensorFlow makes of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from keras_twin import export
+from torch_calls import CALLS, Calling, label, short
+
+from synet.chips import get_chip
+from synet.errors import SynetError
+from synet.export import table
+from synet.export.tensorflow import import_keras, to_float
+from synet.graph import read_graph
+from synet.layers.record import Recorder
+
+# The converter leaves out what does nothing, works out what is constant, and fuses.
+SPARED = {"RESHAPE", "ADD", "MUL", "RELU6", "STRIDED_SLICE", "CONCATENATION"}
+LOWERINGS = {id(lowering): function for function, lowering in table.TABLE.items()}
+
+
+def recorded(module, inputs, chip="sabre"):
+    recorder = Recorder(get_chip(chip))
+    with torch.no_grad():
+        with recorder:
+            output = module(*[x.clone() for x in inputs])
+        recorder.give(output)
+    return recorder
+
+
+@pytest.mark.parametrize("function", LOWERINGS.values(), ids=label)
+def test_the_operations_of_a_lowering_are_those_of_its_file(function):
+    keras = import_keras()
+    for args, kwargs in CALLS[short(function)][:2]:
+        module = Calling(function, args, kwargs).eval()
+        inputs = module.inputs
+        if len(inputs) != 1:
+            continue
+        said = recorded(module, inputs)
+        assert [p.text for p in said.problems if "exported" in p.text] == []
+        model = export(module, *inputs, chip="sabre")
+        joined = keras.Model(model.inputs, model.outputs)
+        try:
+            real = {operator.name for operator in read_graph(to_float(joined)).operators}
+        except SynetError as error:  # it does nothing, or what TFLite has not
+            real = set() if "no operations" in str(error) else {"ARG_MAX"}
+        real = {"STRIDED_SLICE" if name == "SLICE" else name for name in real}
+        names = {name for name, _ in said.operations}
+        assert real <= names and names - real <= SPARED, (label(function), args, kwargs)
