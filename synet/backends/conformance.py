@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,46 +42,7 @@ CHECKS = {
 }
 ORDERS = {"early": "imported before the patch", "late": "imported under the patch"}
 
-# What people have in modules of their own, under names by which forks know it.
-BYSTANDER = """
-def load_image(path):
-    return "image", path
-
-def letterbox(im, new_shape=3):
-    return "letter", im, new_shape
-
-def check_requirements(requirements=()):
-    return "required", requirements
-
-def check_file(file, suffix=""):
-    return "file", file
-
-def parse_rows(d, ch):
-    return [Conv(*d)]
-
-class Conv:
-    def __init__(self, c1, c2, k=1):
-        self.told = c1, c2, k
-
-class DWConv(Conv):
-    pass
-
-class LoadImages:
-    def __init__(self, path):
-        self.path = path
-
-    def __getitem__(self, index):
-        return self.path, index
-
-    def load_image(self, i):
-        return i
-
-def answers():
-    images = LoadImages("a")
-    told = [Conv(1, 2).told, DWConv(3, 4, 5).told, parse_rows((1, 2), 3)[0].told]
-    calls = [load_image("a"), letterbox("b"), check_requirements("c"), check_file("d")]
-    return [*told, *calls, images[0], images.load_image(1)]
-"""
+BYSTANDER = Path(__file__).with_name("bystander.py")
 SCRIPT = """
 import sys
 import {beside}, {package}.images
@@ -131,15 +93,15 @@ def check_fork(root: str | Path, chip: str) -> list[Verdict]:
 def _examined(root: Path, chip: str, order: str) -> dict[str, str]:
     """What `examine` says, in a process of its own that writes nothing of its own to keep."""
     names = {"beside": "synet_bystander", "package": "synet_bystanders"}
-    with tempfile.TemporaryDirectory(prefix="synet-") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="synet-") as made:
+        folder = Path(made)
         (folder / names["package"]).mkdir()
         (folder / names["package"] / "__init__.py").touch()
-        (folder / names["package"] / "images.py").write_text(BYSTANDER)
-        (folder / f"{names['beside']}.py").write_text(BYSTANDER)
+        for place in (Path(names["package"], "images.py"), Path(f"{names['beside']}.py")):
+            shutil.copyfile(BYSTANDER, folder / place)
         (folder / "script.py").write_text(SCRIPT.format(**names))
         own = {"MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1", "CUDA_VISIBLE_DEVICES": ""}
-        own |= {"YOLO_CONFIG_DIR": place, "YOLOV5_CONFIG_DIR": place}
+        own |= {"YOLO_CONFIG_DIR": made, "YOLOV5_CONFIG_DIR": made}
         clean = {k: v for k, v in os.environ.items() if k != "SYNET_RUN"}
         command = [sys.executable, str(folder / "script.py"), str(root), chip, order]
         try:
