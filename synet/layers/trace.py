@@ -123,8 +123,8 @@ def make_rows_safe(
 class _Rows:
     """A run of a YOLO row by row, which goes on where a row is refused.
 
-    `outputs` holds what each row has returned, -1 being the image; a row that torch itself cannot
-    run has none, and those that would read it are left out.
+    `outputs` is what each row has returned, -1 being the image. A row that torch cannot run has
+    none, and those that would read it are left out.
     """
 
     def __init__(self, chip: Chip, image: Tensor) -> None:
@@ -225,16 +225,22 @@ def mend(
     found: list[Substitution] = []
     with _evaluating(root) as modes, torch.no_grad():
         while True:
-            recorder = Recorder(chip, known)
-            with recorder:
-                output = run()
-            if ends:
-                recorder.give(output)
+            recorder, output = _recorded(run, chip, known, ends)
             new = _substitute(root, recorder, modes)
             if not new:
                 found += _rewritten(root, recorder)
                 return Mended(found, recorder.problems, output, recorder.known(output))
             found += new
+
+
+def _recorded(
+    run: Callable[[], Any], chip: Chip, known: Known | None, ends: bool
+) -> tuple[Recorder, Any]:
+    with Recorder(chip, known) as recorder:
+        output = run()
+    if ends:
+        recorder.give(output)
+    return recorder, output
 
 
 def _rewritten(root: nn.Module, recorder: Recorder) -> Iterator[Substitution]:
@@ -249,13 +255,8 @@ def problems_of(
     root: nn.Module, run: Callable[[], Any], chip: Chip, ends: bool = True
 ) -> list[Problem]:
     """What a run of `root` in evaluation mode calls that the chip does not run; see `mend`."""
-    recorder = Recorder(chip)
     with _evaluating(root), torch.no_grad():
-        with recorder:
-            output = run()
-        if ends:
-            recorder.give(output)
-    return recorder.problems
+        return _recorded(run, chip, None, ends)[0].problems
 
 
 def _substitute(

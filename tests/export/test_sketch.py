@@ -34,7 +34,7 @@ def recorded(module, inputs, chip="sabre"):
 @pytest.mark.parametrize("function", LOWERINGS.values(), ids=label)
 def test_the_operations_of_a_lowering_are_those_of_its_file(function):
     keras = import_keras()
-    for args, kwargs in CALLS[short(function)][:2]:
+    for args, kwargs in CALLS[short(function)][-1:]:
         module = Calling(function, args, kwargs).eval()
         inputs = module.inputs
         if len(inputs) != 1:
