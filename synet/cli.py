@@ -46,11 +46,10 @@ TOLD = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
 
 
 def _tell(text: str) -> None:
-    """What is wrong, in one line on stderr; of a text without end, its beginning and end."""
-    line = printable(text)
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST // 2]} [...] {line[-LONGEST // 2 :]}"
-    click.echo(f"synet: {line}", err=True)
+    """What is wrong, on stderr; of a text without end, its beginning and end."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
+    click.echo(f"synet: {text}", err=True)
 
 
 class Commands(click.Group):
@@ -63,13 +62,13 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SynetError as error:
-            _tell(str(error))
+            _tell(error.told)
             ctx.exit(error.exit_status)
         except OSError as error:
             if error.errno not in TOLD:
                 raise
             place = error.filename or "a temporary file, or standard output"
-            _tell(f"{place}: {error.strerror}")
+            _tell(printable(f"{place}: {error.strerror}"))
             ctx.exit(SynetError.exit_status)
         except click.ClickException as error:
             error.message = printable(error.message)

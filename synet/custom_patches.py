@@ -26,7 +26,6 @@ from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_r
 from synet.patches.guests import Guests, home_of, visiting
 from synet.run import patching_variables
 from synet.system.process import names_of, unchanged
-from synet.system.text import printable
 
 PACKAGES = ("ultralytics", "yolov5")  # that change a process when they import each other
 
@@ -269,7 +268,7 @@ def _one_line(excepthook: Any) -> Any:
     def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
         if isinstance(error, SynetError):
             # the stream itself: a rank's hook of torch collects sys.stderr, and drops it on exit
-            sys.__stderr__.write(f"synet: {printable(error)}\n")
+            sys.__stderr__.write(f"synet: {error.told}\n")
             raise SystemExit(error.exit_status)
         else:
             excepthook(kind, error, traceback)

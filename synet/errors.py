@@ -12,11 +12,24 @@
     `-- VerificationError      our own check failed         exit status 1
 """
 
+from synet.system.text import printable
+
 
 class SynetError(Exception):
-    """A mistake that the user can mend; the command line prints its text and no traceback."""
+    """A mistake that the user can mend; the command line prints its text and no traceback.
+
+    Each argument is a line: of several things that are wrong, each has its own.
+    """
 
     exit_status = 2
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
+
+    @property
+    def told(self) -> str:
+        """The text as a terminal may be shown it; a name that breaks the line does not."""
+        return "\n".join(map(printable, self.args))
 
 
 class ChipError(SynetError):

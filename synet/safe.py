@@ -33,8 +33,7 @@ class UnsafeModel(ChipError):
 
     def __init__(self, chip: Chip, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)
-        listed = "\n".join(str(violation) for violation in violations)
-        super().__init__(f"{chip.name} does not run this network:\n{listed}")
+        super().__init__(f"{chip.name} does not run this network:", *map(str, violations))
 
 
 def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> nn.Module:

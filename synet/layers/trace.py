@@ -49,7 +49,7 @@ class UnsafeRow(ChipError):
     """
 
     def __init__(self, refusals: Sequence[tuple[int, str]]) -> None:
-        super().__init__("\n".join(problem for _, problem in refusals))
+        super().__init__(*(problem for _, problem in refusals))
         self.refusals = tuple(refusals)
         self.index = refusals[0][0]
 

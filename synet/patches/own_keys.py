@@ -29,8 +29,6 @@ EVERYWHERE = {*PARTS, "nc", "ch", "anchors", "depth_multiple", "width_multiple",
 class MissingKey(PatchError, KeyError):
     """A definition lacks what the fork reads; a `KeyError`, too, for forks that expect one."""
 
-    __str__ = Exception.__str__  # that of a KeyError puts its text in quotes
-
 
 class Definition(dict):
     """A definition that has the keys which all yamls of the fork that know them agree about.

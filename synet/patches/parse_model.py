@@ -138,7 +138,7 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
         lines = [f"{row_place(fork, i)}: {rows[i][2]}: {said}" for i, said in error.refusals]
         if len(lines) > 1:
             lines.insert(0, f"{fork.chip} does not run this network:")
-        raise ChipError("\n".join(lines)) from None
+        raise ChipError(*lines) from None
     rest = {*range(len(layers))} - needed
     _replace_by_type(layers, {index for index in rest if head_form(layers[index]) is None})
     for substitution in found:

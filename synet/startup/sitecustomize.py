@@ -67,7 +67,6 @@ def _patch():
     try:
         from synet.custom_patches import patch_custom
         from synet.errors import SynetError
-        from synet.system.text import printable
     except ImportError as error:
         _stop(
             f"{sys.executable} cannot be patched ({error}): install SyNet into it "
@@ -76,7 +75,7 @@ def _patch():
     try:
         patch_custom(**settings)
     except SynetError as error:
-        _stop(printable(error), error.exit_status)
+        _stop(error.told, error.exit_status)
 
 
 def _stop(reason, status=2):
