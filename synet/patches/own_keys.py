@@ -17,6 +17,7 @@ from typing import Any
 from synet.errors import PatchError, SynetError
 from synet.files import lies_within
 from synet.patches.engine import Fork
+from synet.system.text import shown
 from synet.system.yaml_files import read_yaml
 from synet.zoo import PARTS
 
@@ -72,8 +73,10 @@ def missing_key(
     values
         What yamls of the fork have there.
     """
+    if key in PARTS:
+        return MissingKey(f"{path}: no {key!r}, a list of layers")
     place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    examples = [f"{key}: {value!r} as in {file}" for file, value in (values or {}).items()]
+    examples = [f"{key}: {shown(value)} as in {file}" for file, value in (values or {}).items()]
     examples = " or ".join(dict.fromkeys(examples[:1] + examples[-1:])) or f"{key}: VALUE"
     return MissingKey(f"{path}: no {key!r}, which {place} reads; write {examples}")
 
