@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of
 from synet.patches.new import FILE as PATCH_FILE
+from synet.system.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,7 +101,7 @@ def build_model(
     Raises
     ------
     SynetError
-        There is no such yaml.
+        There is no such yaml, or the fork cannot build what it says.
     ChipError, PatchError
         The chip cannot run a layer of it; no layer has the name it uses.
     """
@@ -109,13 +111,25 @@ def build_model(
     fork = find_fork(root, claims.chip or chip or DEFAULT_CHIP)
     name = Path(cfg).name.removesuffix(".yaml")
     source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
-    with quiet(), fork.made_for(claims.chip or chip or fork.family.chip):
+    with quiet(), fork.made_for(claims.chip or chip or fork.family.chip), _told(path):
         model = _model_class(fork, definition)(str(source), nc=nc).eval()
     for note in model.synet.get("substituted", ()):
         LOGGER.warning("%s", note)
     _name_classes(model)
     model.image_shape = claims.image_shape
     return model
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell in one line what a fork stumbles over in a yaml, which may say anything."""
+    try:
+        yield
+    except SynetError:
+        raise
+    except Exception as error:
+        told = printable(error).strip() or type(error).__name__
+        raise SynetError(f"{path}: the network cannot be built: {told[:300]}") from error
 
 
 def _definition(cfg: str | Path, root: Path | None) -> tuple[Path, Path]:
