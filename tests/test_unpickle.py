@@ -68,7 +68,7 @@ def test_hostile_pickles(fork, tmp_path, name, imported):
     assert not imported or fork.yolo
     body = hostile.pickles(fork)[name]
     called = name.removeprefix("calls ").rpartition(".")[2] if name.startswith("calls ") else ""
-    for write in (hostile.archive, hostile.legacy, hostile.bare):
+    for write in hostile.WRITERS.values():
         file = write(tmp_path / f"{write.__name__}.pt", body)
         for reader, read in READERS.items():
             place = "" if "stream" in reader else file.name

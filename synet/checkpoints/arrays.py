@@ -60,11 +60,9 @@ class Arrays:
         """``numpy.core.numeric._frombuffer``, as protocol 5 has it."""
         if axes is None:
             return _array(_plain(dtype), shape, data, order)
-        if not _is_shape(axes) or sorted(axes) != list(range(len(axes))) or not _is_shape(shape):
+        if not _is_shape(axes) or not _is_shape(shape) or sorted(axes) != [*range(len(shape))]:
             raise ForbiddenError("has an array with axes that are none")
-        back = np.argsort(axes)
-        stored = _array(_plain(dtype), tuple(shape[axis] for axis in axes), data)
-        return stored.transpose(back)
+        return _array(_plain(dtype), shape, data).transpose(axes)
 
     def filled(self, thing: Unfilled, state: Any) -> np.dtype | np.ndarray:
         """The type or the array that `thing` is, now that its state is known."""

@@ -253,14 +253,14 @@ class Machine:
                 if type(key) is not str:
                     check_key(key)
                 thing[key] = value
-        elif not _is_inert(thing):
+        elif type(thing) is not Inert:
             raise ForbiddenError(f"sets items of a {type(thing).__name__}")
 
     def _extend(self, items: list[Any]) -> None:
         thing = self._stack[-1]
         if type(thing) is list:
             thing.extend(items)
-        elif not _is_inert(thing):
+        elif type(thing) is not Inert:
             raise ForbiddenError(f"appends to a {type(thing).__name__}")
 
     def _add(self, items: list[Any]) -> None:
@@ -273,10 +273,6 @@ class Machine:
         items = self._marked()
         self._push({})
         self._set(items)
-
-
-def _is_inert(thing: Any) -> bool:
-    return type(thing) is Inert
 
 
 def check_key(value: Any) -> None:
