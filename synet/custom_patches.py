@@ -163,8 +163,10 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
 
     def wrapper(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
         from synet.checkpoint import safe_load  # it may be what imports torch, while this runs
+        from synet.patches.data_downloads import with_local_data
 
-        return safe_load(patching.roots_of_forks)(wrapped, instance, args, kwargs)
+        roots = patching.roots_of_forks
+        return with_local_data(safe_load(roots)(wrapped, instance, args, kwargs), roots())
 
     kept = torch.serialization.load
     if torch.load is not kept:

@@ -67,8 +67,11 @@ def run(arguments: list[str], repo: str | Path | None = None, chip: str = "") ->
             commands.entrypoint()
     except (SyntaxError, FileNotFoundError, RuntimeError) as error:
         # a word, or file, that it does not know; of a data yaml it says so in a RuntimeError
-        if isinstance(error, RuntimeError) and not isinstance(error.__cause__, FileNotFoundError):
+        cause = error.__cause__
+        known = isinstance(cause, (FileNotFoundError, SynetError))
+        if isinstance(error, RuntimeError) and not known:
             raise
+        error = cause if isinstance(cause, SynetError) else error
         raise SynetError(str(error).strip().partition("\n")[0]) from error
 
 

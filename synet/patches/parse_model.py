@@ -26,6 +26,7 @@ LOGGER = logging.getLogger("synet")
 def wrap_parse_model(fork: Fork) -> Callable:
     """Hand the fork rows that it can build, and make what it built safe for the chip."""
 
+    from synet.patches.budget import Budget
     from synet.patches.heads import without_stems
 
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
@@ -42,7 +43,8 @@ def wrap_parse_model(fork: Fork) -> Callable:
         content, riders = rewritten(fork, definition, channels, taken)
         bound.arguments[definition_name] = Definition(content, fork, path)
         try:
-            made = wrapped(*bound.args, **bound.kwargs)
+            with Budget():
+                made = wrapped(*bound.args, **bound.kwargs)
         except Exception as error:
             if isinstance(error, MissingKey):
                 raise

@@ -23,6 +23,7 @@ DEEPEST = 8
 LONGEST = 200
 
 LAYER = re.compile(r"((torch\.)?nn\.|torchvision\.ops\.)?[A-Za-z_]\w*", re.ASCII)
+WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 # What YOLOv5's line works out from the definition, besides what it reads there.
 WORKED_OUT = {"na", "no"}
 
@@ -120,7 +121,11 @@ class RowWords:
 
     def _check_node(self, node: ast.expr, text: str, depth: int) -> None:
         """A constant, a list, a name, a layer of torch, or one that is made: ``nn.SiLU()``."""
+        if depth > DEEPEST:
+            raise _code(text)
         match node:
+            case ast.Constant(value=str() as word) if WORD.fullmatch(word):
+                pass  # in quotes of its own, it stays text
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
                 self._check(value, depth + 1)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):

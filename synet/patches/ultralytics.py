@@ -6,14 +6,17 @@ its yaml files are found by ``check_yaml`` alone, with the model's scale in thei
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from synet import zoo
+from synet.errors import SynetError
 from synet.patches import launch
 from synet.patches.arguments import readable_copy
+from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import Family, Fork, Wrap
 from synet.patches.parse_model import wrap_model_init, wrap_parse_model
 from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
@@ -44,8 +47,11 @@ def wrap_new(_: Fork | None) -> Callable:
     return new
 
 
-def wrap_check_dataset(_: Fork | None) -> Callable:
-    """Take a relative ``path:`` of a data yaml from the yaml's own folder, as people write it."""
+def wrap_check_dataset(fork: Fork | None) -> Callable:
+    """Take a relative ``path:`` of a data yaml from the yaml's own folder, as people write it.
+
+    And have no code run that it brings along.
+    """
 
     def check_det_dataset(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
@@ -54,9 +60,21 @@ def wrap_check_dataset(_: Fork | None) -> Callable:
             folder = zoo.read_definition(data).get("path")
             if folder and not Path(str(folder)).is_absolute():
                 bound.arguments[parameter] = str(readable_copy(data) or data)
-        return wrapped(*bound.args, **bound.kwargs)
+        return call_without_code(wrapped, bound, _found(wrapped, data), fork and fork.root)
 
     return check_det_dataset
+
+
+def _found(wrapped: Callable, data: Any) -> str:
+    """The file that ultralytics finds for what was given as data: it fetches addresses."""
+    search = wrapped.__globals__.get("check_file")
+    for name in (str(data), f"{data}.yaml"):
+        if search is not None and not Path(name).exists():
+            with contextlib.suppress(SynetError, OSError):
+                name = str(search(name))
+        if Path(name).exists():
+            return name
+    return str(data)
 
 
 FAMILY = Family(

@@ -13,6 +13,7 @@ from typing import Any
 
 from synet import zoo
 from synet.errors import DataError, SynetError
+from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import Family, Fork, Swap, Wrap, modules_below
 from synet.patches.parse_model import reason, wrap_model_init, wrap_parse_model
 from synet.patches.rows import OURS
@@ -50,18 +51,21 @@ def wrap_check_dataset(fork: Fork) -> Callable:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         parameter, data = next(iter(bound.arguments.items()))
         if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
-            return wrapped(*bound.args, **bound.kwargs)
+            return call_without_code(wrapped, bound, data, fork.root)
         dataset = load_dataset(data)
         places = [place for split in ("train", "val") for place in dataset.sources.get(split, ())]
         if not all(place.exists() for place in places):
             try:
-                return wrapped(*bound.args, **bound.kwargs)
+                return call_without_code(wrapped, bound, data, fork.root)
+            except SynetError:
+                raise
             except Exception as error:  # YOLOv5 raises the bare class
                 missing = next(place for place in places if not place.exists())
                 raise DataError(f"{data}: {missing} does not exist: {reason(error)}") from error
         dataset.images("val")
         dataset.require_labels("train", _label_paths(fork))
-        bound.arguments[parameter] = resolved_definition(data)
+        content = resolved_definition(data)
+        bound.arguments[parameter] = {key: content[key] for key in content if key != "download"}
         return wrapped(*bound.args, **bound.kwargs)
 
     return check_dataset

@@ -1,0 +1,131 @@
+"""The ``download:`` of a data yaml, and the data that a checkpoint names.
+
+Where the images of a data yaml are missing, YOLOs run what it has under ``download:`` as Python or
+in a shell, unless it is the address of an archive. A stranger's yaml gets no further than that
+address; and a checkpoint, which names the data that it was trained on, may name no address.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synet.errors import DataError, SynetError
+from synet.files import lies_within
+from synet.patches.parse_model import reason
+from synet.patches.row_words import shown
+from synet.system.yaml_files import read_yaml
+
+TRUST = "SYNET_TRUST_DATA"
+
+# Nothing that a shell, which old forks give the name of the archive to, takes for its own.
+_ARCHIVE = re.compile(r"https?://[\w.~:/%@+=,-]+\.(zip|tar|gz|tgz|xz|bz2|txz|tbz2)", re.ASCII)
+# Folders of a YOLO in which data yamls of its own lie, whose scripts are the user's own code.
+_OWN_FOLDERS = {"cfg", "data", "datasets"}
+_UNKNOWN = "unknown"  # of what is a folder, or an archive, with a data yaml in it
+# Keys of a checkpoint under which a YOLO keeps the options of its training.
+_OPTIONS = ("train_args", "opt")
+
+
+def call_without_code(
+    wrapped: Callable, bound: inspect.BoundArguments, data: Any, root: Path | None
+) -> Any:
+    """Call a fork's check of its data, which downloads what is missing, and have it run no code.
+
+    Parameters
+    ----------
+    wrapped
+        The fork's function, whose first parameter is the data.
+    bound
+        Its arguments.
+    data
+        The definition, or the file that it is read from.
+    root
+        Folder of the fork.
+
+    Raises
+    ------
+    DataError
+        The images are missing, and code would have to fetch them.
+    """
+    code = _code_of(data)
+    if not code or os.environ.get(TRUST) == "1" or code in _own_code(root):
+        return wrapped(*bound.args, **bound.kwargs)
+    first = next(iter(bound.arguments))
+    if "autodownload" in inspect.signature(wrapped).parameters:
+        bound.arguments["autodownload"] = False
+    elif isinstance(data, Mapping):
+        bound.arguments[first] = {key: data[key] for key in data if key != "download"}
+    else:
+        raise _refusal(data, code, "this YOLO may run what it finds")
+    try:
+        return wrapped(*bound.args, **bound.kwargs)
+    except Exception as error:  # YOLOv5 raises the bare class
+        if code == _UNKNOWN:
+            raise
+        raise _refusal(data, code, reason(error)) from error
+
+
+def _refusal(data: Any, code: str, why: str) -> DataError:
+    title = data if isinstance(data, (str, Path)) else "data"
+    return DataError(
+        f"{title}: {why}; its download: is no address of an archive but {shown(code)}, which was "
+        f"not run: get the images yourself, or, if you trust it, set {TRUST}=1 for one run"
+    )
+
+
+def _code_of(data: Any) -> str:
+    """What a YOLO would run to get the images; empty where that is nothing, or an archive's."""
+    if not isinstance(data, Mapping):
+        try:
+            data = read_yaml(data)
+        except SynetError:
+            return _UNKNOWN
+    code = str(data.get("download") or "") if isinstance(data, Mapping) else ""
+    return "" if _ARCHIVE.fullmatch(code) else code
+
+
+def _own_code(root: Path | None) -> set[str]:
+    """The scripts of the data yamls that a YOLO brings along, which are the user's own code."""
+    return {_code_of(file) for file in _own_yamls(root)} - {_UNKNOWN}
+
+
+def _own_yamls(root: Path | None) -> list[Path]:
+    files = root.rglob("*.yaml") if root else ()
+    return [f for f in files if f.parent.name in _OWN_FOLDERS and lies_within(f, root)]
+
+
+def with_local_data(content: Any, roots: Iterable[Path]) -> Any:
+    """A checkpoint that has just been read, whose options name data that is here, or none.
+
+    Parameters
+    ----------
+    content
+        What ``torch.load`` gave; changed in place.
+    roots
+        Folders of forks, whose own data yamls may be named.
+    """
+    if not isinstance(content, dict) or os.environ.get(TRUST) == "1":
+        return content
+    models = [getattr(content.get(key), "args", None) for key in ("model", "ema")]
+    for options in [*(content.get(key) for key in _OPTIONS), *models]:
+        options = getattr(options, "__dict__", options)  # a namespace's
+        if isinstance(options, dict) and options.get("data"):
+            options["data"] = _local(options["data"], roots)
+    return content
+
+
+def _local(data: Any, roots: Iterable[Path]) -> str:
+    """The data that a checkpoint names, if it is here; else words that name no place at all."""
+    text = str(data)
+    if isinstance(data, (str, Path)) and (os.path.isfile(data) or os.path.isdir(data)):
+        return text
+    name = Path(text).name
+    if any(name == file.name for root in roots for file in _own_yamls(root)):
+        return name
+    # A fork that is asked to use it says that there is no such file.
+    return f"data-not-used-{re.sub(r'[^A-Za-z0-9._]+', '-', text)[:80]}.yaml"
