@@ -21,6 +21,8 @@ from synet.trial import vouch_as
 
 METADATA_FILE = "metadata.json"
 LARGEST = 4 * 2**20  # bytes of it; the names of 20,000 classes take half a megabyte
+LARGEST_TABLE = 2**20  # of the list of what is in the archive
+DEEPEST = 20  # lists within lists
 LARGEST_OTHERS = 16 * 2**20  # of what else is in the archive, all together
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others cannot be unpacked bit by bit
 _ENCRYPTED = 1
@@ -50,6 +52,8 @@ def metadata_of(name: str, content: bytes) -> dict[str, Any]:
         metadata = json.loads(text)
         # neither text that has no letters, nor numbers that are none
         json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+        if _is_deep(metadata):
+            raise RecursionError(f"it is deeper than {DEEPEST} lists")
     except _BROKEN as error:
         reason = str(error) or type(error).__name__
         raise SynetError(f"{name}: the embedded {METADATA_FILE} is damaged ({reason})") from None
@@ -103,6 +107,10 @@ class _Archive:
         self._entries: list[zipfile.ZipInfo] = []
         self.start = len(content)
         stream = io.BytesIO(content)
+        # where an archive says how long its table is, before a comment of 64 KiB at most
+        at = content.rfind(b"PK\x05\x06", max(0, len(content) - 2**16 - 22))
+        if at >= 0 and int.from_bytes(content[at + 12 : at + 16], "little") > LARGEST_TABLE:
+            raise ValueError(f"its table is larger than {LARGEST_TABLE >> 20} MiB")
         if zipfile.is_zipfile(stream):
             self._archive = zipfile.ZipFile(stream)
             self._entries = self._archive.infolist()
@@ -133,6 +141,18 @@ class _Archive:
         if max(len(data), entry.file_size) > largest:
             raise ValueError(f"{entry.filename} is larger than {largest >> 20} MiB")
         return data
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inside
+            for each in level
+            if isinstance(each, dict | list)
+            for inside in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def _is_size(value: Any) -> bool:

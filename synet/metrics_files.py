@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROWS = 20  # of classes, on a screen
 COLUMNS = 10  # classes whose confusion is told in columns; of more, the most frequent
+LONGEST = 100  # characters of a name in that of a file
 BACKGROUND = "background"
 CSV_COLUMNS = (
     "model data class images labels ap50 ap50_95 asked confidence precision recall f1".split()
@@ -369,10 +370,10 @@ def _plain(text: str) -> str:
 
 
 def _file_names(names: Sequence[str]) -> list[str]:
-    """A name for a file for each, of letters and digits of whatever script."""
+    """A name for a file for each, of letters and digits of whatever script, and not too long."""
     taken: list[str] = []
     for name in names:
-        stem = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "data"
+        stem = re.sub(r"[^\w.+-]+", "_", name)[:LONGEST].strip("._") or "data"
         same = sum(other.lower() == stem.lower() for other in taken)
         taken.append(f"{stem}-{same + 1}" if same else stem)
     return taken

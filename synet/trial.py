@@ -23,6 +23,7 @@ from synet.system import confined
 # that define what an operation does.
 DELEGATED, FAST, REFERENCE = "delegated", "fast", "reference"
 
+THREADS = 4  # at most: more only take more memory
 SECONDS = 10  # of the processor, and those that the arithmetic takes on a slow one
 RATES = {DELEGATED: 1e9, FAST: 1e9, REFERENCE: 1e8}  # multiply-accumulates a second
 
@@ -82,7 +83,7 @@ def try_out(name: str, content: bytes, kernels: str, threads: int | None) -> Non
     with suppress(SynetError):  # the runtime says better what is wrong
         seconds += int(read_graph(content).macs / RATES[kernels])
     try:
-        told = confined.run(_CODE, seconds, content, kernels, str(threads or 0))
+        told = confined.run(_CODE, seconds, content, kernels, str(min(threads or 1, THREADS)))
     except confined.Ended as error:
         raise SynetError(f"{name} is damaged: LiteRT does not survive it ({error})") from None
     refused = json.loads(told.splitlines()[-1])
@@ -93,7 +94,7 @@ def try_out(name: str, content: bytes, kernels: str, threads: int | None) -> Non
 
 def main() -> None:
     """In the process of its own: open the file on standard input, and run it on noise."""
-    kernels, threads = sys.argv[1], int(sys.argv[2]) or None
+    kernels, threads = sys.argv[1], int(sys.argv[2])
     content = sys.stdin.buffer.read()
     refused = ""
     try:

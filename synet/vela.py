@@ -208,6 +208,7 @@ def _compile(
         ran = subprocess.run(
             command,
             cwd=folder,
+            env=confined.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",

@@ -13,7 +13,7 @@ from pathlib import Path
 from synet import extras
 from synet.errors import SynetError
 from synet.files import write_atomic
-from synet.tflite import read_content
+from synet.flatbuffer import read_file, read_unchecked
 
 SHOWN = (".tflite", ".onnx", ".keras")  # as they are; anything else is exported first
 HOST = "127.0.0.1"  # nobody else's machine sees it
@@ -76,12 +76,9 @@ def _graph_file(
 ) -> tuple[str, bytes]:
     """A file that Netron reads: its name and content."""
     if model.suffix == ".tflite":
-        return model.name, read_content(model)[1]
+        return model.name, read_unchecked(model)[1]
     if model.suffix in SHOWN:
-        try:
-            return model.name, model.read_bytes()
-        except OSError as error:
-            raise SynetError(f"cannot read {model}: {error.strerror or error}") from None
+        return model.name, read_file(model)
     from synet.quantize import to_tflite_bytes
 
     return f"{model.stem}.tflite", to_tflite_bytes(model, image_shape, repo)

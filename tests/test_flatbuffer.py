@@ -126,7 +126,7 @@ def test_numbers_that_cannot_be(change, message):
 
 def test_a_file_that_refers_to_itself_without_end():
     """A vector of a million references to one table takes no time to refuse."""
-    content = bytearray(small() + bytes(4 * 10**6 + 8))
+    content = bytearray(small() + bytes(4 * 10**6 + 16))
     root = struct.unpack_from("<I", content, 0)[0]
     layout = root - struct.unpack_from("<i", content, root)[0]
     field = root + struct.unpack_from("<H", content, layout + 4 + 2 * 2)[0]  # the graphs
@@ -134,11 +134,11 @@ def test_a_file_that_refers_to_itself_without_end():
     table += struct.unpack_from("<I", content, table)[0]
     at = len(small()) + 3 & ~3
     struct.pack_into("<I", content, field, at - field)
-    struct.pack_into("<I", content, at, 10**6)
+    struct.pack_into("<I", content, at, 10**6 + 1)
     places = np.arange(at + 4, at + 4 + 4 * 10**6, 4, dtype=np.int64)
     content[at + 4 : at + 4 + 4 * 10**6] = (table - places).astype("<u4").tobytes()
     start = time.perf_counter()
-    with pytest.raises(SynetError, match="points to byte|again and again"):
+    with pytest.raises(SynetError, match="more than 1,000,000 parts"):
         read_content(bytes(content))
     assert time.perf_counter() - start < 10
 

@@ -75,6 +75,7 @@ def test_a_value_that_cannot_be_is_named_with_what_is_expected(tmp_path, wrong):
     [
         (b"[" * 100_000, "recursion"),
         (b'{"a": ' * 50_000, "recursion"),
+        (b'{"a": ' + b"[" * 500 + b"]" * 500 + b"}", "deeper than 20 lists"),
         (b'{"a": NaN}', "JSON"),
         (b'{"a": 1e999}', "JSON"),
         (b'{"a": 1' + b"0" * 5000 + b"}", "digits"),
@@ -139,6 +140,14 @@ def test_a_bomb_is_not_unpacked(tmp_path, honest):
     refused(path, "larger than 4 MiB" if honest else "damaged")
     assert tracemalloc.get_traced_memory()[1] < 8 * LARGEST
     tracemalloc.stop()
+
+
+def test_a_table_without_end(tmp_path):
+    path = said(tmp_path, "{}")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, 2**30)
+    path.write_bytes(data)
+    refused(path, "its table is larger than 1 MiB")
 
 
 def test_other_entries_are_not_opened(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import int8_models
 import pytest
-from test_flatbuffer import small
+from test_flatbuffer import packed, small, unpacked
 
 from synet import trial
 from synet.errors import SynetError
@@ -76,6 +76,14 @@ def test_what_becomes_of_the_trial_is_one_line(code, message, monkeypatch):
     with pytest.raises(SynetError, match=f"^vendor.tflite:? {message}") as caught:
         try_out("vendor.tflite", small(), DELEGATED, 1)
     assert "\n" not in str(caught.value)
+
+
+def test_memory_is_not_taken_from_the_machine():
+    model = unpacked(small())
+    for tensor in model.subgraphs[0].tensors:
+        tensor.shape = [1, 5000, 5000, 4]  # 400 MB, which a tensor may take
+    with pytest.raises(SynetError, match="does not run in LiteRT: it takes more than 1024 MiB"):
+        TfliteModel(packed(model))
 
 
 def test_the_trial_imports_nothing_from_where_it_is_started(tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ def _chip_of(model: str, root: Path, patching: Patching) -> str:
     if suffix == ".tflite":
         from synet.tflite import read_metadata
 
-        return str(read_metadata(model).get("chip", ""))
+        return read_metadata(model).get("chip") or ""
     if suffix == ".pt":
         from synet import checkpoint
 

@@ -13,6 +13,8 @@ import sys
 from contextlib import suppress
 
 MEMORY = 2**30  # bytes
+TOO_LONG = -getattr(signal, "SIGXCPU", 24)  # the status of a process whose time is up
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each takes memory of its own
 PATIENCE = 6  # times as long as it may compute may it take, on a busy machine
 
 # The parent's path, but nothing of the folder that it runs in or of its environment.
@@ -31,6 +33,11 @@ def command(code: str, seconds: int) -> list[str]:
     """
     path = [os.path.abspath(place) for place in sys.path]
     return [sys.executable, "-I", "-c", _START.format(path=path, seconds=seconds) + code]
+
+
+def environment() -> dict[str, str]:
+    """That of this process, for one with little memory."""
+    return {**os.environ, **ONE_THREAD}
 
 
 def run(code: str, seconds: int, given: bytes, *arguments: str) -> bytes:
@@ -56,16 +63,17 @@ def run(code: str, seconds: int, given: bytes, *arguments: str) -> bytes:
         ran = subprocess.run(
             [*command(code, seconds), *arguments],
             input=given,
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=PATIENCE * seconds,
         )
         status = ran.returncode
     except subprocess.TimeoutExpired:
-        status = -signal.SIGXCPU
+        status = TOO_LONG
     except OSError as error:
         raise Ended(f"Python does not start: {error}") from None
-    if status == -signal.SIGXCPU:
+    if status == TOO_LONG:
         raise Ended(f"it takes longer than {seconds} s")
     if status:
         raise Ended(f"signal {-status}" if status < 0 else f"exit status {status}")
