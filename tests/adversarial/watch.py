@@ -83,7 +83,11 @@ class Workers:
 
     def _start(self) -> subprocess.Popen:
         home = self.folder / "home"
-        home.mkdir(exist_ok=True)
+        fonts = home / "Ultralytics"  # a fork fetches them for any data set, where they lack
+        fonts.mkdir(parents=True, exist_ok=True)
+        for name in ("Arial.ttf", "Arial.Unicode.ttf"):
+            (fonts / name).touch()
+            (home / name).touch()
         options = {"strangers": str(self.strangers), "patched": self.patched}
         options["modules"] = self.modules
         process = subprocess.Popen(
