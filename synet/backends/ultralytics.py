@@ -109,11 +109,11 @@ def _chip_of(model: str, root: Path, patching: Patching) -> str:
         return read_metadata(model).get("chip") or ""
     if suffix == ".pt":
         from synet import checkpoint
+        from synet.checkpoints.sound import chip_of
 
         importable_builders(root, patching.families)  # whose modules the checkpoint names
         content = checkpoint.read(model, roots=[root], forkless=True)
-        trained = content.get("ema") or content.get("model")
-        return getattr(trained, "synet", {}).get("chip", "")
+        return chip_of(content, model)
     return ""
 
 

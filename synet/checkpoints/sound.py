@@ -43,8 +43,7 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
     CheckpointError
         Not a whole model, one that was trained without the patch, or one that is broken.
     """
-    found = [content.get(name) for name in ("ema", "model")]
-    model = next((model for model in found if isinstance(model, nn.Module)), None)
+    model = _model_in(content)
     if not hasattr(model, "yaml"):
         raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
     if not hasattr(model, "synet"):
@@ -64,6 +63,21 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
         what = "is broken" if isinstance(error, UnsoundError) else "cannot be used"
         raise CheckpointError(f"{weights}: its model {what}: {_line(told)}") from error
     return model
+
+
+def chip_of(content: Mapping[str, Any], weights: str | Path) -> str:
+    """The chip that a checkpoint's model was trained for; empty where it does not say so.
+
+    Raises
+    ------
+    CheckpointError
+        It says so with what is no name.
+    """
+    noted = getattr(_model_in(content), "synet", None)
+    fits, wanted = MODEL["synet"]
+    if noted is not None and not fits(noted):
+        raise CheckpointError(f"{weights}: its model's synet is {_shown(noted)}, not {wanted}")
+    return noted["chip"] if noted else ""
 
 
 def noted_size(notes: Any, place: str) -> int | tuple[int, ...] | None:
@@ -111,6 +125,11 @@ def check_model(model: nn.Module) -> None:
     rows = getattr(model, "model", None)
     if isinstance(rows, (nn.Sequential, nn.ModuleList)):
         _check_rows(rows)
+
+
+def _model_in(content: Mapping[str, Any]) -> nn.Module | None:
+    found = [content.get(name) for name in ("ema", "model")]
+    return next((model for model in found if isinstance(model, nn.Module)), None)
 
 
 def _line(text: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from synet import checkpoint
-from synet.checkpoints.sound import noted_size, trained_model
+from synet.checkpoints.sound import chip_of, noted_size, trained_model
 from synet.errors import CheckpointError
 
 
@@ -129,3 +129,16 @@ def test_a_model_that_grows_without_end(tmp_path):
 )
 def test_noted_sizes(notes, size):
     assert noted_size(notes, "opt") == size
+
+
+@pytest.mark.parametrize("content", [{}, {"model": 5}, {"model": nn.Identity()}])
+def test_no_chip_is_noted(content):
+    assert chip_of(content, "best.pt") == ""
+
+
+def test_the_chip_of_a_checkpoint():
+    model = broken.sound()
+    assert chip_of({"ema": None, "model": model}, "best.pt") == "katana"
+    model.synet = {"chip": 5}
+    with pytest.raises(CheckpointError, match=r"best\.pt: its model's synet is a dict, not a map"):
+        chip_of({"model": model}, "best.pt")
