@@ -17,7 +17,7 @@ from typing import Any
 from synet.errors import DataError, SynetError
 from synet.files import lies_within
 from synet.patches.parse_model import reason
-from synet.patches.row_words import shown
+from synet.system.text import shown
 from synet.system.yaml_files import read_yaml
 
 TRUST = "SYNET_TRUST_DATA"

@@ -16,6 +16,7 @@ from typing import Any
 from synet.errors import PatchError
 from synet.patches.engine import Fork
 from synet.patches.layer_classes import LayerClasses
+from synet.system.text import shown
 
 LARGEST = 100_000  # of any number: channels, classes and sizes of a model are far below
 MOST_REPEATS = 100
@@ -158,13 +159,6 @@ class RowWords:
 
 def _like_row(row: list) -> bool:
     return len(row) == 4 and isinstance(row[2], str) and isinstance(row[3], list)
-
-
-def shown(value: Any) -> str:
-    """A value of a row for a message: in one line, not too long, without control characters."""
-    text = value if isinstance(value, str) else repr(value)[:1000]
-    text = repr(text) if isinstance(value, str) else text
-    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _code(text: str) -> PatchError:

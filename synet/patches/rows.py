@@ -15,6 +15,7 @@ from typing import Any
 
 from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Fork
+from synet.system.text import shown
 from synet.system.yaml_files import compose_yaml
 from synet.zoo import PARTS, rows_of
 
@@ -44,7 +45,7 @@ class _Row(list):
 
 def read_rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
     """All rows of a model definition, each of the form that a fork can read."""
-    from synet.patches.row_words import RowWords, shown
+    from synet.patches.row_words import RowWords
 
     for part in REQUIRED_PARTS:
         if not isinstance(definition.get(part), list):

@@ -35,3 +35,9 @@ def in_one_line(record: logging.LogRecord) -> bool:
     """A filter of a logger, which makes messages `printable`."""
     record.msg, record.args = printable(record.getMessage()), None
     return True
+
+
+def shown(value: object) -> str:
+    """A value for a message: in one line, not too long, without control characters."""
+    text = repr(value) if isinstance(value, str) else repr(value)[:1000]
+    return text if len(text) <= 80 else f"{text[:80]}..."
