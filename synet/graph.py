@@ -25,6 +25,14 @@ INPUT = "input"  # the layer that the image counts as
 # The operations with weights, and where a bias stands among their inputs; the weights stand second.
 _BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
 
+# The operations that move a window over an image, and what the schema calls their options.
+_WINDOWS = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
+    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D", "L2_POOL_2D"), "Pool2DOptions"),
+}
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -186,8 +194,8 @@ def read_graph(source: str | Path | bytes) -> Graph:
     except Exception as error:
         # what an operation lacks that its kind has, which may end in a dozen exceptions
         raise SynetError(f"{name} is damaged, make it again ({error})") from None
-    if not graph.operators:
-        raise SynetError(f"{name} holds no operations")
+    if not graph.operators or not graph.inputs:
+        raise SynetError(f"{name} holds no operations, or takes no input")
     return graph
 
 
@@ -273,6 +281,9 @@ class _Reader:
             own = layer_path(self.tensors[outputs[0]].name)
             path = own if "." in own or not scoped else ""  # Softmax_11 is no path
             layer_of |= dict.fromkeys(outputs, path or before)
+            options = self.options(name, raw, weights)
+            if name in _WINDOWS:
+                self.check_window(name, raw, outputs[0], options)
             read = {self.buffers[number] for number in inputs} - counted
             counted |= read
             operators.append(
@@ -283,7 +294,7 @@ class _Reader:
                     outputs=outputs,
                     weights=weights,
                     bias=bias,
-                    options=MappingProxyType(self.options(name, raw, weights)),
+                    options=MappingProxyType(options),
                     weight_bytes=sum(self.stored_bytes[buffer] for buffer in read),
                     macs=self.macs(name, inputs, outputs),
                 )
@@ -325,6 +336,16 @@ class _Reader:
         if hasattr(raw, "FusedActivationFunction"):
             options["activation"] = self.activations[raw.FusedActivationFunction()]
         return options
+
+    def check_window(self, name: str, raw: Any, output: int, options: Mapping[str, Any]) -> None:
+        """See that what moves a window has one, and images to move it over."""
+        windows = [options.get(key, ()) for key in ("kernel", "stride")]
+        sides = [side for pair in (*windows, options.get("dilation", ())) for side in pair]
+        of_its_kind = self.option_types[raw.BuiltinOptionsType()] == _WINDOWS[name]
+        if not of_its_kind or {*map(len, windows)} != {2} or min(sides) < 1:
+            raise ValueError(f"a {name} without a window")
+        if len(self.tensors[output].shape) != 4:
+            raise ValueError(f"a {name} that makes no image")
 
     def macs(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> int:
         if name not in _BIAS_AT:

@@ -354,7 +354,7 @@ def chip_of(content: bytes) -> Chip:
     if named:
         return get_chip(named)
     graph = read_graph(content)
-    channels = graph.tensors[graph.inputs[0]].shape[-1]
+    channels = (graph.tensors[graph.inputs[0]].shape or (0,))[-1]
     cameras = sorted(map(get_chip, chips()), key=lambda chip: chip.image_channels)
     return next((chip for chip in cameras if chip.image_channels >= channels), cameras[-1])
 

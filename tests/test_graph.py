@@ -244,6 +244,41 @@ def test_damage_anywhere_is_a_synet_error():
             assert "\n" not in str(error)
 
 
+def test_a_window_that_is_none():
+    """What every other module takes for granted of a convolution."""
+    from ai_edge_litert import schema_py_generated as schema
+    from test_flatbuffer import packed, unpacked
+
+    def changed(change):
+        model = unpacked(int8_models.good())
+        graph = model.subgraphs[0]
+        change(graph.operators[0], graph.tensors[graph.operators[0].inputs[1]], graph)
+        return packed(model)
+
+    def stride(operator, weights, graph):
+        operator.builtinOptions.strideH = 0
+
+    def options(operator, weights, graph):
+        operator.builtinOptionsType, operator.builtinOptions = 0, None
+
+    def others(operator, weights, graph):
+        operator.builtinOptionsType = schema.BuiltinOptions.SoftmaxOptions
+        operator.builtinOptions = schema.SoftmaxOptionsT()
+
+    def rank(operator, weights, graph):
+        weights.shape, weights.quantization = [], None
+
+    def image(operator, weights, graph):
+        graph.tensors[operator.outputs[0]].shape = [1]
+
+    assert read_graph(changed(lambda *_: None)) == read_graph(int8_models.good())
+    for change in (stride, options, others, rank):
+        with pytest.raises(SynetError, match="is damaged.*CONV_2D without a window"):
+            read_graph(changed(change))
+    with pytest.raises(SynetError, match="is damaged.*CONV_2D that makes no image"):
+        read_graph(changed(image))
+
+
 def test_reading_a_graph_loads_no_framework(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(int8_models.good())

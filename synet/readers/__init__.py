@@ -142,7 +142,9 @@ def refuse_other_shape(source: Source, own: Sequence[int | None]) -> None:
         A side is fixed, and another.
     """
     asked = source.image_shape or own
-    if any(side not in (None, given) for side, given in zip(own, asked, strict=True)):
+    if len(asked) != len(own) or any(
+        side not in (None, given) for side, given in zip(own, asked, strict=True)
+    ):
         raise SynetError(
             f"{source.model} is made for images of {tuple(own)}, not {tuple(asked)} (height, width)"
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
-MOST_BYTES, MOST_SECONDS, PATIENCE = 1 << 30, 10, 30
+MOST_BYTES, MOST_SECONDS, PATIENCE = 1 << 30, 10, 60
 LONGEST = 5000  # letters of a line
 BESIDE = re.compile(r" \d+% |^libpng |^\[ *WARN|^Corrupt JPEG")  # a progress bar; what decoders say
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
