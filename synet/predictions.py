@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.data import Dataset
+from synet.data import HIGHEST, LOWEST, Dataset
 from synet.detections import Detections
 from synet.errors import DataError
 from synet.evaluate import Found, collect, ids_of_classes
@@ -148,8 +148,7 @@ def _parse(line: str, classes: int) -> list[float]:
         raise ValueError(f"{len(values)} numbers; {FORM}")
     if values[0] not in range(classes):
         raise ValueError(f"class {values[0]:g} is not one of 0 to {classes - 1}")
-    # as float32, so that the 1.0000000001 that some tools write is 1
-    outside = [value for value in values[1:] if not 0 <= np.float32(value) <= 1]
+    outside = [value for value in values[1:] if not LOWEST <= value <= HIGHEST]
     if outside:
         raise ValueError(f"{outside[0]:g} is outside 0-1; {FORM}")
     return values

@@ -22,6 +22,7 @@ from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of, settle
 from synet.patches.new import FILE as PATCH_FILE
+from synet.system.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,7 +99,7 @@ def build_model(
     Raises
     ------
     SynetError
-        There is no such yaml.
+        There is no such yaml, or the fork cannot build what it says.
     ChipError, PatchError
         The chip cannot run a layer of it; no layer has the name it uses.
     """
@@ -108,7 +109,7 @@ def build_model(
     name = Path(cfg).name.removesuffix(".yaml")
     source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
     with find_fork(root, claims.chip or chip or DEFAULT_CHIP) as fork:
-        with quiet(), fork.made_for(claims.chip or chip or fork.family.chip):
+        with quiet(), fork.made_for(claims.chip or chip or fork.family.chip), _told(path):
             model = _model_class(fork, definition)(str(source), nc=nc).eval()
         settle(model)
     for note in model.synet.get("substituted", ()):
@@ -116,6 +117,18 @@ def build_model(
     _name_classes(model)
     model.image_shape = claims.image_shape
     return model
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell in one line what a fork stumbles over in a yaml, which may say anything."""
+    try:
+        yield
+    except SynetError:
+        raise
+    except Exception as error:
+        told = printable(error).strip() or type(error).__name__
+        raise SynetError(f"{path}: the network cannot be built: {told[:300]}") from error
 
 
 def _definition(cfg: str | Path, root: Path | None) -> tuple[Path, Path]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from typing import Any
 
 SPACES = "Zs"  # of any width, which are no more than that
 
@@ -38,8 +37,7 @@ def in_one_line(record: logging.LogRecord) -> bool:
     return True
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for a message: in one line, not too long, without control characters."""
-    text = value if isinstance(value, str) else repr(value)[:1000]
-    text = repr(text) if isinstance(value, str) else text
+    text = repr(value) if isinstance(value, str) else repr(value)[:1000]
     return text if len(text) <= 80 else f"{text[:80]}..."

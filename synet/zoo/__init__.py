@@ -150,8 +150,12 @@ def _is_whole(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
+LARGEST_IMAGE = 1 << 22  # pixels, that a yaml may claim a network to be made for
+
+
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value))
+    is_pair = isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value))
+    return is_pair and value[0] * value[1] <= LARGEST_IMAGE
 
 
 def _is_multiple(value: Any) -> bool:
@@ -167,7 +171,7 @@ _TEXT: _Rule = (lambda value: isinstance(value, str), "a name")
 _CLAIM_RULES = {
     "chip": _TEXT,
     "placement": _TEXT,
-    "image_shape": (_is_shape, "[height, width]"),
+    "image_shape": (_is_shape, f"[height, width] of at most {LARGEST_IMAGE:,} pixels"),
 }
 _RULES = {
     "nc": _WHOLE,

@@ -10,7 +10,7 @@ from typing import Any
 
 import hostile
 import torch
-from hostile import (
+from instructions import (
     archive,
     call,
     filled,
