@@ -264,7 +264,8 @@ def _check_graph(graph: Any, codes: int, stored: list[int]) -> None:
     outputs = numbers(graph.OutputsAsNumpy(), "its output")
     for at in range(tensors):
         tensor = graph.Tensors(at)
-        if stored[tensor.Buffer()] or tensor.IsVariable():
+        empty = 0 in _numbers(tensor.ShapeAsNumpy())  # such as the shape of a single number
+        if stored[tensor.Buffer()] or tensor.IsVariable() or empty:
             written.add(at)
     for at in range(graph.OperatorsLength()):
         operator = graph.Operators(at)
