@@ -11,7 +11,8 @@ from __future__ import annotations
 import inspect
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,7 +86,9 @@ def classes_named(path: str | Path) -> set[str]:
     """
     try:
         with open(path, "rb") as file:
-            return names_in(_opened(file, str(path)).pickle)
+            written = _opened(file, str(path))
+            with _whole(str(path)):
+                return names_in(written.pickle)
     except OSError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
 
@@ -170,12 +173,8 @@ def _opened(file: IO[bytes], title: str, map_location: Any = "cpu") -> Archive |
         It did not write that.
     """
     start = file.tell()
-    try:
+    with _whole(title):
         written = opened(file, title, map_location)
-    except (EOFError, IndexError, ValueError, ForbiddenError):
-        raise CheckpointError(
-            f"{title} is damaged or cut short; download or copy it again"
-        ) from None
     if written is not None:
         return written
     file.seek(start)
@@ -186,6 +185,17 @@ def _opened(file: IO[bytes], title: str, map_location: Any = "cpu") -> Archive |
         if names := names_in(io.BytesIO(head + file.read(_CENSUS))):
             what += f", and names {_listed(map(shown, names))}"
     raise CheckpointError(f"{title} is not a checkpoint: {what}; download or copy it again")
+
+
+@contextmanager
+def _whole(title: str) -> Iterator[None]:
+    """Tell in one line of a file that ends, or goes on, where it should not."""
+    try:
+        yield
+    except (EOFError, IndexError, ValueError, ForbiddenError):
+        raise CheckpointError(
+            f"{title} is damaged or cut short; download or copy it again"
+        ) from None
 
 
 def _explained(title: str, reading: Reading, error: Exception) -> CheckpointError:

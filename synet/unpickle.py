@@ -349,7 +349,8 @@ def _is_modules(cls: type[nn.Module], state: dict[str, Any]) -> bool:
             )
         ):
             return False
-    if any(map(state.get, _HOOKS)):
+    hooks = {name: state[name] for name in _HOOKS if state.get(name)}
+    if hooks and not _are_clips(hooks):
         return False
     if not _METHODS.isdisjoint(state):  # YOLOs keep a text as ``type``
         if any(isinstance(state.get(name), (nn.Module, _Shell)) for name in _METHODS):
@@ -358,6 +359,17 @@ def _is_modules(cls: type[nn.Module], state: dict[str, Any]) -> bool:
         layers = state.get("num_layers")
         return type(layers) is int and layers <= len(state["_parameters"])
     return True
+
+
+def _are_clips(hooks: dict[str, Any]) -> bool:
+    """Are these the hooks of `synet.layers.clip`, the only ones that a checkpoint brings along?"""
+    from synet.layers.clip import ALWAYS, HOOKS
+
+    if not all(isinstance(each, dict) for each in hooks.values()):
+        return False
+    kinds = {name: [*map(type, each.values())] for name, each in hooks.items()}
+    # what is entered is left, whatever happens in between
+    return kinds == HOOKS and [*hooks["_forward_hooks"]] == [*hooks[ALWAYS]]
 
 
 class _Census:

@@ -49,6 +49,11 @@ class _Leave(nn.Module):
         _Relu6Instead().__exit__(None, None, None)
 
 
+# Where they hang on a module, and of which class they are there.
+ALWAYS = "_forward_hooks_always_called"
+HOOKS = {"_forward_pre_hooks": [_Enter], "_forward_hooks": [_Leave], ALWAYS: [bool]}
+
+
 def clip_activations(module: nn.Module) -> None:
     """Let every activation that `module`, or what is within it, calls be ReLU6."""
     module.register_forward_pre_hook(_Enter())

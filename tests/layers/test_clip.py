@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from keras_twin import Call, assert_same, draw
 from torch import nn
 
+from synet.checkpoint import read
+from synet.errors import CheckpointError
 from synet.layers.clip import clip_activations, is_clipped
 
 
@@ -99,3 +101,13 @@ def test_a_process_that_never_clipped_reads_them_too(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "best.pt")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "Conv2d" in done.stdout, done.stderr
+
+
+def test_a_mode_that_is_entered_and_not_left_is_no_models(tmp_path):
+    module = nn.Sequential(nn.Conv2d(1, 2, 1))
+    clip_activations(module)
+    module._forward_hooks.clear()
+    module._forward_hooks_always_called.clear()
+    torch.save({"model": module}, tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match="fills a torch.nn.modules.container.Sequential as"):
+        read(tmp_path / "best.pt")
