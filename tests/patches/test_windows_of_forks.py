@@ -7,9 +7,10 @@ import re
 import pytest
 import torch
 from keras_twin import assert_same, draw, settle
+from patched import patched_fork
 from torch import nn
 
-from synet.backends.forks import build_model, find_fork
+from synet.backends.forks import build_model, installed
 from synet.chips import get_chip
 from synet.chips.check import problems_of
 from synet.custom_patches import unpatch
@@ -72,7 +73,7 @@ class Squares(nn.Module):
 @pytest.fixture
 def build(tmp_path):
     def build(chip, *changes):
-        fork = find_fork(None, chip)
+        fork = patched_fork(installed("yolov5"), chip)
         vars(fork.builder).update(Coordinates=Coordinates, Squares=Squares)
         text = YAML.replace("CHIP", chip)
         for old, new in changes:
