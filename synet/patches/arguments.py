@@ -66,6 +66,12 @@ def chip_of(arguments: list[str]) -> str:
     return zoo.claims(zoo.read_definition(path), path).chip or DEFAULT_CHIP
 
 
+def weights_of(arguments: list[str]) -> str:
+    """The checkpoint that a training starts from, as ``--weights`` names it; else empty."""
+    at = value_at(arguments, "--weights")
+    return "" if at is None else arguments[at].removeprefix("--weights=")
+
+
 def _resolve_data(arguments: list[str], root: Path) -> None:
     """Put a copy that every fork can read in place of a data yaml that this one cannot."""
     at = value_at(arguments, "--data")

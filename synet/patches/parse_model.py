@@ -17,6 +17,7 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
 from synet.patches.engine import Building, Fork
+from synet.patches.made_for import made_for
 from synet.patches.own_keys import Definition, MissingKey, missing_in
 from synet.patches.rows import definition_path, read_rows, rewritten, row_place
 
@@ -85,12 +86,7 @@ def wrap_model_init(fork: Fork) -> Callable:
         chip = fork.chip
         if isinstance(definition, dict):
             path = path or _source(definition)
-            chip = zoo.claims(definition, path or "the checkpoint's yaml").chip or chip
-            if chip != fork.chip and fork.fixed:
-                raise ChipError(
-                    f"{path or 'the checkpoint'} is made for {chip}, and this process is "
-                    f"patched for {fork.chip}"
-                )
+            chip = made_for(definition, path, fork)
             if "ch" in definition and "ch" in signature.parameters:
                 bound.arguments["ch"] = definition["ch"]  # some lines read only the argument
         building = Building(path, type(model))
