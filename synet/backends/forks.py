@@ -22,7 +22,7 @@ from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of, settle
 from synet.patches.new import FILE as PATCH_FILE
-from synet.system.text import printable
+from synet.system.text import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,8 +127,7 @@ def _told(path: Path) -> Iterator[None]:
     except SynetError:
         raise
     except Exception as error:
-        told = printable(error).strip() or type(error).__name__
-        raise SynetError(f"{path}: the network cannot be built: {told[:300]}") from error
+        raise SynetError(f"{path}: the network cannot be built: {first_line(error)}") from error
 
 
 def _definition(cfg: str | Path, root: Path | None) -> tuple[Path, Path]:

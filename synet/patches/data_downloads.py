@@ -26,6 +26,7 @@ TRUST = "SYNET_TRUST_DATA"
 _ARCHIVE = re.compile(r"https?://[\w.~:/%@+=,-]+\.(zip|tar|gz|tgz|xz|bz2|txz|tbz2)", re.ASCII)
 # Folders of a YOLO in which data yamls of its own lie, whose scripts are the user's own code.
 _OWN_FOLDERS = {"cfg", "data", "datasets"}
+_NOT_USED = "data-not-used-"
 _UNKNOWN = "unknown"  # of what is a folder, or an archive, with a data yaml in it
 # Keys of a checkpoint under which a YOLO keeps the options of its training.
 _OPTIONS = ("train_args", "opt")
@@ -127,5 +128,7 @@ def _local(data: Any, roots: Iterable[Path]) -> str:
     name = Path(text).name
     if any(name == file.name for root in roots for file in _own_yamls(root)):
         return name
+    if text.startswith(_NOT_USED):
+        return text
     # A fork that is asked to use it says that there is no such file.
-    return f"data-not-used-{re.sub(r'[^A-Za-z0-9._]+', '-', text)[:80]}.yaml"
+    return f"{_NOT_USED}{re.sub(r'[^A-Za-z0-9._]+', '-', text)[:80]}.yaml"

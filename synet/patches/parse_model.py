@@ -20,6 +20,7 @@ from synet.patches.engine import Building, Fork
 from synet.patches.made_for import made_for
 from synet.patches.own_keys import Definition, MissingKey, missing_in
 from synet.patches.rows import definition_path, read_rows, rewritten, row_place
+from synet.system.text import first_line
 
 LOGGER = logging.getLogger("synet")
 
@@ -194,6 +195,6 @@ def _see_gray(layers: Any) -> None:
 
 def reason(error: Exception) -> str:
     """The first line of an error, with its type where that says more."""
-    text = str(error).strip().partition("\n")[0]
-    plain = text and (isinstance(error, SynetError) or type(error) in (AssertionError, Exception))
-    return text if plain else f"{type(error).__name__}: {text}"
+    text = first_line(error)
+    plain = isinstance(error, SynetError) or type(error) in (AssertionError, Exception)
+    return text if plain or text == type(error).__name__ else f"{type(error).__name__}: {text}"
