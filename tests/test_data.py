@@ -109,7 +109,14 @@ def test_linked_folders_are_followed_and_keep_their_name(tree):
 
 @pytest.mark.parametrize(
     "text",
-    ["names: [a, 3]", "names: {1: 3, 0: a}", "nc: 2\r\nnames:\r\n  0: a\r\n  1: 3\r\n"],
+    [
+        "names: [a, 3]",
+        "names: {1: 3, 0: a}",
+        "names: {'1': 3, '0': a}",
+        "names: [a, 3]\nnc: '2'",
+        "names: [a, 3]\nnc: 2.0",
+        "nc: 2\r\nnames:\r\n  0: a\r\n  1: 3\r\n",
+    ],
 )
 def test_names_as_list_or_map(tmp_path, text):
     path = tmp_path / "data.yaml"
@@ -125,7 +132,11 @@ def test_names_as_list_or_map(tmp_path, text):
         ("", "expected keys"),
         ("val: images", "no 'names'; add the class names"),
         ("names: {0: a, 2: c}", "found 0, 2"),
-        ("names: {'0': a}", "names: ids must count up from 0"),
+        ("names: {0: a, '0': b}", "expected each of the ids 0 to 1 once, found 0, '0'"),
+        ("names: {a: 0}", "expected each of the ids 0 to 0 once, found 'a'"),
+        ("nc: 2.5", "nc: expected the number of classes, found 2.5"),
+        ("nc: many", "nc: expected the number of classes, found 'many'"),
+        ("nc: 1e12", "nc: expected the number of classes, found '1e12'"),
         ("names: []", "names: expected a list"),
         ("names: cat", "names: expected a list or a map from id to name, found 'cat'"),
         ("names: [a]\nnc: 2", "nc is 2, but names has 1"),
@@ -159,7 +170,7 @@ def test_missing_yaml(tmp_path):
 def test_a_missing_split_is_an_error_only_when_asked_for(tree):
     (tree / "empty").mkdir()
     (tree / "empty.txt").write_text("\n")
-    (tree / "a.zip").write_bytes(b"")
+    (tree / "a.zip").write_bytes(b"PK\x03\x04\xff")
     dataset = load_dataset(
         write_yaml(tree / "data.yaml", train="images/train", val="gone", test="empty")
     )
@@ -173,7 +184,7 @@ def test_a_missing_split_is_an_error_only_when_asked_for(tree):
     other = load_dataset(write_yaml(tree / "other.yaml", val="empty.txt", test="a.zip"))
     with pytest.raises(DataError, match="val: no images"):
         other.images("val")
-    with pytest.raises(DataError, match="a.zip: a split is a folder or a .txt list"):
+    with pytest.raises(DataError, match="a.zip: a split is a folder or a list of images"):
         other.images("test")
 
 

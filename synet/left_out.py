@@ -1,0 +1,93 @@
+"""What of a split is left out, as YOLO leaves it out, and told: no set shrinks without a word."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from synet.errors import DataError
+
+if TYPE_CHECKING:
+    from synet.data import Dataset
+
+LOGGER = logging.getLogger("synet")
+NAMED = 3  # of the images that cannot be read, the first
+STRICT = "--strict makes this an error"
+
+
+class LeftOut:
+    """Collects what cannot be read of a split, to tell it in the end.
+
+    Parameters
+    ----------
+    dataset, split
+        Where it is from. Where `dataset` is strict, the first thing is an error.
+
+    Raises
+    ------
+    DataError
+        It is strict, and has images of kinds that its YOLO does not take.
+    """
+
+    def __init__(self, dataset: Dataset, split: str) -> None:
+        self.problems: list[str] = []
+        self._dataset, self._place = dataset, f"{dataset.yaml}: {split}"
+        others = dataset.other_images(split)
+        if not others:
+            return
+        told = f"{others.total()} files are images of kinds that {dataset.dialect.name} does not"
+        told = f"{self._place}: {told} take: {_counted(others)}"
+        if dataset.strict:
+            raise DataError(f"{told}; convert them, or do without --strict")
+        self._warn(f"{told}; left out, and {STRICT}")
+
+    @contextmanager
+    def unreadable(self) -> Iterator[None]:
+        """Leave out what cannot be read.
+
+        Raises
+        ------
+        DataError
+            It cannot be read, and the data set is strict.
+        """
+        try:
+            yield
+        except DataError as error:
+            if self._dataset.strict:
+                raise
+            self.problems.append(str(error))
+
+    def tell(self, images: int) -> None:
+        """Warn of what was left out of so many images.
+
+        Raises
+        ------
+        DataError
+            That is all of them.
+        """
+        count = len(self.problems)
+        if count and count == images:
+            raise DataError(
+                f"{self._place}: none of the {images} images can be used; the first: "
+                f"{self.problems[0]}"
+            )
+        if count:
+            more = f"; and {count - NAMED} more" if count > NAMED else ""
+            first = "; ".join(self.problems[:NAMED])
+            self._warn(
+                f"{self._place}: left out {count} of {images} images, as YOLO does: "
+                f"{first}{more}; {STRICT}"
+            )
+
+    def _warn(self, text: str) -> None:
+        """Tell once, however many models look at the data."""
+        if text not in self._dataset.told:
+            self._dataset.told.add(text)
+            LOGGER.warning("%s", text)
+
+
+def _counted(others: Mapping[str, int]) -> str:
+    ranked = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in ranked)
