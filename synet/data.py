@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from synet.datasets_dir import datasets_dir, find_yaml
+from synet.datasets_dir import datasets_dir, find_yaml, is_stock
 from synet.dialects import EITHER, Dialect
 from synet.errors import DataError
 from synet.files import write_atomic
@@ -200,9 +200,10 @@ def load_dataset(path: str | Path, strict: bool = False) -> Dataset:
     """
     definition = read_definition(path)
     root = Path(os.path.expanduser(definition.content.get("path") or ""))
-    roots = [definition.root, root]
-    if root.parts and (common := datasets_dir()):
-        roots.append(common / root)
+    common = datasets_dir() if root.parts else None
+    roots = [definition.root, root, *([common / root] if common else ())]
+    if is_stock(definition.yaml):
+        roots = roots[:0:-1]  # not beside it, among ultralytics' code
     sources = {
         split: tuple(_locate(entry, roots) for entry in entries)
         for split, entries in definition.entries.items()

@@ -31,6 +31,11 @@ def find_yaml(data: str | Path) -> Path:
     return next((each for each in (*beside, *stock) if known and each.is_file()), path)
 
 
+def is_stock(yaml: Path) -> bool:
+    """Does ultralytics bring this data yaml along?"""
+    return yaml.parent in _stock_folders()
+
+
 def datasets_dir() -> Path | None:
     """The folder in which ultralytics looks for data sets, as its settings say; None without."""
     for folder in _settings_folders():

@@ -31,6 +31,8 @@ class Dialect:
         Of what is in them, in Pillow's words.
     lowest, highest
         Where centres and keypoints may lie, as fractions of the image; also the largest size.
+    unsaid
+        Whether labels may have keypoints of which the data yaml says nothing, as in some forks.
     seen
         The highest number that says how well a keypoint is seen.
     lone
@@ -46,6 +48,7 @@ class Dialect:
     formats: frozenset[str]
     lowest: float
     highest: float
+    unsaid: bool
     seen: float
     lone: Lone
     by_box: bool
@@ -63,6 +66,7 @@ ULTRALYTICS = _dialect(
     "jpeg2000",
     lowest=float(np.float32(-0.01)),  # both are compared as float32
     highest=float(np.float32(1.01)),
+    unsaid=False,
     seen=math.inf,
     lone=Lone.REFUSED,
     by_box=False,
@@ -73,6 +77,7 @@ YOLOV5 = _dialect(
     "bmp dng jpeg jpg mpo png tif tiff webp pfm",
     lowest=0.0,
     highest=1.0,
+    unsaid=True,
     seen=math.inf,
     lone=Lone.CORNERS,
     by_box=True,
@@ -84,6 +89,7 @@ EITHER = replace(
     name="YOLO",
     suffixes=ULTRALYTICS.suffixes | YOLOV5.suffixes,
     formats=ULTRALYTICS.formats | YOLOV5.formats,
+    unsaid=True,
     seen=2,
     lone=Lone.BOX,
 )

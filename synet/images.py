@@ -13,15 +13,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
-
-# By name, from before ultralytics puts one in its place that installs what it lacks.
-from PIL.Image import open as open_picture
 
 from synet import extras
 from synet.dialects import DIALECTS, Dialect
 from synet.errors import DataError, SynetError
 from synet.files import write_atomic
+
+try:
+    from PIL import Image, ImageOps
+
+    # By name, from before ultralytics puts one in its place that installs what it lacks.
+    from PIL.Image import open as open_picture
+except ModuleNotFoundError:  # OpenCV alone judges and reads what it can
+    Image = None
 
 IMAGE_SUFFIXES = frozenset().union(*(each.suffixes for each in DIALECTS.values()))
 PADDING = 114  # the grey that YOLO pads with in training and validation
@@ -87,6 +91,19 @@ def _content(path: str | Path) -> bytes:
 
 
 def _check(path: str | Path, content: bytes, dialect: Dialect) -> None:
+    if Image is None:
+        image = _by_opencv(content)
+        if image is None:
+            raise _damaged(path, content)
+        width, height = image.shape[1::-1]
+    else:
+        width, height = _size(path, content, dialect)
+    if min(width, height) < SMALLEST:
+        raise DataError(f"{path}: {width}x{height} pixels, and YOLO takes no side below {SMALLEST}")
+
+
+def _size(path: str | Path, content: bytes, dialect: Dialect) -> tuple[int, int]:
+    """Width and height of an image, as it lies in the file, after looking as closely as YOLO."""
     try:
         picture = _opened(path, content)
         picture.verify()
@@ -96,22 +113,24 @@ def _check(path: str | Path, content: bytes, dialect: Dialect) -> None:
     except DataError:
         raise
     except Exception as error:  # a damaged file can raise anything
-        raise _damaged(path, content, error) from None
+        why = "" if isinstance(error, Image.UnidentifiedImageError) else f": {error}"
+        raise _damaged(path, content, why) from None
     if str(picture.format).lower() not in dialect.formats:
         raise DataError(f"{path}: {dialect.name} takes no {picture.format} images")
-    if min(picture.size) < SMALLEST:
-        size = "x".join(map(str, picture.size))
-        raise DataError(f"{path}: {size} pixels, and YOLO takes no side below {SMALLEST}")
+    return picture.size
 
 
 def _opened(path: str | Path, content: bytes) -> Image.Image:
     """An image as Pillow opens it, with the package that adds HEIC to it where that is needed."""
     brands = _brands(content)
-    if brands & _HEIC and not brands & _AVIF:
-        try:
-            extras.load("pi_heif", "heif", f"{path}: reading HEIC").register_heif_opener()
-        except SynetError as error:
-            raise DataError(str(error)) from None
+    try:
+        if brands & (_AVIF | _HEIC):
+            extras.load("PIL", "images", f"{path}: reading AVIF and HEIC")
+        if brands & _HEIC and not brands & _AVIF:
+            heif = extras.load("pi_heif", "images", f"{path}: reading HEIC")
+            heif.register_heif_opener()
+    except SynetError as error:
+        raise DataError(str(error)) from None
     return open_picture(BytesIO(content))
 
 
@@ -142,8 +161,7 @@ def _brands(content: bytes) -> set[bytes]:
     return {box[at : at + 4] for at in (0, *range(8, len(box), 4))}
 
 
-def _damaged(path: str | Path, content: bytes, error: Exception | None = None) -> DataError:
-    why = "" if error is None or isinstance(error, Image.UnidentifiedImageError) else f": {error}"
+def _damaged(path: str | Path, content: bytes, why: str = "") -> DataError:
     return DataError(f"{path}: not an image, or a damaged one ({len(content)} bytes){why}")
 
 

@@ -5,6 +5,7 @@ A file is read as a whole, since YOLO drops an image of which one label is broke
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -164,17 +165,18 @@ def _labels(lines: Sequence[str | bytes], rules: Rules) -> list[Label]:
         number: _numbers(number, line, rules) for number, line in enumerate(lines) if line.strip()
     }
     if rules.keypoint_shape is not None:
-        labels = _with_keypoints(rows, rules)
-    elif any(len(row) > 6 for row in rows.values()):
-        try:
-            labels = [_polygon(number, row, rules) for number, row in rows.items()]
-        except LabelError:
-            if not all(map(_looks_like_keypoints, rows.values())):
-                raise
-            labels = _with_keypoints(rows, rules)
-    else:
-        labels = [_box(number, row, rules) for number, row in rows.items()]
-    return labels
+        if rules.task in ("", "pose"):
+            return [_pose(*row, rules.keypoint_shape, rules) for row in rows.items()]
+        whole = 5 + math.prod(rules.keypoint_shape)
+        rows = {number: row[:5] if len(row) == whole else row for number, row in rows.items()}
+    if not any(len(row) > 6 for row in rows.values()):
+        return [_box(*row, rules) for row in rows.items()]
+    try:
+        return [_polygon(*row, rules) for row in rows.items()]
+    except LabelError:
+        if not rules.dialect.unsaid or not all(map(_looks_like_keypoints, rows.values())):
+            raise
+    return [_pose(number, row, ((len(row) - 5) // 3, 3), rules) for number, row in rows.items()]
 
 
 def _numbers(number: int, line: str | bytes, rules: Rules) -> _Row:
@@ -184,7 +186,7 @@ def _numbers(number: int, line: str | bytes, rules: Rules) -> _Row:
     except ValueError:
         text = line if isinstance(line, str) else line.decode(errors="replace")
         raise LabelError(number, f"{text.strip()[:80]!r} is not made of numbers") from None
-    most = float("inf") if rules.single_class else rules.classes
+    most = math.inf if rules.single_class else rules.classes
     if not (0 <= row[0] < most and row[0].is_integer()):
         raise LabelError(number, f"class {row[0]:g} is not one of 0 to {rules.classes - 1}")
     return row
@@ -213,28 +215,20 @@ def _polygon(number: int, row: _Row, rules: Rules) -> Label:
     return _label(number, row[0], box, [row[0], *box] if dialect.by_box else row)
 
 
-def _with_keypoints(rows: dict[int, _Row], rules: Rules) -> list[Label]:
-    """Boxes and keypoints; models that find none do not look at them."""
-    labels = []
-    for number, row in rows.items():
-        count, size = rules.keypoint_shape or ((len(row) - 5) // 3, 3)
-        alone = len(row) == 5 and rules.task != "pose"
-        if not alone and len(row) != 5 + count * size:
-            raise LabelError(number, f"{len(row)} numbers")
-        if alone or rules.task not in ("", "pose"):
-            labels.append(_box(number, row[:5], rules))
-            continue
-        points = [place for at, place in enumerate(row[5:]) if at % size < 2]
-        low, high = rules.dialect.lowest, rules.dialect.highest
-        _check(number, points, low, high)
-        _check(number, row[1:3], low, float("inf"))
-        _check(number, row[3:5], 0, float("inf"))
-        for seen in row[7::3] if size == 3 else ():
-            if not low <= seen <= rules.dialect.seen:
-                problem = f"{seen:g} is not how well a keypoint is seen: 0, 1 or 2"
-                raise LabelError(number, problem)
-        labels.append(_label(number, row[0], row[1:5], row))
-    return labels
+def _pose(number: int, row: _Row, shape: tuple[int, int], rules: Rules) -> Label:
+    count, size = shape
+    if len(row) == 5 and rules.task != "pose":
+        return _box(number, row, rules)
+    if len(row) != 5 + count * size:
+        raise LabelError(number, f"{len(row)} numbers")
+    low, high = rules.dialect.lowest, rules.dialect.highest
+    _check(number, (place for at, place in enumerate(row[5:]) if at % size < 2), low, high)
+    _check(number, row[1:3], low, math.inf)
+    _check(number, row[3:5], 0, math.inf)
+    for seen in row[7::3] if size == 3 else ():
+        if not low <= seen <= rules.dialect.seen:
+            raise LabelError(number, f"{seen:g} is not how well a keypoint is seen: 0, 1 or 2")
+    return _label(number, row[0], row[1:5], row)
 
 
 def _looks_like_keypoints(row: _Row) -> bool:
