@@ -37,11 +37,10 @@ class LeftOut:
         others = dataset.other_images(split)
         if not others:
             return
-        told = f"{others.total()} files are images of kinds that {dataset.dialect.name} does not"
-        told = f"{self._place}: {told} take: {_counted(others)}"
+        told = f"{self._place}: {told_of_kinds(others, dataset.dialect.name)}"
         if dataset.strict:
-            raise DataError(f"{told}; convert them, or do without --strict")
-        self._warn(f"{told}; left out, and {STRICT}")
+            raise DataError(f"{told}; convert, or do without --strict")
+        self._warn(f"{told}; left out")
 
     @contextmanager
     def unreadable(self) -> Iterator[None]:
@@ -88,6 +87,10 @@ class LeftOut:
             LOGGER.warning("%s", text)
 
 
-def _counted(others: Mapping[str, int]) -> str:
+def told_of_kinds(others: Mapping[str, int], who: str) -> str:
+    """How many images there are, by suffix, of kinds that somebody does not take."""
     ranked = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in ranked)
+    kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in ranked)
+    total = sum(others.values())
+    files = "1 file is an image" if total == 1 else f"{total} files are images"
+    return f"{files} of a kind that {who} does not take ({kinds})"

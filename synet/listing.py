@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -31,8 +31,12 @@ def image_files(source: Path, suffixes: Collection[str]) -> Iterator[str]:
 
 def other_images(source: Path, suffixes: Collection[str]) -> Counter[str]:
     """How many files of each other suffix are images, by name or by content."""
-    others = (file for file in _files(source) if not is_image(file, suffixes))
-    return Counter(os.path.splitext(file)[1].lower() for file in others if _is_picture(file))
+    return pictures(file for file in _files(source) if not is_image(file, suffixes))
+
+
+def pictures(files: Iterable[str]) -> Counter[str]:
+    """How many of `files` are images of whatever kind, by suffix."""
+    return Counter(os.path.splitext(file)[1].lower() for file in files if _is_picture(file))
 
 
 def _is_picture(file: str) -> bool:

@@ -335,11 +335,11 @@ def test_what_is_broken_is_left_out_and_told_or_stops_the_evaluation(tmp_path, s
     assert (report.map50, report.map50_95) == PERFECT
     assert "1 images (2 left out), 2 boxes" in report.table().caption
     others, broken = caplog.messages
-    assert "val: 1 files are images of kinds that YOLO does not take: 1 .gif; left out" in others
+    assert "val: 1 file is an image of a kind that YOLO does not take (1 .gif); left out" in others
     assert "val: left out 2 of 3 images, as YOLO does: " in broken
     assert "1.txt:1: 4 numbers" in broken and f"{image}: not an image, or a damaged" in broken
     strict = load_dataset(data, strict=True)
-    with pytest.raises(DataError, match=r"1 \.gif; convert them, or do without --strict"):
+    with pytest.raises(DataError, match=r"\(1 \.gif\); convert, or do without --strict"):
         evaluate_predictor(ColourDetector(), strict, progress=False)
     image.with_suffix(".gif").unlink()
     with pytest.raises(DataError, match=r"1\.txt:1: 4 numbers"):
