@@ -20,7 +20,7 @@ from synet.errors import DataError, SynetError
 from synet.files import write_atomic
 
 try:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, features
 
     # By name, from before ultralytics puts one in its place that installs what it lacks.
     from PIL.Image import open as open_picture
@@ -33,6 +33,14 @@ SMALLEST = 10  # pixels of a side that YOLO wants at least
 # The brands of files that Pillow turns upright and OpenCV does not, or cannot read at all.
 _AVIF = {b"avif", b"avis"}
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+class MissingDecoder(DataError):
+    """An image may be sound, and the package that reads its kind is not installed."""
+
+    def __init__(self, path: str | Path, hint: str) -> None:
+        super().__init__(f"{path}: {hint}")
+        self.hint = hint
 
 
 def is_image(file: str | Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bool:
@@ -125,12 +133,14 @@ def _opened(path: str | Path, content: bytes) -> Image.Image:
     brands = _brands(content)
     try:
         if brands & (_AVIF | _HEIC):
-            extras.load("PIL", "images", f"{path}: reading AVIF and HEIC")
+            extras.load("PIL", "images", "reading AVIF and HEIC")
         if brands & _HEIC and not brands & _AVIF:
-            heif = extras.load("pi_heif", "images", f"{path}: reading HEIC")
+            heif = extras.load("pi_heif", "images", "reading HEIC")
             heif.register_heif_opener()
     except SynetError as error:
-        raise DataError(str(error)) from None
+        raise MissingDecoder(path, str(error)) from None
+    if brands & _AVIF and not (features.check("avif") or ".avif" in Image.EXTENSION):
+        raise MissingDecoder(path, "reading AVIF needs another Pillow: pip install 'pillow>=11.3'")
     return open_picture(BytesIO(content))
 
 

@@ -121,16 +121,14 @@ def read_labels(
     path = label_path(image_path)
     rules = rules or Rules(classes, keypoint_shape)
     try:
-        lines = path.read_text(encoding=rules.dialect.encoding).splitlines()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        lines = []
+        text = path.read_text(encoding=rules.dialect.encoding) if path.is_file() else ""
     except UnicodeDecodeError:
         raise DataError(f"{path}: cannot read the labels: not UTF-8 text") from None
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{path}: cannot read the labels: {reason}") from None
     labels: dict[bytes, Label] = {}  # keys in order: a set that remembers
-    for label in parsed(path, lines, rules):
+    for label in parsed(path, text.splitlines(), rules):
         labels.setdefault(label.key, label)
     one = rules.single_class
     rows = [(0 if one else label.class_id, *label.box) for label in labels.values()]

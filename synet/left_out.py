@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from synet.errors import DataError
+from synet.images import MissingDecoder
 
 if TYPE_CHECKING:
     from synet.data import Dataset
@@ -33,6 +35,7 @@ class LeftOut:
 
     def __init__(self, dataset: Dataset, split: str) -> None:
         self.problems: list[str] = []
+        self._lacking: Counter[str] = Counter()  # of packages, by what is said of them
         self._dataset, self._place = dataset, f"{dataset.yaml}: {split}"
         others = dataset.other_images(split)
         if not others:
@@ -57,6 +60,7 @@ class LeftOut:
             if self._dataset.strict:
                 raise
             self.problems.append(str(error))
+            self._lacking.update([error.hint] if isinstance(error, MissingDecoder) else ())
 
     def tell(self, images: int) -> None:
         """Warn of what was left out of so many images.
@@ -66,6 +70,8 @@ class LeftOut:
         DataError
             That is all of them.
         """
+        for hint, count in self._lacking.items():
+            self._warn(f"{self._place}: {count} of {images} images cannot be read: {hint}")
         count = len(self.problems)
         if count and count == images:
             raise DataError(

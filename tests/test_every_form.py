@@ -139,6 +139,14 @@ def upright(image: np.ndarray) -> None:
     assert np.abs(image[4, 4].astype(int) - BLUE).max() < 40
 
 
+def test_how_many_images_want_for_a_package_is_told(data, caplog):
+    if find_spec("pi_heif"):
+        pytest.skip("pi_heif is installed")
+    counted(load_dataset(data))
+    (told,) = [text for text in caplog.messages if "pi_heif" in text]
+    assert ": val: 1 of 58 images cannot be read: reading HEIC needs pi_heif: pip install" in told
+
+
 def test_heic_is_read_or_what_reads_it_is_told(tmp_path):
     file = tmp_path / "phone.jpg"
     file.write_bytes(HEIC)
