@@ -198,7 +198,7 @@ def load_dataset(path: str | Path, strict: bool = False) -> Dataset:
     DataError
         The file is missing or no yaml, or ``names``, ``nc`` or a split is malformed.
     """
-    definition = read_definition(path)
+    definition = read_definition(find_yaml(path))
     root = Path(os.path.expanduser(definition.content.get("path") or ""))
     common = datasets_dir() if root.parts else None
     roots = [definition.root, root, *([common / root] if common else ())]
@@ -248,7 +248,7 @@ def read_definition(path: str | Path) -> Definition:
     DataError
         As `load_dataset`.
     """
-    path = find_yaml(path)
+    path = Path(path)
     content = _read_yaml(path)
     names = _class_names(path, content)
     root = content.get("path") or ""

@@ -176,7 +176,7 @@ def data_subset(
     if not 0 <= max_bg_ratio <= 1:
         raise SynetError(f"max_bg_ratio: {max_bg_ratio:g} is not a fraction from 0 to 1")
     dataset, definition = load_dataset(old), read_definition(new)
-    if os.path.samefile(old, new):
+    if os.path.samefile(dataset.yaml, definition.yaml):
         raise DataError(f"{new}: OLD and NEW are the same file")
     classes = _classes(dataset, definition)
     places = _places(dataset, definition)
@@ -185,7 +185,7 @@ def data_subset(
     _refuse_old(dataset, definition.yaml, made)
     undo_killed(made)
     refuse_taken(made)
-    _warn_of_keys(read_definition(old), definition)
+    _warn_of_keys(read_definition(dataset.yaml), definition)
 
     with Progress(console=Terminal(stderr=True), disable=not progress) as bars:
         images = {split: _images(dataset, split) for split in places}

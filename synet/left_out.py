@@ -70,14 +70,14 @@ class LeftOut:
         DataError
             That is all of them.
         """
-        for hint, count in self._lacking.items():
-            self._warn(f"{self._place}: {count} of {images} images cannot be read: {hint}")
         count = len(self.problems)
         if count and count == images:
             raise DataError(
                 f"{self._place}: none of the {images} images can be used; the first: "
                 f"{self.problems[0]}"
             )
+        for hint, lacking in self._lacking.items():
+            self._warn(f"{self._place}: {lacking} of {images} images cannot be read: {hint}")
         if count:
             more = f"; and {count - NAMED} more" if count > NAMED else ""
             first = "; ".join(self.problems[:NAMED])
