@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -113,13 +114,9 @@ def calibration_for(
 
 def _readable(files: Iterable[Path], number: int, dataset: Dataset, split: str) -> list[Path]:
     """The first `number` of `files` that YOLO takes for images."""
-    left_out, chosen = LeftOut(dataset, split), []
-    for file in files:
-        with left_out.unreadable():
-            check_image(file, dataset.dialect)
-            chosen.append(file)
-        if len(chosen) == number:
-            break
+    left_out = LeftOut(dataset, split)
+    readable = left_out.readable(files, lambda file: check_image(file, dataset.dialect))
+    chosen = [file for file, _ in islice(readable, number)]
     left_out.tell(len(chosen) + len(left_out.problems))
     return chosen
 

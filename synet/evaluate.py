@@ -318,19 +318,19 @@ def collect(
     steps: Iterable[Path] = images
     if progress:
         steps = track(images, title, console=Terminal(stderr=True))
-    used, labels, found, seconds = [], [], [], 0.0
-    for path in steps:
-        start = perf_counter()
-        with left_out.unreadable():
-            image = dataset.image(path)
-            labels.append(_labelled(path, dataset, image.shape[:2]))
-            used.append(path)
-        if len(used) == len(found):
-            continue
+
+    def read(path: Path) -> tuple[np.ndarray, Detections]:
+        image = dataset.image(path)
+        return image, _labelled(path, dataset, image.shape[:2])
+
+    used, labels, found, start = [], [], [], perf_counter()
+    for path, (image, labelled) in left_out.readable(steps, read):
         hits = find(path, image)
         hits = replace(hits, classes=class_ids[hits.classes])
+        used.append(path)
+        labels.append(labelled)
         found.append(hits[hits.classes >= 0])
-        seconds += perf_counter() - start
+    seconds = perf_counter() - start
     left_out.tell(len(images))
     problems = tuple(left_out.problems)
     return Found(tuple(used), tuple(labels), tuple(found), class_ids, seconds, problems)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from synet.errors import DataError
 from synet.images import MissingDecoder
@@ -14,6 +14,7 @@ from synet.images import MissingDecoder
 if TYPE_CHECKING:
     from synet.data import Dataset
 
+_T = TypeVar("_T")
 LOGGER = logging.getLogger("synet")
 NAMED = 3  # of the images that cannot be read, the first
 STRICT = "--strict makes this an error"
@@ -45,22 +46,26 @@ class LeftOut:
             raise DataError(f"{told}; convert, or do without --strict")
         self._warn(f"{told}; left out")
 
-    @contextmanager
-    def unreadable(self) -> Iterator[None]:
-        """Leave out what cannot be read.
+    def readable(
+        self, files: Iterable[Path], read: Callable[[Path], _T]
+    ) -> Iterator[tuple[Path, _T]]:
+        """Each of `files` that can be read, with what `read` makes of it; others are left out.
 
         Raises
         ------
         DataError
-            It cannot be read, and the data set is strict.
+            One cannot be read, and the data set is strict.
         """
-        try:
-            yield
-        except DataError as error:
-            if self._dataset.strict:
-                raise
-            self.problems.append(str(error))
-            self._lacking.update([error.hint] if isinstance(error, MissingDecoder) else ())
+        for file in files:
+            try:
+                content = read(file)
+            except DataError as error:
+                if self._dataset.strict:
+                    raise
+                self.problems.append(str(error))
+                self._lacking.update([error.hint] if isinstance(error, MissingDecoder) else ())
+            else:
+                yield file, content
 
     def tell(self, images: int) -> None:
         """Warn of what was left out of so many images.

@@ -353,6 +353,17 @@ def test_a_split_of_which_nothing_can_be_used(tmp_path, scenes):
         evaluate_predictor(ColourDetector(), load_dataset(data), progress=False)
 
 
+@pytest.mark.parametrize(("line", "images"), [("ultralytics", 3), ("yolov5", 2), ("", 3)])
+def test_the_tolerance_is_that_of_the_yolo_that_trained_the_model(tmp_path, scenes, line, images):
+    data = make_dataset(tmp_path, scenes)
+    with (tmp_path / "labels" / "val" / "1.txt").open("a") as file:
+        file.write("\n0 1.005 0.5 0.1 0.1\n")
+    detector = ColourDetector()
+    detector.trained_by = line
+    report = evaluate_predictor(detector, load_dataset(data), progress=False)
+    assert (report.images, report.boxes) == (images, 5 if images == 3 else 2)
+
+
 class ItemDetector(ColourDetector):
     """One that was trained with ``single_cls``, and so calls all that it finds one thing."""
 
