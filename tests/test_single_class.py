@@ -22,23 +22,28 @@ def folder(tmp_path_factory) -> Path:
     """A data set of three classes, and a model that finds one: ``item``, as YOLOv5 calls it."""
     folder = tmp_path_factory.mktemp("single")
     draw_dataset(folder / "data", train=1, val=3, test=1, shape=(128, 192))
-    tiny_yolo.write(folder)
     return folder
 
 
-def checkpoint(folder: Path, **content) -> Path:
+@pytest.fixture(scope="module")
+def checkpoint(folder):
+    """Writes a checkpoint of the model, with what its YOLO notes of the training."""
     import torch
 
-    model = get_model(folder / "tiny.yaml", nc=1)
+    model = get_model(tiny_yolo.write(folder), nc=1)
     model.names = {0: "item"}
-    torch.save({"model": model, "ema": None, **content}, folder / "best.pt")
-    return folder / "best.pt"
+
+    def write(**content) -> Path:
+        torch.save({"model": model, "ema": None, **content}, folder / "best.pt")
+        return folder / "best.pt"
+
+    return write
 
 
 @pytest.mark.parametrize("options", ["opt", "train_args"])
-def test_it_is_judged_as_its_trainer_judged_it(folder, options):
+def test_it_is_judged_as_its_trainer_judged_it(folder, checkpoint, options):
     data = folder / "data" / "data.yaml"
-    weights = checkpoint(folder, **{options: {"single_cls": True}})
+    weights = checkpoint(**{options: {"single_cls": True}})
     report = evaluate(weights, data, progress=False)
     images = load_dataset(data).images("val")
     boxes = sum(len(label_path(image).read_text().splitlines()) for image in images)
@@ -49,8 +54,8 @@ def test_it_is_judged_as_its_trainer_judged_it(folder, options):
     assert both.models[0].together.labels == boxes
 
 
-def test_another_model_of_one_class_is_not(folder):
-    weights = checkpoint(folder, opt={"single_cls": False})
+def test_another_model_of_one_class_is_not(folder, checkpoint):
+    weights = checkpoint(opt={"single_cls": False})
     with pytest.raises(DataError, match="finds 'item', which"):
         evaluate(weights, folder / "data" / "data.yaml", progress=False)
 
@@ -66,8 +71,8 @@ def test_another_model_of_one_class_is_not(folder):
         ({}, ("", False)),
     ],
 )
-def test_who_trained_it_and_how_is_read_from_the_checkpoint(folder, content, told):
-    model = load_model(checkpoint(folder, **content))
+def test_who_trained_it_and_how_is_read_from_the_checkpoint(checkpoint, content, told):
+    model = load_model(checkpoint(**content))
     assert (model.trained_by, model.single_class) == told
 
 
