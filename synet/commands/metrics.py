@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import Gathering, repo_option, say, shape_option, show
+from synet.commands.options import Gathering, repo_option, say, shape_option, show, strict_option
 
 
 @click.command(cls=Gathering)
@@ -47,6 +47,7 @@ from synet.commands.options import Gathering, repo_option, say, shape_option, sh
     help="Of the confusion matrix, as in YOLO.",
 )
 @shape_option
+@strict_option
 @repo_option
 def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> None:
     """AP, curves, thresholds and confusion of models, on each DATA and on all together.

@@ -21,6 +21,9 @@ shape_option = click.option(
     metavar="H W",
     help="Height and width in pixels. Default: the model's own.",
 )
+strict_option = click.option(
+    "--strict", is_flag=True, help="An image or label that cannot be read is an error."
+)
 data_option = click.option(
     "--data", metavar="YAML", type=click.Path(), help="Data yaml in YOLO format."
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, say, shape_option
+from synet.commands.options import data_option, repo_option, say, shape_option, strict_option
 from synet.errors import SynetError
 
 
@@ -31,6 +31,7 @@ from synet.errors import SynetError
     metavar="IMAGE DIR",
     help="Write what every layer makes of an image, in float and in int8, as .npy.",
 )
+@strict_option
 @repo_option
 def quantize(
     backend: str | None,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from synet.datasets_dir import YAMLS
 from synet.errors import DataError, SynetError
 from synet.files import lies_within
 from synet.patches.parse_model import reason
@@ -96,7 +97,7 @@ def _own_code(root: Path | None) -> set[str]:
 
 
 def _own_yamls(root: Path | None) -> list[Path]:
-    files = root.rglob("*.yaml") if root else ()
+    files = [file for suffix in YAMLS for file in root.rglob(f"*{suffix}")] if root else []
     return [f for f in files if f.parent.name in _OWN_FOLDERS and lies_within(f, root)]
 
 
