@@ -179,6 +179,16 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str | int | float) for name in value)
 
 
+def _is_calibration(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("source", ""), str)
+
+
+def _is_proof(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("proven"), bool):
+        return False
+    return all(isinstance(value.get(key, ""), str) for key in ("bar", "missed"))
+
+
 # Whether what SyNet reads of it may be, and what is expected.
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "names": (_are_names, "a list of names, or names by class id, from 0 on"),
@@ -186,5 +196,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "strides": (_are_sizes, "a list of pixels, as [8, 16, 32]"),
     "kpt_shape": (_is_pair, "how many keypoints, and numbers each"),
     "channels": (_is_size, "a number"),
+    "calibration": (_is_calibration, "an object, with the source of the images"),
+    "proof": (_is_proof, "an object: proven, true or false, the bar, and what was missed"),
     **dict.fromkeys(("task", "chip", "producer"), (_is_text, "a text")),
 }

@@ -25,6 +25,7 @@ from synet.export.tensorflow import import_keras
 from synet.images import read_image
 from synet.layers.trace import make_rows_safe
 from synet.models import get_model
+from synet.quantization import proof
 from synet.quantize import (
     Calibration,
     matching_shape,
@@ -459,8 +460,8 @@ def test_a_yaml_that_does_not_say_its_shape(tiny):
 
 def misses(monkeypatch, which):
     if which == "int8":
-        monkeypatch.setattr(module, "CONFIDENT", 0.0)
-        monkeypatch.setattr(module, "SCORE_BAR", -1.0)
+        monkeypatch.setattr(proof, "CONFIDENT", 0.0)
+        monkeypatch.setattr(proof, "SCORE_BAR", -1.0)
         return VerificationError, "int8 differs from float by"
     if which == "keras":
         monkeypatch.setattr(module, "KERAS_BAR", -1.0)
