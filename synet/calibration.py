@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from synet.data import SPLITS, Dataset, letterbox, load_dataset, read_image, to_channels
 from synet.errors import DataError, SynetError
+from synet.metadata import RANDOM
 
 LOGGER = logging.getLogger("synet")
 
-RANDOM = "random images"  # the source of a calibration without data
 INSPECTION = 4  # random images, where there are no others
 FAINT = 8  # levels of 255 by which pixels must differ, or they are noise
 LIGHT, DIM = 99, 200  # percentile of an image's pixels, and what the best lit of a set reaches
@@ -88,11 +87,6 @@ class Calibration:
         return pixels.astype(np.float32) / 255
 
 
-def is_random(metadata: Mapping[str, Any]) -> bool:
-    """Was the file that tells this calibrated on random images?"""
-    return (metadata.get("calibration") or {}).get("source") == RANDOM
-
-
 def filled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """An image at another height and width, as ultralytics' classifiers are validated.
 
@@ -129,7 +123,8 @@ def calibration_for(
         raise SynetError(f"number of calibration images: {number} is not at least 1")
     if data is None:
         LOGGER.warning(
-            "no data set given: calibrated on random images, the file is for inspection only"
+            "no data set given: calibrated on random images, the file is for inspection only, "
+            "and not proven"
         )
         return Calibration((), shape, channels, RANDOM, seed)
     dataset = _folders(Path(data)) if Path(data).is_dir() else load_dataset(data)

@@ -25,6 +25,7 @@ LARGEST_TABLE = 2**20  # of the list of what is in the archive
 DEEPEST = 20  # lists within lists
 LARGEST_OTHERS = 16 * 2**20  # of what else is in the archive, all together
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others cannot be unpacked bit by bit
+RANDOM = "random images"  # what a file that was made without data was calibrated on
 _ENCRYPTED = 1
 
 # What a damaged archive, or one that was made to hurt, ends in.
@@ -67,6 +68,21 @@ def metadata_of(name: str, content: bytes) -> dict[str, Any]:
                 f"{name}: the embedded {METADATA_FILE} says {key}: {told}; expected {expected}"
             )
     return metadata
+
+
+def is_random(metadata: Mapping[str, Any]) -> bool:
+    """Was the file that tells this calibrated on random images?"""
+    return (metadata.get("calibration") or {}).get("source") == RANDOM
+
+
+def doubt_of(metadata: Mapping[str, Any]) -> str:
+    """What a file tells of itself that makes all its figures doubtful; mostly nothing."""
+    if is_random(metadata):
+        return "calibrated on random images: good to look at, and not to be used"
+    proof = metadata.get("proof") or {"proven": True}
+    if proof["proven"]:
+        return ""
+    return f"not proven to do what the float model does: {proof.get('missed', 'nobody says why')}"
 
 
 def embed_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ import numpy as np
 import synet
 from synet import zoo
 from synet.agreement import Agreement, compare, torch_runner
-from synet.calibration import RANDOM, Calibration, calibration_for, is_random
+from synet.calibration import Calibration, calibration_for
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError, VerificationError
 from synet.export.context import askeras
@@ -32,6 +32,7 @@ from synet.layers.heads import find_head
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
 from synet.memory import memory_problems
+from synet.metadata import RANDOM, is_random
 from synet.models import get_model
 from synet.predictor import image_channels
 from synet.quantization.proof import Proof, prove, unproven
@@ -133,7 +134,7 @@ def quantize(
         _refuse_loss(Path(out_path), data is None)
     calibration = _calibration(keras_model, data, image_size, number, seed)
     content = _convert(keras_model, calibration, progress)
-    proof = unproven(f"calibrated on {RANDOM}" if data is None else "compared with nothing")
+    proof = unproven(f"calibrated on {RANDOM}" if data is None else "it was compared with nothing")
     content = embed_metadata(content, {**_facts(calibration, proof), **(metadata or {})})
     if out_path is not None:
         _refuse_loss(Path(out_path), data is None)  # it took a while

@@ -73,8 +73,8 @@ def quantize(
     if result.layers:
         say(f"wrote every layer's output to {options['dump_layers'][1]}")
         say(result.layers.verdict())
-    say(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")
-    say(_verdict(result.judged))
+    size = f"{len(result.content) / 1024:.0f} KiB"
+    say(f"wrote {result.path} ({size}), which {_verdict(result.judged)}")
 
 
 def _check_kind(weights: str | None, cfg: str | None) -> None:
@@ -88,14 +88,14 @@ def _check_kind(weights: str | None, cfg: str | None) -> None:
 
 
 def _verdict(judged: Judgement) -> str:
-    """One line: whether it fits, the memory of its limit, and the time of an image."""
+    """Whether it fits the chip, the memory of its limit, and the time of an image."""
     from synet.chips.check import kib
 
     chip, compiled = judged.chip, judged.compiled
-    what = "SRAM" if compiled else "activations"
-    time = (
-        f"{1e3 * compiled.seconds:.2f} ms" if compiled else "no compiler is public to tell the ms"
-    )
     fits = "does not fit" if judged.violations else "fits"
-    memory = f"{judged.peak_bytes / 1024:.1f} of {kib(chip.activations_max_bytes)} {what}"
-    return f"{fits} {chip.name}: {memory}, {time} an image"
+    used, limit = judged.peak_bytes / 1024, kib(chip.activations_max_bytes)
+    if compiled is None:
+        return f"{fits} {chip.name}: {used:.1f} of {limit} activations; its speed is not public"
+    return (
+        f"{fits} {chip.name}: {used:.1f} of {limit} SRAM, {1e3 * compiled.seconds:.2f} ms an image"
+    )
