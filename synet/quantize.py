@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -274,6 +274,7 @@ def quantize_model(
         proof = prove(sample, float_file, content, shape, _path_of(head, network))
         problems += [proof.missed] if proof.is_beyond else []
         _missed(problems, VerificationError, force)
+        proof = replace(proof, missed="; ".join(problems) or proof.missed)
         if not proof.proven:
             LOGGER.warning("not proven: %s", proof.missed)
     facts = {**_facts(calibration, proof), **_task(keras_model), "chip": target.name}
@@ -364,10 +365,9 @@ def _calibration(
 
 def _refuse_levels(keras_model: keras.Model) -> None:
     """Refuse a model that makes 0 to 1 of pixels of 0 to 255: that is what int8 itself does."""
-    (image,) = keras_model.inputs
-    for layer in keras_model.layers:
-        is_first = isinstance(layer, import_keras().layers.Rescaling) and layer.input is image
-        if is_first and np.all(np.abs(layer.scale) < LEVELS):
+    scaling = import_keras().layers.Rescaling
+    for layer in keras_model.layers[:2]:  # the image is the first
+        if isinstance(layer, scaling) and np.all(np.abs(layer.scale) < LEVELS):
             raise SynetError(
                 f"layer {layer.name} scales pixels of 0 to 255: give the model without it, of an "
                 f"image of 0 to 1, which int8 holds pixel by pixel"

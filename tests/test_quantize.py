@@ -632,6 +632,8 @@ def test_a_file_that_misses_bars_is_kept_by_force(tiny, data, monkeypatch):
     result = quantize_model(tiny, data, number=2, progress=False, force=True)
     for problem, expected in zip(result.problems, said, strict=False):
         assert expected in problem
+    told = read_metadata(result.content)["proof"]
+    assert not told["proven"] and all(expected in told["missed"] for expected in said[:2])
     assert result.path.read_bytes() == result.content
 
 
