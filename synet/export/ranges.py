@@ -78,10 +78,12 @@ class _Graph:
         self.longer_side = float(max(self._graph.tensors[self.inputs[0]].shape[1:3]))
 
     def outputs(self) -> Iterator[tuple[str, int]]:
-        """The outputs by their names in the signature."""
-        for each in self._content.signatureDefs[0].outputs:
-            name = each.name.decode() if isinstance(each.name, bytes) else each.name
-            yield name, each.tensorIndex
+        """The outputs of real numbers, by their names in the signature."""
+        for signature in (self._content.signatureDefs or [])[:1]:
+            for each in signature.outputs:
+                if each.tensorIndex in self._seen:
+                    name = each.name.decode() if isinstance(each.name, bytes) else each.name
+                    yield name, each.tensorIndex
 
     def follows(self, operation: Any, known: dict[int, Range]) -> Range | None:
         """The range of what an operation writes, where that follows from what is known."""
