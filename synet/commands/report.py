@@ -52,4 +52,5 @@ def report(
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()
     )
-    say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}")
+    shift = f", {told.shift}" if told.shift else ""
+    say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}{shift}")

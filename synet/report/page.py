@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import synet
 from synet import extras
 from synet.errors import SynetError
+from synet.quantization.proof import SCORE_BAR
 from synet.report import charts
 from synet.report.gallery import Exhibit
 from synet.report.sections import (
@@ -31,6 +32,7 @@ from synet.report.sections import (
 if TYPE_CHECKING:
     from synet.chips import Chip
     from synet.compare import Comparison
+    from synet.shift import Shift
 
 MARK = '<meta name="generator" content="synet '  # by which a page of ours is known
 BEGINNING = 2048  # bytes of a page within which the mark stands
@@ -44,6 +46,10 @@ class Content:
     ----------
     title, split
         File name of the model, and the images that it was evaluated on.
+    doubt
+        What keeps the file from being used, whatever the figures are; mostly nothing.
+    shift
+        How far int8's confidences lie from float's; None without a float model.
     peak_bytes, held
         Of activations at the fullest moment, and which layers' outputs these are.
     models
@@ -54,6 +60,8 @@ class Content:
 
     title: str
     split: str
+    doubt: str
+    shift: Shift | None
     chip: Chip
     verdict: Verdict
     layers: tuple[Layer, ...]
@@ -87,6 +95,7 @@ def render(content: Content) -> str:
         content=content,
         missing=isinstance(content.errors, Missing),
         exact=charts.EXACT,
+        shift_bar=SCORE_BAR,
         lines=charts.line_names(content.models),
         mark=f"synet {synet.__version__}",
         policy=_policy(scripts),

@@ -21,6 +21,7 @@ from synet.curves import RECALLS, Curve, matches_of
 from synet.data import Dataset
 from synet.evaluate import Found, class_precision, mean_precision, unique_name
 from synet.graph import INPUT
+from synet.metadata import doubt_of
 from synet.profile import Profile
 from synet.tflite import read_metadata
 
@@ -162,6 +163,12 @@ def verdict(profile: Profile) -> Verdict:
         milliseconds=1e3 * compiled.seconds if compiled else None,
         problems=profile.violations,
     )
+
+
+def doubt(content: bytes) -> str:
+    """What a file tells of itself that makes all its figures doubtful; mostly nothing."""
+    told = doubt_of(read_metadata(content))
+    return told[:1].upper() + told[1:]
 
 
 def layers(profile: Profile) -> tuple[Layer, ...]:
