@@ -5,13 +5,11 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import sys
-from pathlib import Path
 
 import int8_models
 import int8_ops
 import pytest
 
-from synet import vela
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
 from synet.graph import read_graph
@@ -47,7 +45,7 @@ VENDOR = {
 def test_the_vendors_models(name, shared, sabre):
     found = compile_for((shared / "models" / f"{name}.tflite").read_bytes(), sabre)
     figures = (
-        found.sram_bytes / 1024,
+        found.fills.sram_bytes / 1024,
         found.weight_bytes / 1024,
         found.cycles / 1e6,
         found.macs_per_cycle,
@@ -156,27 +154,36 @@ def test_what_cannot_be_compiled_is_told_in_one_line(sabre, monkeypatch, tmp_pat
     with pytest.raises(ChipError, match="katana has no public compiler"):
         compile_for(int8_models.good(), get_chip("katana"))
     compiler = dataclasses.replace(sabre.compiler, accelerator="ethos-u55-127")
-    with pytest.raises(ChipError, match="Vela cannot compile the file: .*ethos-u55-127") as error:
+    with pytest.raises(
+        ChipError, match="Vela 5.2.0 cannot compile the file: .*ethos-u55-127"
+    ) as error:
         compile_for(int8_models.good(), dataclasses.replace(sabre, compiler=compiler))
     assert "\n" not in str(error.value)
 
 
-def test_without_vela(sabre, monkeypatch):
-    monkeypatch.setattr(vela, "MODULE", "ethosu.not_here")
-    with pytest.raises(SynetError, match=r"pip install 'synet\[sabre\]'"):
-        compile_for(int8_models.good(), sabre)
-    monkeypatch.setattr(vela, "MODULE", "not_here.vela")
-    with pytest.raises(SynetError, match=r"pip install 'synet\[sabre\]'"):
-        compile_for(int8_models.good(), sabre)
+def with_versions(chip, *versions):
+    """The chip with a compiler of other versions, of which the first is asked."""
+    compiler = dataclasses.replace(chip.compiler, versions=versions, version=versions[0])
+    return dataclasses.replace(chip, compiler=compiler)
+
+
+def test_without_the_vela_that_judges(sabre):
+    with pytest.raises(SynetError, match=r"Vela 99 \(5\.2\.0 is installed\): .*synet\[sabre\]'"):
+        compile_for(int8_models.good(), with_versions(sabre, "99"))
+
+
+def named(folder, code):
+    """A program that calls itself Vela 5.2.0, and does nothing else but what `code` does."""
+    path = folder / "vela"
+    path.write_text(f"#!{sys.executable}\nimport sys\n")
+    path.chmod(0o755)
+    with path.open("a") as file:
+        file.write(f"if sys.argv[1] == '--version':\n    sys.exit(print('5.2.0'))\n{code}\n")
+    return str(path)
 
 
 def test_a_vela_that_reports_otherwise(sabre, monkeypatch, tmp_path):
-    """Another compiler in its place, which writes nothing."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    Path(tmp_path, "silent.py").write_text("")
-    monkeypatch.setattr(vela, "MODULE", "silent")
-    with pytest.raises(ChipError, match="does not report as its version 5.2 does") as error:
-        compile_for(int8_models.good(), sabre)
+    monkeypatch.setenv("SYNET_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ChipError, match="Vela 5.2.0 does not report as is known of") as error:
+        compile_for(int8_models.good(), sabre.asking(named(tmp_path, "")))
     assert "\n" not in str(error.value)
-    sys.modules.pop("silent", None)

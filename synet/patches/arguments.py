@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 from pathlib import Path
 
 from synet import zoo
 from synet.patches.engine import DEFAULT_CHIP
+from synet.system import cache
 
 LOGGER = logging.getLogger("synet")
 
@@ -92,11 +92,8 @@ def readable_copy(path: str | Path) -> Path | None:
         return None  # written for the folder that the fork is started in
     whole = Path(path).resolve()
     name = hashlib.sha256(bytes(whole) + whole.read_bytes()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     # Kept: a run that is resumed reads it again.
-    copy = cache / "synet" / "data" / f"{Path(path).stem}-{name}.yaml"
-    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return resolved_yaml(path, copy)
+    return resolved_yaml(path, cache.private_folder("data") / f"{Path(path).stem}-{name}.yaml")
 
 
 def knows_path(root: Path) -> bool:
