@@ -25,6 +25,7 @@ from synet.report.sections import (
     Layer,
     Missing,
     OperationKind,
+    Trade,
     Verdict,
 )
 
@@ -46,6 +47,8 @@ class Content:
         File name of the model, and the images that it was evaluated on.
     peak_bytes, held
         Of activations at the fullest moment, and which layers' outputs these are.
+    trades
+        How little memory the compiler can do with, and what that costs.
     models
         ``float``, where there is one, and ``int8``.
     made
@@ -59,6 +62,7 @@ class Content:
     layers: tuple[Layer, ...]
     peak_bytes: int
     held: list[tuple[str, int]]
+    trades: tuple[Trade, ...]
     errors: Comparison | Missing
     models: Mapping[str, Accuracy]
     gallery: tuple[Exhibit, ...]
@@ -74,6 +78,8 @@ def render(content: Content) -> str:
         "memory": charts.memory(content.layers, content.peak_bytes, content.chip),
         "cost": charts.cost(content.layers),
     }
+    if content.trades:
+        figures["trades"] = charts.trades(content.trades)
     if not isinstance(content.errors, Missing):
         figures["errors"] = charts.errors(content.errors)
     if content.models["int8"].lines:
