@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from synet.commands.options import repo_option, say, shape_option, show
+from synet.commands.options import exact_option, repo_option, say, shape_option, show
 
 
 @click.command()
@@ -20,10 +20,18 @@ from synet.commands.options import repo_option, say, shape_option, show
     help="Of the chip's compiler: one that its file lists, or a program. Default: the first.",
 )
 @repo_option
+@exact_option
 def profile(
-    model: str, chip: str, image_shape: tuple[int, int] | None, compiler: str, repo: str | None
+    model: str,
+    chip: str,
+    image_shape: tuple[int, int] | None,
+    compiler: str,
+    repo: str | None,
+    exact: bool,
 ) -> None:
     """Costs of each layer, and whether the chip runs MODEL (a yaml, zoo name, .pt or .tflite).
+
+    Of a model of the zoo that has not been built yet, what its yaml claims, at once.
 
     \b
     Example:
@@ -32,6 +40,13 @@ def profile(
       synet profile sabre-detect-qvga --compiler 4.3
       synet profile runs/train/exp/weights/best.tflite
     """
+    from synet.inspection.claimed import claimed, kept
+
+    told = None if exact or chip or compiler else claimed(model, image_shape, repo)
+    if told and not kept("inspection", model):
+        show(told.costs())
+        say(told.verdict())
+        return
     from synet.profile import profile as measure
     from synet.streams import user_stream
     from synet.system.terminal import Terminal
