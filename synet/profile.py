@@ -156,8 +156,8 @@ class Profile:
 
         compiled, compiler = self.compiled, self.chip.compiler
         table = Table(title=f"{self.model} on {self.chip.title}", show_header=False)
-        fills = compiled.fills
-        more = f", {_kib(fills.sram_bytes)} where it may take more" if fills else ""
+        most = compiled.fills.sram_bytes if compiled.fills else 0
+        more = f", {_kib(most)} where it may take more" if most > compiled.sram_bytes else ""
         rows = {
             "compiler": f"Vela {compiled.version}",
             "weights": f"{kib(compiled.weight_bytes)} in {compiled.placement}",

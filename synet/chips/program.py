@@ -1,5 +1,4 @@
-"""Which Vela is asked: the one that is installed beside SyNet, one of a user's own, or one in an
-environment of its own that is made when it is first asked for.
+"""Which Vela is asked: the one beside SyNet, one of the user, or one that is made on demand.
 
 Each is a command that takes Vela's own arguments, and runs with little time and memory.
 """
@@ -57,7 +56,7 @@ def program(wanted: str, default: str) -> Program:
         It is not installed, is none, or its environment cannot be made.
     """
     if os.sep in wanted or Path(wanted).is_file():
-        return _other(wanted)
+        return _other(os.path.abspath(wanted))
     there = _installed()
     if there == wanted or there.startswith(f"{wanted}."):
         command = confined.command(OWN, SECONDS)

@@ -23,7 +23,7 @@ def summary(
 
     \b
     Example:
-      synet summary katana-kqvga
+      synet summary katana-kqvga --exact
       synet summary runs/train/exp/weights/best.tflite
       synet summary yolov8n.yaml --image-shape 256 320
     """
