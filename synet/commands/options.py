@@ -14,6 +14,9 @@ from synet.system.text import printable
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 repo_option = click.option("--repo", metavar="DIR", help="Folder of the fork to use.")
+exact_option = click.option(
+    "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
+)
 shape_option = click.option(
     "--image-shape",
     nargs=2,

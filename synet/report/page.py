@@ -26,6 +26,7 @@ from synet.report.sections import (
     Layer,
     Missing,
     OperationKind,
+    Trade,
     Verdict,
 )
 
@@ -52,6 +53,8 @@ class Content:
         How far int8's confidences lie from float's; None without a float model.
     peak_bytes, held
         Of activations at the fullest moment, and which layers' outputs these are.
+    trades
+        How little memory the compiler can do with, and what that costs.
     models
         ``float``, where there is one, and ``int8``.
     made
@@ -67,6 +70,7 @@ class Content:
     layers: tuple[Layer, ...]
     peak_bytes: int
     held: list[tuple[str, int]]
+    trades: tuple[Trade, ...]
     errors: Comparison | Missing
     models: Mapping[str, Accuracy]
     gallery: tuple[Exhibit, ...]
@@ -82,6 +86,8 @@ def render(content: Content) -> str:
         "memory": charts.memory(content.layers, content.peak_bytes, content.chip),
         "cost": charts.cost(content.layers),
     }
+    if content.trades:
+        figures["trades"] = charts.trades(content.trades)
     if not isinstance(content.errors, Missing):
         figures["errors"] = charts.errors(content.errors)
     if content.models["int8"].lines:

@@ -142,6 +142,7 @@ def gather(
         layers=sections.layers(profiled),
         peak_bytes=profiled.judged.peak_bytes,
         held=sections.held_at_peak(profiled),
+        trades=sections.trades(profiled),
         errors=errors,
         models={kind: sections.accuracy(each, dataset) for kind, each in both.items()},
         gallery=gallery(int8, found, dataset.names),
