@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ from rich.progress import track
 from synet.data import Dataset, load_dataset, read_image, read_labels
 from synet.detections import Detections
 from synet.errors import DataError, SynetError
+from synet.kernels import FAST, Kernels
 from synet.predictor import Predictor, detect, load_predictor
 from synet.shift import SURE, Shift, confidence_shift, float_twin
 from synet.system.terminal import Terminal
@@ -91,6 +93,8 @@ class Report:
         Time to read the images and run the model.
     shift
         Of an int8 file against its float twin, where that is at hand.
+    kernels
+        What a TFLite file ran on, see `synet.kernels`.
     """
 
     model: str
@@ -104,6 +108,7 @@ class Report:
     boxes: int
     seconds: float
     shift: Shift | None = None
+    kernels: Kernels | None = None
 
     def table(self) -> Table:
         """The figures, for a terminal."""
@@ -136,12 +141,13 @@ def evaluate(
     classes: Sequence[str] | None = None,
     progress: bool = True,
     float_model: str | Path | None = None,
+    kernels: str = FAST,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
     Parameters
     ----------
-    model, image_shape, repo
+    model, image_shape, repo, kernels
         As for `synet.predictor.load_predictor`.
     data
         The data yaml.
@@ -166,7 +172,7 @@ def evaluate(
     """
     dataset = load_dataset(data)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
-    predictor = load_predictor(model, image_shape, repo)
+    predictor = load_predictor(model, image_shape, repo, kernels=kernels)
     twin = float_model or float_twin(model)
     reference = _reference(twin, predictor, repo, asked=float_model is not None)
     report = evaluate_predictor(
@@ -221,6 +227,7 @@ def evaluate_predictor(
         boxes=result.boxes,
         seconds=result.seconds,
         shift=shift,
+        kernels=predictor.kernels,
     )
 
 
@@ -251,7 +258,8 @@ def find_all(
     class_ids = ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
     dataset.require_labels(split)
     title = f"{Path(model).name} on {split} of {dataset.yaml.name}"
-    return collect(dataset, split, class_ids, _runner(predictor, confidence, iou), title, progress)
+    find = _runner(predictor, confidence, iou)
+    return collect(dataset, split, class_ids, find, title, progress, predictor.at_once)
 
 
 def collect(
@@ -261,6 +269,7 @@ def collect(
     find: Callable[[Path, np.ndarray], Detections],
     title: str,
     progress: bool = True,
+    at_once: int = 1,
 ) -> Found:
     """Go through the images of a split: what is labelled there, and what `find` finds.
 
@@ -272,26 +281,29 @@ def collect(
         From an image's file and its pixels, RGB, to what was found, in the model's class ids.
     title
         Of the progress bar.
+    at_once
+        So many images at the same time, each in a thread of its own.
 
     Raises
     ------
     DataError
         An image or its labels cannot be read.
     """
-    images = dataset.images(split)
-    steps: Iterable[Path] = images
-    if progress:
-        steps = track(images, title, console=Terminal(stderr=True))
-    labels, found, seconds = [], [], 0.0
-    for path in steps:
-        start = perf_counter()
+
+    def look(path: Path) -> tuple[Detections, Detections]:
         image = read_image(path)
-        labels.append(_labelled(path, dataset, image.shape[:2]))
+        there = _labelled(path, dataset, image.shape[:2])
         hits = find(path, image)
         hits = replace(hits, classes=class_ids[hits.classes])
-        found.append(hits[hits.classes >= 0])
-        seconds += perf_counter() - start
-    return Found(images, tuple(labels), tuple(found), class_ids, seconds)
+        return there, hits[hits.classes >= 0]
+
+    images, start = dataset.images(split), perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        seen = pool.map(look, images) if at_once > 1 else map(look, images)
+        if progress:
+            seen = track(seen, title, len(images), console=Terminal(stderr=True))
+        labels, found = zip(*seen, strict=True)
+    return Found(images, labels, found, class_ids, perf_counter() - start)
 
 
 def ids_of_classes(

@@ -37,6 +37,7 @@ from synet.evaluate import (
     precision_of,
     unique_name,
 )
+from synet.kernels import FAST, Kernels
 from synet.predictions import files_folder, read_predictions
 from synet.predictor import Predictor, load_predictor
 
@@ -133,6 +134,8 @@ class ModelMetrics:
         What it does on each data set, and on all of them.
     thresholds
         One for each precision that was asked for, and that of the best F1.
+    kernels
+        What a TFLite file ran on, see `synet.kernels`; None of all else.
     """
 
     model: str
@@ -140,6 +143,7 @@ class ModelMetrics:
     sets: tuple[Performance, ...]
     together: Performance
     thresholds: tuple[Threshold, ...]
+    kernels: Kernels | None = None
 
     @property
     def shown(self) -> tuple[Performance, ...]:
@@ -184,6 +188,7 @@ def metrics(
     repo: str | Path | None = None,
     confidence: float = CONFIDENCE,
     progress: bool = True,
+    kernels: str = FAST,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -194,7 +199,7 @@ def metrics(
     ----------
     data
         Data yamls.
-    models, image_shape, repo
+    models, image_shape, repo, kernels
         As for `synet.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -227,7 +232,10 @@ def metrics(
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
-        predictors = {str(model): load_predictor(model, image_shape, repo) for model in models}
+        predictors = {
+            str(model): load_predictor(model, image_shape, repo, kernels=kernels)
+            for model in models
+        }
         result = measure(predictors, datasets, *settings)
     if project is None:
         return result
@@ -277,7 +285,9 @@ def measure(
             model=model,
             elsewhere=elsewhere,
         )
-    return _measure(runs, datasets, precisions, split, confidence)
+    result = _measure(runs, datasets, precisions, split, confidence)
+    ran = [replace(each, kernels=predictors[each.model].kernels) for each in result.models]
+    return replace(result, models=tuple(ran))
 
 
 def short_names(paths: Sequence[str | Path]) -> list[str]:

@@ -150,7 +150,9 @@ def test_vendor_models_find_the_people(vendor_model, shared):
     height, width = predictor.image_shape
     assert f"{height}x{width}" in vendor_model.stem
     assert (predictor.channels, predictor.names) == (3, ("0",))
-    assert load_predictor(vendor_model, (width, height)).image_shape == (height, width)
+    turned = f"the image shape {width} {height} is its own turned.*--image-shape {height} {width}"
+    with pytest.raises(SynetError, match=turned):
+        load_predictor(vendor_model, (width, height))
 
     dataset = load_dataset(shared / "data" / "coco128" / "coco128.yaml")
     (path,) = [image for image in dataset.images("val") if image.stem == "000000000885"]
@@ -207,10 +209,12 @@ def test_the_task_is_known_before_it_runs(head, task, role):
 
 def test_network_alone():
     network = Rows(ROW)
-    run = TorchPredictor(network, (8, 8)).network_on(np.full((8, 8, 3), 51, np.uint8))
+    place, run, read = TorchPredictor(network, (8, 8)).stages
+    pixels = place(np.full((8, 8, 3), 51, np.uint8))
     assert not hasattr(network, "seen")
-    run()
+    told = run(pixels)
     np.testing.assert_allclose(network.seen, 0.2)
+    assert {"x1y1", "x2y2", "scores"} == {*read(told)}
 
 
 # --- from what a network told to what is in the image --------------------------------------------
