@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 import pytest
 import torch
@@ -34,35 +33,21 @@ def runs_torchscript(path):
 
 
 def runs_onnx(path):
+    pytest.importorskip("onnx")
     evaluator = importlib.import_module("onnx.reference").ReferenceEvaluator(path)
     return lambda image: [torch.from_numpy(evaluator.run(None, {"images": image.numpy()})[0])]
 
 
-def runs_saved_model(path):
-    function = importlib.import_module("tensorflow").saved_model.load(path).signatures
-    signature = function["serving_default"]
-
-    def run(image):
-        (name,) = signature.structured_input_signature[1]
-        (found,) = signature(**{name: image.permute(0, 2, 3, 1).numpy()}).values()
-        return [torch.from_numpy(found.numpy())]
-
-    return run
-
-
-FORMATS = {  # how to run it, the package that has to be there, and options
-    "torchscript": (runs_torchscript, "torch", {}),
-    "onnx": (runs_onnx, "onnx", {"simplify": False}),  # which would install a package
-    "saved_model": (runs_saved_model, "onnx2tf", {}),
+FORMATS = {  # how to run it, and options: simplifying would install a package
+    "torchscript": (runs_torchscript, {}),
+    "onnx": (runs_onnx, {"simplify": False}),
 }
 
 
 @pytest.mark.filterwarnings("ignore")  # exporters warn of their own age
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_gives_what_the_model_gives(name, tmp_path, monkeypatch):
-    run, package, options = FORMATS[name]
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
+    run, options = FORMATS[name]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyramid.yaml").write_text(PYRAMID)
     patch_ultralytics(roots=[installed("ultralytics")])
