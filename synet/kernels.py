@@ -76,7 +76,7 @@ class CheckedModel(TfliteModel):
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
         found = super().run(image)
-        if self._seen < self._wanted:
+        if self._seen < self._wanted and np.ptp(image):  # one colour says nothing of kernels
             self._seen += 1
             exact = self._reference.run(image)
             for port in self.outputs:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import int8_models
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from micro_twin import assert_same_in_micro, needs_micro
 from test_flatbuffer import packed, unpacked
 
 from synet import micro
 from synet.chips import get_chip
+from synet.cli import main
 from synet.errors import SynetError
 from synet.judge import judge
 from synet.kernels import FAST, REFERENCE, open_model
@@ -48,6 +52,15 @@ def test_what_it_cannot_run_is_one_line():
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setattr(micro, "find_spec", lambda name: None)
-    monkeypatch.setitem(__import__("sys").modules, "tflite_micro", None)
+    monkeypatch.setitem(sys.modules, "tflite_micro", None)
     with pytest.raises(SynetError, match=r"needs tflite_micro: pip install"):
         run_micro(int8_models.good())
+
+
+@needs_micro
+def test_profile_tells_the_arena(tmp_path):
+    path = tmp_path / "good.tflite"
+    path.write_bytes(int8_models.good())
+    result = CliRunner().invoke(main, ["profile", str(path), "--chip", "katana"])
+    assert result.exit_code == 0, result.output
+    assert str(run_micro(int8_models.good())) in result.stdout.splitlines()
