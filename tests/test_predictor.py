@@ -183,6 +183,13 @@ def test_a_classifier_is_loaded_for_those_who_ask():
     assert told.shape == (len(NAMES),) and told.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_a_shape_that_is_turned_is_no_shape_of_the_model():
+    checkpoint, (height, width) = tiny_files.checkpoint("detect"), tiny_ultralytics.SHAPE
+    with pytest.raises(SynetError, match=f"{width} {height} is its own turned; height comes first"):
+        load_predictor(checkpoint, (width, height))
+    assert load_predictor(checkpoint, (height, 2 * width)).image_shape == (height, 2 * width)
+
+
 def test_a_classifier_as_a_file():
     model = FewOutputs({"probabilities": np.float32([[0.25, 0.75]])})
     predictor = TflitePredictor(model)
