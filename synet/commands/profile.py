@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from synet.commands.options import exact_option, repo_option, say, shape_option, show
+from synet.errors import SynetError
 
 
 @click.command()
@@ -59,6 +61,18 @@ def profile(
     show(*found.tables())
     for violation in found.violations:
         say(f"problem: {violation}")
+    _tell_arena(model)
     say(found.verdict())
     if found.violations:
         sys.exit(1)
+
+
+def _tell_arena(model: str) -> None:
+    """What a file takes in TFLite Micro, where that is installed."""
+    from synet.micro import is_installed, run_micro
+
+    if Path(model).suffix == ".tflite" and is_installed():
+        try:
+            say(str(run_micro(model)))
+        except SynetError as error:  # the chip's own verdict stands
+            say(str(error))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, say, strict_option
+from synet.commands.options import data_option, kernels_option, repo_option, say, strict_option
 from synet.errors import SynetError
 
 
@@ -27,6 +27,7 @@ from synet.errors import SynetError
     show_default=True,
     help="To measure the errors of layers on.",
 )
+@kernels_option("fast")
 @strict_option
 @repo_option
 def report(
