@@ -107,10 +107,10 @@ class Report:
 
     def table(self) -> Table:
         """The figures, for a terminal."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         height, width = self.image_shape
-        table = Table(
+        table = NameTable(
             title=f"{self.model} on {self.split} of {self.data}",
             caption=f"{self.images} images, {self.boxes} boxes, {height}x{width}, "
             f"{1000 * self.seconds / self.images:.0f} ms an image"

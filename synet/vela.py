@@ -18,7 +18,8 @@ from pathlib import Path
 
 from synet.chips import Chip
 from synet.chips.record import Compiler, Memory
-from synet.errors import ChipError, SynetError
+from synet.errors import ChipError, SynetError, UnfitError
+from synet.extras import install_command
 from synet.graph import Graph, Held, Operator, layer_path, read_graph
 from synet.system import confined
 
@@ -125,7 +126,7 @@ def compile_for(content: bytes, chip: Chip) -> Compiled:
         found = None
     if found is None:
         raise SynetError(
-            f"judging a file for {chip.name} needs its compiler Vela: pip install 'synet[sabre]'"
+            f"judging a file for {chip.name} needs its compiler Vela: {install_command('sabre')}"
         )
     graph, compiler = read_graph(content), chip.compiler
     arena = compiler.memories[compiler.arena].bytes
@@ -216,7 +217,7 @@ def _compile(
         )
         if ran.returncode:
             last = ran.stdout.strip().splitlines()[-1:] or [f"exit status {ran.returncode}"]
-            raise ChipError(f"Vela cannot compile the file: {last[0].strip()}")
+            raise UnfitError(f"Vela cannot compile the file: {last[0].strip()}")
         try:
             return _read(Path(folder), ran.stdout, graph, compiler, weights)
         except (KeyError, ValueError, IndexError, OSError) as error:

@@ -6,18 +6,30 @@ from typing import Any
 
 import click
 
-from synet.commands.options import Gathering, repo_option, say, shape_option, show
+from synet.commands.kinds import FILE, FOLDER, MODEL
+from synet.commands.options import (
+    Gathering,
+    classes_option,
+    confidence_option,
+    figures,
+    json_option,
+    out_option,
+    repo_option,
+    say,
+    shape_option,
+    show,
+    split_option,
+)
 
 
 @click.command(cls=Gathering)
-@click.argument("data", nargs=-1, required=True, type=click.Path(), metavar="DATA.yaml...")
-@click.option(
-    "--models", multiple=True, type=click.Path(), metavar="MODEL...", help=".pt, .tflite."
-)
+@click.argument("data", nargs=-1, type=FILE, metavar="DATA.yaml...")
+@click.option("--data", "more", multiple=True, type=FILE, metavar="YAML...", help="More DATA.")
+@click.option("--models", multiple=True, type=MODEL, metavar="MODEL...", help=".pt, .tflite.")
 @click.option(
     "--predictions",
     multiple=True,
-    type=click.Path(),
+    type=FOLDER,
     metavar="DIR...",
     help="In place of models: what YOLO wrote with --save-txt --save-conf, a folder for each DATA.",
 )
@@ -28,27 +40,16 @@ from synet.commands.options import Gathering, repo_option, say, shape_option, sh
     metavar="P...",
     help="Find the confidence at which each is reached on all data together, 0-1.",
 )
-@click.option(
-    "--project",
-    default="runs/metrics",
-    show_default=True,
-    metavar="OUT",
-    help="Each run makes a folder in it.",
-)
-@click.option("--split", default="val", show_default=True, help="train, val or test.")
-@click.option(
-    "--classes", multiple=True, metavar="NAME...", help="The data's names, in model order."
-)
-@click.option(
-    "--confidence",
-    default=0.25,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Of the confusion matrix, as in YOLO.",
-)
+@out_option(FOLDER, "Each run makes a folder in it.", "--project", default="runs/metrics")
+@split_option
+@classes_option
+@confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
 @shape_option
 @repo_option
-def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> None:
+@json_option
+def metrics(
+    data: tuple[str, ...], more: tuple[str, ...], classes: tuple[str, ...], **options: Any
+) -> None:
     """AP, curves, thresholds and confusion of models, on each DATA and on all together.
 
     Options of several values take them one after another; give DATA first.
@@ -56,12 +57,13 @@ def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> 
     \b
     Example:
       synet metrics street.yaml night.yaml --models best.pt best.tflite --precisions 0.8 0.9
-      synet metrics street.yaml --predictions runs/detect/exp --project runs/metrics
+      synet metrics street.yaml --predictions runs/detect/exp --out runs/metrics
     """
     from synet.metrics import metrics as measure
-    from synet.metrics_files import grids
+    from synet.metrics_files import as_json, grids
 
-    result = measure(data, classes=classes or None, **options)
+    result = measure((*data, *more), classes=classes or None, project=options.pop("out"), **options)
+    figures({**as_json(result), "folder": result.folder})
     for model in result.models:
         show(*(grid.rich() for grid in grids(model, result.confidence)))
     for model in result.models:

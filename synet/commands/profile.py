@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import repo_option, say, shape_option, show
+from synet.commands.options import (
+    chip_option,
+    figures,
+    json_option,
+    model_argument,
+    repo_option,
+    say,
+    shape_option,
+    show,
+)
+from synet.errors import UnfitError
+
+if TYPE_CHECKING:
+    from synet.profile import Profile
 
 
 @click.command()
-@click.argument("model")
-@click.option("--chip", metavar="NAME", default="", help="Default: the model's, or its camera's.")
+@model_argument
+@chip_option("Default: the model's, or its camera's.")
 @shape_option
 @repo_option
+@json_option
 def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: str | None) -> None:
     """Costs of each layer, and whether the chip runs MODEL (a yaml, zoo name, .pt or .tflite).
 
@@ -23,12 +37,38 @@ def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: st
       synet profile yolov8n.yaml --chip sabre --image-shape 256 320
       synet profile runs/train/exp/weights/best.tflite
     """
-    from synet.profile import profile as measure
+    from synet.system.steps import telling
 
-    found = measure(model, chip, image_shape, repo)
+    with telling("starting"):
+        from synet.profile import profile as measure
+
+        found = measure(model, chip, image_shape, repo)
+    figures(_told(found))
     show(*found.tables())
     for violation in found.violations:
         say(f"problem: {violation}")
     say(found.verdict())
     if found.violations:
-        sys.exit(1)
+        raise SystemExit(UnfitError.exit_status)
+
+
+def _told(found: Profile) -> dict[str, Any]:
+    """The figures of the tables."""
+    compiled = found.compiled and {
+        name: value
+        for name, value in vars(found.compiled).items()
+        if name not in {"costs", "moments", "on_cpu"}  # which the operations and problems tell
+    }
+    return {
+        "model": found.model,
+        "chip": found.chip and found.chip.name,
+        "fits": not found.violations,
+        "verdict": found.verdict(),
+        "problems": [str(each) for each in found.violations],
+        "macs": found.macs,
+        "weight_bytes": found.weight_bytes,
+        "peak_activation_bytes": found.peak.alive_bytes,
+        "fit": found.fit,
+        "compiled": compiled,
+        "operations": found.rows,
+    }

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import repo_option, say, shape_option, show
+from synet.commands.options import (
+    chip_option,
+    figures,
+    json_option,
+    model_argument,
+    repo_option,
+    say,
+    shape_option,
+    show,
+)
 
 
 @click.command()
-@click.argument("model")
+@model_argument
 @shape_option
 @repo_option
-@click.option("--chip", metavar="NAME", default="", help="Of a yaml that names none.")
+@chip_option("Of a yaml that names none.")
+@json_option
 def summary(model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str) -> None:
     """Layers of MODEL, with their outputs, parameters and multiply-accumulates.
 
@@ -26,5 +36,6 @@ def summary(model: str, image_shape: tuple[int, int] | None, repo: str | None, c
     from synet.summary import summarize
 
     found = summarize(model, image_shape, repo, chip)
+    figures(found)
     show(found.table())
     say(found.totals())
