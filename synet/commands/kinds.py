@@ -16,8 +16,8 @@ from click.shell_completion import CompletionItem
 class Anywhere(click.Path):
     """The path of a file or a folder, there or not."""
 
-    def __init__(self) -> None:
-        super().__init__(readable=False)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: D102
+        return str(value)
 
 
 class Folder(Anywhere):

@@ -8,21 +8,19 @@ in the log they are records of the level DEBUG.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from time import monotonic
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 from synet.streams import user_stream
-
-if TYPE_CHECKING:
-    from rich.status import Status
 
 LOGGER = logging.getLogger("synet")
 REFRESH = 0.1  # seconds between two counts that are shown
 T = TypeVar("T")
-_LINE: ContextVar[Status | None] = ContextVar("line", default=None)
+Show = Callable[[str], None]
+_SHOW: ContextVar[Show | None] = ContextVar("show", default=None)
 
 
 @contextmanager
@@ -34,21 +32,20 @@ def telling(first: str) -> Iterator[None]:
     first
         The step that begins at once.
     """
+    from rich.text import Text
+
     from synet.system.terminal import Terminal
 
     with user_stream() as stream:
         terminal = Terminal(file=stream)
-        if not terminal.is_terminal:
-            step(first)
-            yield
-            return
-        with terminal.status("") as line:
-            before = _LINE.set(line)
+        line = terminal.status("") if terminal.is_terminal else None
+        with line or nullcontext():
+            before = _SHOW.set(lambda text: line and line.update(Text(text)))
             try:
                 step(first)
                 yield
             finally:
-                _LINE.reset(before)
+                _SHOW.reset(before)
 
 
 def step(text: str) -> None:
@@ -77,7 +74,7 @@ def counted(
     stream
         To show it on. Default: standard error.
     """
-    if _LINE.get() is None and progress:
+    if _SHOW.get() is None and progress:
         from rich.progress import track
 
         from synet.system.terminal import Terminal
@@ -95,8 +92,6 @@ def counted(
 
 
 def _show(text: str) -> None:
-    line = _LINE.get()
-    if line is not None:
-        from rich.text import Text
-
-        line.update(Text(text))
+    show = _SHOW.get()
+    if show is not None:
+        show(text)
