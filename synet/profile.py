@@ -105,10 +105,15 @@ class Profile:
 
     def table(self) -> Table:
         """A row per operation, and the totals below."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
-        table = Table(title=self.model, show_footer=True)
-        table.add_column("layer", "total", overflow="fold")
+        table = NameTable(
+            title=self.model,
+            show_footer=True,
+            spare=("share", "output", "KiB", "operation", "MMAC"),
+            wrapped=("alive KiB", "weights KiB"),
+        )
+        table.add_column("layer", "total")
         table.add_column("operation", str(len(self.rows)))
         table.add_column("output")
         table.add_column("KiB", justify="right")
@@ -176,10 +181,11 @@ class Profile:
         return f"; {', or '.join(ways)}, it fits" if ways else ""
 
     def _summary(self) -> Table:
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         compiled, compiler = self.compiled, self.chip.compiler
-        table = Table(title=f"{self.model} on {self.chip.title}", show_header=False)
+        title = f"{self.model} on {self.chip.title}"
+        table = NameTable(title=title, show_header=False, wrapped=("",))
         rows = {
             "weights": f"{kib(compiled.weight_bytes)} in {compiled.placement}",
             "SRAM": f"{kib(compiled.sram_bytes)} of {kib(self.chip.activations_max_bytes)}",
@@ -195,15 +201,18 @@ class Profile:
         return table
 
     def _by_cycles(self) -> Table:
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         layers: dict[str, list[Row]] = {}
         for row in self.rows:
             layers.setdefault(row.layer, []).append(row)
         cycles = {layer: sum(row.cycles for row in rows) for layer, rows in layers.items()}
-        table = Table(title="most cycles")
-        table.add_column("layer", overflow="fold")
-        table.add_column("operations", overflow="fold")
+        table = NameTable(
+            *("layer", "operations"),
+            title="most cycles",
+            spare=("output", "MAC a cycle", "operations"),
+            wrapped=("operations", "MAC a cycle"),
+        )
         for heading in ("output", "k cycles", "share", "MAC a cycle"):
             table.add_column(heading, justify="right")
         for layer in sorted(cycles, key=cycles.get, reverse=True)[:WORST]:
@@ -219,13 +228,12 @@ class Profile:
         return table
 
     def _by_memory(self) -> Table:
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         held: dict[str, int] = {}
         for each in self.judged.fullest:
             held[each.layer] = held.get(each.layer, 0) + each.bytes
-        table = Table(title="most memory at the fullest moment")
-        table.add_column("written by layer", overflow="fold")
+        table = NameTable("written by layer", title="most memory at the fullest moment")
         table.add_column("KiB", justify="right")
         table.add_column("share", justify="right")
         for layer in sorted(held, key=held.get, reverse=True)[:WORST]:

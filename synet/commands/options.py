@@ -8,6 +8,7 @@ tells it to users.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -153,12 +154,13 @@ def figures(value: Any) -> None:
 
 
 def show(*renderables: Any, width: int = 120) -> None:
-    """Print tables as wide as the terminal, or `width` columns where there is none."""
+    """Print tables as wide as the terminal, or COLUMNS says, or `width` where neither is there."""
     if _mode(JSON) or _mode(QUIET):
         return
     from synet.system.terminal import Terminal
 
-    terminal = Terminal(width=None if sys.stdout.isatty() else width)
+    is_known = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    terminal = Terminal(width=None if is_known else width)
     terminal.print(*renderables, crop=False)  # names are whole, whatever becomes of the lines
 
 
