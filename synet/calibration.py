@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from synet.data import SPLITS, Dataset, letterbox, load_dataset, read_image, to_channels
+from synet.datasets_dir import find_yaml
 from synet.errors import SynetError
+from synet.images import check_image
+from synet.left_out import LeftOut
 
 LOGGER = logging.getLogger("synet")
 
@@ -79,11 +83,13 @@ def calibration_for(
     number: int,
     seed: int,
     whole: bool = False,
+    strict: bool = False,
 ) -> Calibration:
     """At most `number` images of the test split of `data`, else of its val split, chosen by `seed`.
 
     Without `data`, random images, and a warning that they are good for inspection only. `data` may
-    be a folder, in which a split is a folder, or that holds images itself.
+    be a folder, in which a split is a folder, or that holds images itself. Images that cannot be
+    read are left out, and told; an error where it is `strict`.
 
     Raises
     ------
@@ -97,15 +103,27 @@ def calibration_for(
             "no data set given: calibrated on random images, the file is for inspection only"
         )
         return Calibration((), shape, channels, "random images", seed)
-    dataset = _folders(Path(data)) if Path(data).is_dir() else load_dataset(data)
+    dataset = _dataset(Path(data), strict)
     split = dataset.calibration_split()
     files = dataset.images(split)
-    chosen = np.random.default_rng(seed).permutation(len(files))[:number]
+    order = np.random.default_rng(seed).permutation(len(files))
+    chosen = _readable((files[i] for i in order), number, dataset, split)
     source = f"{len(chosen)} of {len(files)} images of the {split} split of {data}"
-    return Calibration(tuple(files[i] for i in chosen), shape, channels, source, seed, whole)
+    return Calibration(tuple(chosen), shape, channels, source, seed, whole)
 
 
-def _folders(root: Path) -> Dataset:
-    """The data set of a folder, as ultralytics' classifiers have it."""
-    splits = {split: (root / split,) for split in SPLITS if (root / split).is_dir()}
-    return Dataset(root, (), splits or {"val": (root,)})
+def _readable(files: Iterable[Path], number: int, dataset: Dataset, split: str) -> list[Path]:
+    """The first `number` of `files` that YOLO takes for images."""
+    left_out = LeftOut(dataset, split)
+    readable = left_out.readable(files, lambda file: check_image(file, dataset.dialect))
+    chosen = [file for file, _ in islice(readable, number)]
+    left_out.tell(len(chosen) + len(left_out.problems))
+    return chosen
+
+
+def _dataset(data: Path, strict: bool) -> Dataset:
+    """That of a data yaml, or of a folder, as ultralytics' classifiers have it."""
+    if not data.is_dir() or find_yaml(data).is_file():
+        return load_dataset(data, strict)
+    splits = {split: (data / split,) for split in SPLITS if (data / split).is_dir()}
+    return Dataset(data, (), splits or {"val": (data,)}, strict=strict)

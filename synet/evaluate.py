@@ -21,9 +21,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.progress import track
 
-from synet.data import Dataset, load_dataset, read_image, read_labels
+from synet.data import Dataset, load_dataset, read_image
 from synet.detections import Detections
+from synet.dialects import DIALECTS
 from synet.errors import DataError, SynetError
+from synet.left_out import LeftOut
 from synet.predictor import Predictor, detect, load_predictor
 from synet.shift import SURE, Shift, confidence_shift, float_twin
 from synet.system.terminal import Terminal
@@ -41,7 +43,7 @@ class Found:
     Attributes
     ----------
     images
-        The image files.
+        The image files, without those that YOLO leaves out.
     labels
         For each image what is there, in its pixels, with a score of 1.
     found
@@ -51,6 +53,8 @@ class Found:
         `labels` and `found` are numbered in; -1 for one that the dataset does not name.
     seconds
         Time to read the images and run the model.
+    left_out
+        What is wrong with each image that was left out.
     """
 
     images: tuple[Path, ...]
@@ -58,6 +62,7 @@ class Found:
     found: tuple[Detections, ...]
     class_ids: np.ndarray
     seconds: float
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def evaluation(self) -> COCOeval:
@@ -91,6 +96,8 @@ class Report:
         Time to read the images and run the model.
     shift
         Of an int8 file against its float twin, where that is at hand.
+    left_out
+        How many images were left out, as YOLO does, because they or their labels are broken.
     """
 
     model: str
@@ -104,6 +111,7 @@ class Report:
     boxes: int
     seconds: float
     shift: Shift | None = None
+    left_out: int = 0
 
     def table(self) -> Table:
         """The figures, for a terminal."""
@@ -112,7 +120,7 @@ class Report:
         height, width = self.image_shape
         table = NameTable(
             title=f"{self.model} on {self.split} of {self.data}",
-            caption=f"{self.images} images, {self.boxes} boxes, {height}x{width}, "
+            caption=f"{self.images} images{self._without}, {self.boxes} boxes, {height}x{width}, "
             f"{1000 * self.seconds / self.images:.0f} ms an image"
             + (f"\n{self.shift}" if self.shift else ""),
             show_footer=True,
@@ -123,6 +131,10 @@ class Report:
         for name, (ap50, ap50_95) in self.per_class.items():
             table.add_row(name, f"{ap50:.3f}", f"{ap50_95:.3f}")
         return table
+
+    @property
+    def _without(self) -> str:
+        return f" ({self.left_out} left out)" if self.left_out else ""
 
 
 def evaluate(
@@ -136,6 +148,7 @@ def evaluate(
     classes: Sequence[str] | None = None,
     progress: bool = True,
     float_model: str | Path | None = None,
+    strict: bool = False,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
@@ -158,13 +171,16 @@ def evaluate(
     float_model
         What a ``.tflite`` file was made of: its scores are compared with this model's. Default:
         the ``.pt`` of the same name beside it, if there is one.
+    strict
+        Whether an image or a label that cannot be read is an error; else the image is left out, as
+        the YOLO does that trained the model, and told.
 
     Raises
     ------
     SynetError
         The model cannot be run; a `DataError` where the data cannot be used.
     """
-    dataset = load_dataset(data)
+    dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
     predictor = load_predictor(model, image_shape, repo)
     twin = float_model or float_twin(model)
@@ -200,6 +216,7 @@ def evaluate_predictor(
     DataError
         The data cannot be used, or its class names are not the model's.
     """
+    dataset = judged_by(predictor, dataset)
     result = find_all(predictor, dataset, split, confidence, iou, classes, progress, model)
     class_ids, shift = result.class_ids, None
     if reference is not None:
@@ -221,6 +238,22 @@ def evaluate_predictor(
         boxes=result.boxes,
         seconds=result.seconds,
         shift=shift,
+        left_out=len(result.left_out),
+    )
+
+
+def judged_by(predictor: Predictor, dataset: Dataset) -> Dataset:
+    """A data set as the YOLO reads it that trained a model: which images, which labels.
+
+    One that was trained with ``single_cls`` has one class, and so has the data that judges it.
+    """
+    single, names = getattr(predictor, "single_class", False), dataset.names
+    return replace(
+        dataset,
+        dialect=DIALECTS.get(getattr(predictor, "trained_by", ""), dataset.dialect),
+        task=getattr(predictor, "task", ""),
+        single_class=single,
+        names=tuple(predictor.names) if single else names,
     )
 
 
@@ -248,6 +281,7 @@ def find_all(
     DataError
         The data cannot be used, or its class names are not the model's.
     """
+    dataset = judged_by(predictor, dataset)
     class_ids = ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
     dataset.require_labels(split)
     title = f"{Path(model).name} on {split} of {dataset.yaml.name}"
@@ -264,6 +298,8 @@ def collect(
 ) -> Found:
     """Go through the images of a split: what is labelled there, and what `find` finds.
 
+    An image is left out, and told, if it or a label of it cannot be read.
+
     Parameters
     ----------
     class_ids
@@ -276,22 +312,28 @@ def collect(
     Raises
     ------
     DataError
-        An image or its labels cannot be read.
+        An image or its labels cannot be read, and the data set is strict; or none can.
     """
-    images = dataset.images(split)
+    images, left_out = dataset.images(split), LeftOut(dataset, split)
     steps: Iterable[Path] = images
     if progress:
         steps = track(images, title, console=Terminal(stderr=True))
-    labels, found, seconds = [], [], 0.0
-    for path in steps:
-        start = perf_counter()
-        image = read_image(path)
-        labels.append(_labelled(path, dataset, image.shape[:2]))
+
+    def read(path: Path) -> tuple[np.ndarray, Detections]:
+        image = dataset.image(path)
+        return image, _labelled(path, dataset, image.shape[:2])
+
+    used, labels, found, start = [], [], [], perf_counter()
+    for path, (image, labelled) in left_out.readable(steps, read):
         hits = find(path, image)
         hits = replace(hits, classes=class_ids[hits.classes])
+        used.append(path)
+        labels.append(labelled)
         found.append(hits[hits.classes >= 0])
-        seconds += perf_counter() - start
-    return Found(images, tuple(labels), tuple(found), class_ids, seconds)
+    seconds = perf_counter() - start
+    left_out.tell(len(images))
+    problems = tuple(left_out.problems)
+    return Found(tuple(used), tuple(labels), tuple(found), class_ids, seconds, problems)
 
 
 def ids_of_classes(
@@ -495,7 +537,7 @@ def unique_name(dataset: Dataset, index: int) -> str:
 
 
 def _labelled(image: str | Path, dataset: Dataset, shape: tuple[int, int]) -> Detections:
-    labels = read_labels(image, len(dataset.names), dataset.keypoint_shape)
+    labels = dataset.labels(image)
     size = np.array(shape[::-1], np.float32)
     centre, half = labels[:, 1:3], labels[:, 3:5] / 2
     corners = [np.clip(centre - half, 0, 1) * size, np.clip(centre + half, 0, 1) * size]

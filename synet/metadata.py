@@ -186,5 +186,6 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "strides": (_are_sizes, "a list of pixels, as [8, 16, 32]"),
     "kpt_shape": (_is_pair, "how many keypoints, and numbers each"),
     "channels": (_is_size, "a number"),
-    **dict.fromkeys(("task", "chip", "producer"), (_is_text, "a text")),
+    "single_cls": (lambda value: isinstance(value, bool), "true or false"),
+    **dict.fromkeys(("task", "chip", "producer", "trained_by"), (_is_text, "a text")),
 }

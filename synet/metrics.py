@@ -34,6 +34,7 @@ from synet.evaluate import (
     coco_evaluation,
     find_all,
     ids_of_classes,
+    judged_by,
     precision_of,
     unique_name,
 )
@@ -43,7 +44,8 @@ from synet.predictor import Predictor, load_predictor
 LOGGER = logging.getLogger("synet")
 ALL = "all data sets"
 PREDICTIONS = "predictions"  # what to call the unknown model of predictions that are read
-Run = Callable[[Dataset], Found]  # a model, or predictions that it wrote
+# A model, or predictions that it wrote; and the data sets as they judge it.
+Run = tuple[Callable[[Dataset], Found], Sequence[Dataset]]
 IOU = 0.5  # the overlap at which what is found counts as right: the first of COCO's
 
 
@@ -184,6 +186,7 @@ def metrics(
     repo: str | Path | None = None,
     confidence: float = CONFIDENCE,
     progress: bool = True,
+    strict: bool = False,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -212,6 +215,8 @@ def metrics(
         What is found with a confidence above it is in the confusion matrices.
     progress
         Whether to show progress bars on stderr.
+    strict
+        As for `synet.evaluate.evaluate`.
 
     Raises
     ------
@@ -220,7 +225,7 @@ def metrics(
         cannot be used, or data sets not be put together.
     """
     _check_request(data, models, predictions, precisions, project)
-    datasets = [load_dataset(each) for each in data]
+    datasets = [load_dataset(each, strict) for each in data]
     for dataset in datasets:
         dataset.require_labels(split)
     settings = (precisions, split, classes, confidence, progress)
@@ -257,7 +262,6 @@ def measure(
     DataError
         Data cannot be used, data sets not be put together, or a model finds what no data names.
     """
-    elsewhere = {name for dataset in datasets for name in dataset.names}
     runs: dict[str, Run] = {}
     for model, predictor in predictors.items():  # all are compared with the data before one runs
         unnamed = tuple(predictor.names) == tuple(map(str, range(len(predictor.names))))
@@ -266,9 +270,11 @@ def measure(
                 f"{model}: does not name its classes, and the data sets have different ones; "
                 "say what it finds (--classes, in the model's order)"
             )
-        for dataset in datasets:
+        judges = [judged_by(predictor, dataset) for dataset in datasets]
+        elsewhere = {name for dataset in judges for name in dataset.names}
+        for dataset in judges:
             ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
-        runs[model] = partial(
+        run = partial(
             find_all,
             predictor,
             split=split,
@@ -277,6 +283,7 @@ def measure(
             model=model,
             elsewhere=elsewhere,
         )
+        runs[model] = run, judges
     return _measure(runs, datasets, precisions, split, confidence)
 
 
@@ -368,7 +375,7 @@ def _measure_predictions(
             folder_of[dataset.yaml], dataset, split, classes, progress, elsewhere
         )
 
-    return _measure({PREDICTIONS: run}, datasets, precisions, split, confidence)
+    return _measure({PREDICTIONS: (run, datasets)}, datasets, precisions, split, confidence)
 
 
 def _measure(
@@ -385,7 +392,7 @@ def _measure(
         split=split,
         confidence=confidence,
         models=tuple(
-            ModelMetrics(model, name, *_account(run, datasets, names, precisions, confidence))
+            ModelMetrics(model, name, *_account(run, names, precisions, confidence))
             for (model, run), name in zip(runs.items(), short_names([*runs]), strict=True)
         ),
     )
@@ -393,7 +400,6 @@ def _measure(
 
 def _account(
     run: Run,
-    datasets: Sequence[Dataset],
     data_names: Sequence[str],
     precisions: Sequence[float],
     confidence: float,
@@ -401,8 +407,9 @@ def _account(
     """What to say of a model, as in `ModelMetrics`: on each data set, on all, and thresholds."""
     places: dict[str, int] = {}  # of a class's name its number in this account
     judged_of, labels, found = [], [], []
+    find, datasets = run
     for dataset in datasets:
-        result = run(dataset)
+        result = find(dataset)
         judged = sorted({int(each) for each in result.class_ids if each >= 0})
         numbers = np.full(len(dataset.names), -1)
         for class_id in judged:

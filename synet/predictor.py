@@ -44,12 +44,18 @@ class Predictor(Protocol):
         detect, pose, segment, obb or classify.
     threads
         Of the processor, that it runs on.
+    trained_by
+        The line of YOLOs that trained it, as in `synet.dialects`; empty where nobody knows.
+    single_class
+        Whether it was trained with all classes as one (``single_cls``).
     """
 
     image_shape: tuple[int, int]
     channels: int
     names: tuple[str, ...]
     task: str
+    trained_by: str
+    single_class: bool
 
     @property
     def threads(self) -> int: ...
@@ -244,6 +250,8 @@ class TorchPredictor:
         self.image_shape = tuple(image_shape)
         self.names = class_names(network.names)
         self.channels = image_channels(network)
+        self.trained_by = getattr(network, "trained_by", "")
+        self.single_class = getattr(network, "single_class", False)
         self._network = network.eval().float()
         with _named(name):
             head, form = find_head(network)
@@ -323,6 +331,8 @@ class TflitePredictor:
         self.image_shape, self.channels = network.image_shape, network.channels
         self.names = network.names or tuple(map(str, range(network.classes)))
         self.task = network.task
+        self.trained_by = model.metadata.get("trained_by") or ""
+        self.single_class = model.metadata.get("single_cls") or False
 
     @property
     def threads(self) -> int:  # noqa: D102

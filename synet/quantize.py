@@ -193,6 +193,7 @@ def quantize_model(
     force: bool = False,
     dump_layers: tuple[str | Path, str | Path] | None = None,
     progress: bool = True,
+    strict: bool = False,
 ) -> Result:
     """Export a checkpoint, or the untrained model of a yaml, and prove the result.
 
@@ -252,7 +253,7 @@ def quantize_model(
         LOGGER.warning("%s", form.note(head))
     channels = image_channels(network)
     whole = form.task == "classify"
-    calibration = calibration_for(data, shape, channels, number, seed, whole)
+    calibration = calibration_for(data, shape, channels, number, seed, whole, strict)
 
     step("exporting to Keras and a float file")
     torchs = torch_runner(network)
@@ -271,6 +272,7 @@ def quantize_model(
         _missed(problems, VerificationError, force)
     content = _quantized(float_file, calibration, progress)
     facts = {**_facts(calibration), **_task(keras_model), "names": names, "chip": target.name}
+    facts |= _training(network)
     content = embed_metadata(content, {**facts, "strides": [int(s) for s in network.stride]})
     step("comparing int8 with float")
     quantized = TfliteModel(content)
@@ -358,6 +360,14 @@ def _facts(calibration: Calibration) -> dict[str, Any]:
             "images": len(calibration),
             "seed": calibration.seed,
         },
+    }
+
+
+def _training(network: nn.Module) -> dict[str, Any]:
+    """What the data must look like that judges the model, as `synet.evaluate.judged_by` asks."""
+    return {
+        "trained_by": getattr(network, "trained_by", ""),
+        "single_cls": getattr(network, "single_class", False),
     }
 
 

@@ -444,10 +444,13 @@ def test_a_checkpoint_has_its_file_beside_it(tiny, data, tmp_path):
     weights.parent.mkdir()
     trained = get_model(tiny)
     trained.names = {0: "thing", 1: "other"}
-    torch.save({"model": trained, "ema": None, "opt": {"imgsz": 96}}, weights)
+    options = {"imgsz": 96, "single_cls": True}
+    torch.save({"model": trained, "ema": None, "opt": options}, weights)
     result = quantize_checkpoint(weights, data, number=2, progress=False)
     assert result.path == weights.with_name("best.tflite")
-    assert read_metadata(result.path)["names"] == ["thing", "other"]
+    found = read_metadata(result.path)
+    assert found["names"] == ["thing", "other"]
+    assert (found["trained_by"], found["single_cls"]) == ("yolov5", True)
     assert sorted(p.name for p in weights.parent.iterdir()) == ["best.pt", "best.tflite"]
 
 

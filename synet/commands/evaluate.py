@@ -21,6 +21,7 @@ from synet.commands.options import (
     shape_option,
     show,
     split_option,
+    strict_option,
 )
 from synet.errors import SynetError
 
@@ -34,6 +35,7 @@ from synet.errors import SynetError
 @iou_option(0.6)
 @classes_option
 @float_option
+@strict_option
 @repo_option
 @json_option
 def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
@@ -55,5 +57,6 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     say(
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
         f"on {report.images} images of the {report.split} split"
+        + (f" ({report.left_out} left out)" if report.left_out else "")
         + (f", {report.shift}" if report.shift else "")
     )

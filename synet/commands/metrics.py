@@ -19,6 +19,7 @@ from synet.commands.options import (
     shape_option,
     show,
     split_option,
+    strict_option,
 )
 
 
@@ -45,6 +46,7 @@ from synet.commands.options import (
 @classes_option
 @confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
 @shape_option
+@strict_option
 @repo_option
 @json_option
 def metrics(

@@ -39,6 +39,9 @@ data_option = click.option("--data", metavar="YAML", type=FILE, help="Data yaml 
 split_option = click.option(
     "--split", type=SPLIT, default="val", show_default=True, help="Of the data."
 )
+strict_option = click.option(
+    "--strict", is_flag=True, help="An image or label that cannot be read is an error."
+)
 classes_option = click.option(
     "--classes", multiple=True, metavar="NAME...", help="The data's names, in model order."
 )

@@ -16,6 +16,7 @@ from synet.commands.options import (
     repo_option,
     say,
     shape_option,
+    strict_option,
 )
 from synet.errors import SynetError
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     metavar="IMAGE DIR",
     help="Write what every layer makes of an image, in float and in int8, as .npy.",
 )
+@strict_option
 @repo_option
 @json_option
 def quantize(

@@ -22,6 +22,7 @@ from synet.commands.options import (
     repo_option,
     say,
     split_option,
+    strict_option,
 )
 from synet.errors import SynetError
 
@@ -41,6 +42,7 @@ from synet.errors import SynetError
     show_default=True,
     help="To measure the errors of layers on.",
 )
+@strict_option
 @repo_option
 @json_option
 def report(

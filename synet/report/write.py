@@ -10,7 +10,7 @@ from synet import extras
 from synet.compare import Comparison, compare_layers
 from synet.data import load_dataset
 from synet.errors import SynetError
-from synet.evaluate import find_all, load_twin
+from synet.evaluate import find_all, judged_by, load_twin
 from synet.files import refuse_foreign, write_atomic
 from synet.graph import read_graph
 from synet.predictor import Predictor, load_predictor
@@ -68,6 +68,7 @@ def gather(
     repo: str | Path | None = None,
     command: str = "",
     progress: bool = True,
+    strict: bool = False,
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -75,7 +76,7 @@ def gather(
     ----------
     model
         A ``.tflite`` file; or a ``.pt`` checkpoint, for the file beside it that was made of it.
-    data, split, classes, repo
+    data, split, classes, repo, strict
         As for `synet.evaluate.evaluate`.
     chip
         Its name; `synet.profile.OWN` for the file's own, see `synet.profile.chip_of`.
@@ -100,8 +101,8 @@ def gather(
     if not any(tensor.scale for tensor in read_graph(file).tensors):
         raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
     predictor = load_predictor(file)
-    dataset = load_dataset(data)
-    files = dataset.images(split)
+    dataset = judged_by(predictor, load_dataset(data, strict))
+    dataset.images(split)
     twin = Path(float_model) if float_model else float_twin(file)
     reference = _reference(twin, predictor, repo, asked=float_model is not None)
     tell = _teller(progress)
@@ -110,6 +111,7 @@ def gather(
     profiled = profile(file, chip)
     tell("what int8 finds")
     int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
+    files = int8.images
     found = None
     if not isinstance(reference, Missing):
         tell("what float finds")
