@@ -94,7 +94,7 @@ def zoo_create(
     \b
     Example:
       synet zoo create katana-kqvga --width 0.5 --nc 3
-      synet zoo create sabre-detect-vga --image-size 384 512 -o ours.yaml
+      synet zoo create sabre-detect-vga --imgsz 384 512 -o ours.yaml
     """
     from synet.system.steps import telling
     from synet.system.terminal import NameTable

@@ -109,7 +109,7 @@ def create(
     source = zoo.model_path(model)
     if not str(changes):
         raise SynetError(
-            f"nothing to change in {source.stem}: give --width, --depth, --nc, --image-size or "
+            f"nothing to change in {source.stem}: give --width, --depth, --nc, --image-shape or "
             f"--channels"
         )
     out = Path(out_path or f"{source.stem}-{changes}.yaml")

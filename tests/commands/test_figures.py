@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import int8_pairs
 import pytest
@@ -56,14 +57,13 @@ def read(text):
 
 
 DATA = "data/data.yaml"
+COMPARE = f"compare a-folder-with-a-name/float.tflite {DEEP} data/images/val"
 # A line of each command that prints figures, and what is to be found in them.
 LINES = {
     f"summary {DEEP}": lambda found: [each["name"] for each in found["layers"]],
     f"sparsity {DEEP} -v": lambda found: [each["layer"] for each in found["layers"]],
     f"profile {DEEP} --chip katana": lambda found: [each["layer"] for each in found["operations"]],
-    f"compare a-folder-with-a-name/float.tflite {DEEP} data/images/val": lambda found: [
-        each["layer"] for each in found["layers"]
-    ],
+    COMPARE: lambda found: [each["layer"] for each in found["layers"]],
     "latency tiny.tflite --runs 2 --warm-up 0": lambda found: [*found["parts"], "overall"],
     f"evaluate tiny.tflite --data {DATA}": lambda found: [*found["per_class"]],
     f"metrics {DATA} --models tiny.tflite --out out": lambda found: [
@@ -137,6 +137,16 @@ def test_quiet_leaves_the_last_line_and_errors():
     wrong = synet_cli("-q profile none.tflite")
     assert wrong.exit_code == 2 and wrong.stdout == ""
     assert wrong.stderr == synet_cli("profile none.tflite").stderr != ""
+
+
+def test_verbose_tells_each_step_and_leaves_the_log_as_it_was(capfd):
+    logger = logging.getLogger("synet")
+    before = logger.level, [*logger.handlers], logger.propagate
+    told = synet_cli(f"-v summary {DEEP}"), synet_cli(f"-v {COMPARE}")
+    assert [each.exit_code for each in told] == [0, 0]
+    steps = capfd.readouterr().err.splitlines()
+    assert [line.split(" ms  ")[1] for line in steps] == ["starting", "comparing"]
+    assert (logger.level, logger.handlers, logger.propagate) == before
 
 
 def test_the_zoo_is_told_whole():
