@@ -40,10 +40,13 @@ def sparsity(
       synet sparsity runs/train/exp/weights/best.pt
       synet sparsity best.tflite -v --layers model.4 model.6
     """
-    from synet.sparsity import sparsity as count
+    from synet.system.steps import telling
 
     names = [name.strip() for given in layers for name in given.split(",")]
-    found = count(model, names, repo, chip)
+    with telling(f"reading {model}"):
+        from synet.sparsity import sparsity as count
+
+        found = count(model, names, repo, chip)
     figures({"model": found.model, "total": found.total, "layers": found.layers})
     show(found.table(verbose))
     say(found.summary())

@@ -33,9 +33,12 @@ def summary(model: str, image_shape: tuple[int, int] | None, repo: str | None, c
       synet summary runs/train/exp/weights/best.tflite
       synet summary yolov8n.yaml --image-shape 256 320
     """
-    from synet.summary import summarize
+    from synet.system.steps import telling
 
-    found = summarize(model, image_shape, repo, chip)
+    with telling(f"reading {model}"):
+        from synet.summary import summarize
+
+        found = summarize(model, image_shape, repo, chip)
     figures(found)
     show(found.table())
     say(found.totals())

@@ -145,7 +145,11 @@ def test_verbose_tells_each_step_and_leaves_the_log_as_it_was(capfd):
     told = synet_cli(f"-v summary {DEEP}"), synet_cli(f"-v {COMPARE}")
     assert [each.exit_code for each in told] == [0, 0]
     steps = capfd.readouterr().err.splitlines()
-    assert [line.split(" ms  ")[1] for line in steps] == ["starting", "comparing"]
+    assert [line.split(" ms  ")[1] for line in steps] == [
+        f"reading {DEEP}",
+        "starting",
+        "comparing",
+    ]
     assert (logger.level, logger.handlers, logger.propagate) == before
 
 
