@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from synet.detections import Detections, best_rows
 from synet.errors import SynetError
 from synet.images import Placement
 from synet.masks import draw_masks
+from synet.metadata import doubt_of
 from synet.roles import TfliteNetwork, class_names
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from synet.tflite import TfliteModel
 
+LOGGER = logging.getLogger("synet")
 CLASSIFIER = (
     "is a classifier, and finds no boxes; `synet predict` shows its classes, and "
     "`synet ultralytics val` measures them"
@@ -130,6 +133,8 @@ def _load(
     from synet.tflite import TfliteModel
 
     network = TfliteModel(path, threads)
+    if doubt_of(network.metadata):
+        LOGGER.warning("%s: %s", path, doubt_of(network.metadata))
     if _in_order(image_shape, network.image_shape) not in {None, network.image_shape}:
         asked, own = ("x".join(map(str, shape)) for shape in (image_shape, network.image_shape))
         raise SynetError(f"{path}: takes images of {own} (height x width), not {asked}")

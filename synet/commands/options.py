@@ -27,6 +27,9 @@ PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 model_argument = click.argument("model", type=MODEL)
 repo_option = click.option("--repo", type=FOLDER, metavar="DIR", help="Folder of the fork to use.")
+exact_option = click.option(
+    "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
+)
 shape_option = click.option(
     "--image-shape",
     "--imgsz",

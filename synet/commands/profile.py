@@ -8,6 +8,7 @@ import click
 
 from synet.commands.options import (
     chip_option,
+    exact_option,
     figures,
     json_option,
     model_argument,
@@ -26,23 +27,47 @@ if TYPE_CHECKING:
 @model_argument
 @chip_option("Default: the model's, or its camera's.")
 @shape_option
+@click.option(
+    "--compiler",
+    metavar="VERSION",
+    default="",
+    help="Of the chip's compiler: one that its file lists, or a program. Default: the first.",
+)
 @repo_option
+@exact_option
 @json_option
-def profile(model: str, chip: str, image_shape: tuple[int, int] | None, repo: str | None) -> None:
+def profile(
+    model: str,
+    chip: str,
+    image_shape: tuple[int, int] | None,
+    compiler: str,
+    repo: str | None,
+    exact: bool,
+) -> None:
     """Costs of each layer, and whether the chip runs MODEL (a yaml, zoo name, .pt or .tflite).
+
+    Of a model of the zoo that has not been built yet, what its yaml claims, at once.
 
     \b
     Example:
       synet profile katana-kvga.yaml
       synet profile yolov8n.yaml --chip sabre --image-shape 256 320
+      synet profile sabre-detect-qvga --compiler 4.3
       synet profile runs/train/exp/weights/best.tflite
     """
+    from synet.inspection.claimed import claimed, kept
     from synet.system.steps import telling
 
+    told = None if exact or chip or compiler else claimed(model, image_shape, repo)
+    if told and not kept("inspection", model):
+        figures({"model": told.name, "claims": told.claims, "verdict": told.verdict()})
+        show(told.costs())
+        say(told.verdict())
+        return
     with telling("starting"):
         from synet.profile import profile as measure
 
-        found = measure(model, chip, image_shape, repo)
+        found = measure(model, chip, image_shape, repo, compiler)
     figures(_told(found))
     show(*found.tables())
     for violation in found.violations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ from synet.commands.options import (
 from synet.errors import SynetError
 
 if TYPE_CHECKING:
+    from synet.judge import Judgement
     from synet.quantize import Result
 
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @out_option(FILE, "Default: beside the checkpoint, or ./model.tflite.")
 @chip_option("Default: the one it was trained for.")
+@click.option("--random", is_flag=True, help="Calibrate on random images, to look at the file.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
 @click.option(
     "--dump-layers",
@@ -73,6 +76,7 @@ def quantize(
     given = [each for each in (model, weights, cfg) if each is not None]
     if len(given) != 1:
         raise SynetError("give one MODEL, or give one of --weights PT and --cfg YAML")
+    _check_kind(weights, cfg)
     from synet.system.steps import telling
 
     with telling("starting"):
@@ -88,19 +92,38 @@ def quantize(
         f"Keras against torch: at most {result.keras.scores:.1e} (scores), "
         f"{result.keras.boxes:.1e} of the image (boxes)"
     )
-    if result.int8.rows:
-        say(
-            f"int8 against float: {result.int8.scores:.4f} (scores), {result.int8.boxes:.4f} of "
-            f"the image (boxes), mean of {result.int8.rows} confident values"
-        )
-    else:
-        say("int8 against float: nothing found in the images to compare")
+    say(f"int8 against float: {result.proof}")
     for problem in result.problems:
         say(f"problem: {problem}", err=True)
     if result.layers:
         say(f"wrote every layer's output to {options['dump_layers'][1]}")
         say(result.layers.verdict())
-    say(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")
+    size = f"{len(result.content) / 1024:.0f} KiB"
+    say(f"wrote {result.path} ({size}), which {_verdict(result.judged)}")
+
+
+def _check_kind(weights: str | None, cfg: str | None) -> None:
+    if weights is not None and Path(weights).suffix != ".pt":
+        raise SynetError(
+            f"--weights {weights}: no checkpoint, which ends in .pt; of an untrained model say "
+            f"--cfg {weights}"
+        )
+    if cfg is not None and Path(cfg).suffix == ".pt":
+        raise SynetError(f"--cfg {cfg}: a checkpoint; say --weights {cfg}")
+
+
+def _verdict(judged: Judgement) -> str:
+    """Whether it fits the chip, the memory of its limit, and the time of an image."""
+    from synet.chips.check import kib
+
+    chip, compiled = judged.chip, judged.compiled
+    fits = "does not fit" if judged.violations else "fits"
+    used, limit = judged.peak_bytes / 1024, kib(chip.activations_max_bytes)
+    if compiled is None:
+        return f"{fits} {chip.name}: {used:.1f} of {limit} activations; its speed is not public"
+    return (
+        f"{fits} {chip.name}: {used:.1f} of {limit} SRAM, {1e3 * compiled.seconds:.2f} ms an image"
+    )
 
 
 def _told(result: Result) -> dict[str, Any]:
@@ -116,6 +139,10 @@ def _told(result: Result) -> dict[str, Any]:
         },
         "keras": result.keras,
         "int8": result.int8,
+        "proof": result.proof.metadata(),
+        "chip": result.judged.chip.name,
+        "fits": not result.judged.violations,
+        "verdict": _verdict(result.judged),
         "problems": result.problems,
         "layers": result.layers and result.layers.records(),
     }

@@ -71,5 +71,14 @@ def report(
     models = {
         kind: {"map50": each.map50, "map50_95": each.map50_95} for kind, each in told.models.items()
     }
-    figures({"path": out, "chip": told.chip.name, "fits": told.verdict.fits, "models": models})
-    say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}")
+    figures(
+        {
+            "path": out,
+            "chip": told.chip.name,
+            "fits": told.verdict.fits,
+            "models": models,
+            "shift": told.shift,
+        }
+    )
+    shift = f", {told.shift}" if told.shift else ""
+    say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}{shift}")

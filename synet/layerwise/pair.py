@@ -23,7 +23,7 @@ import numpy as np
 
 from synet.calibration import Calibration
 from synet.errors import SynetError
-from synet.export.calibrate import SATURATED
+from synet.export.ranges import SATURATED
 from synet.files import atomic_folder
 from synet.graph import read_graph
 from synet.layerwise.dump import Dump

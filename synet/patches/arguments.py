@@ -12,11 +12,14 @@ import logging
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from synet import zoo
 from synet.datasets_dir import YAMLS
+from synet.errors import SynetError
 from synet.patches.engine import DEFAULT_CHIP
+from synet.system import cache
 
 LOGGER = logging.getLogger("synet")
 
@@ -89,7 +92,6 @@ def _resolve_data(arguments: list[str], root: Path) -> None:
 def readable_copy(path: str | Path) -> Path | None:
     """A copy of a data yaml in which the folders are written out; None where they are not here."""
     from synet.data import load_dataset, resolved_yaml
-    from synet.errors import SynetError
 
     try:
         dataset = load_dataset(path)
@@ -100,19 +102,16 @@ def readable_copy(path: str | Path) -> Path | None:
         return None  # written for the folder that the fork is started in
     whole = Path(path).resolve()
     name = hashlib.sha256(bytes(whole) + whole.read_bytes()).hexdigest()[:12]
-    return resolved_yaml(path, _cache_folder() / f"{Path(path).stem}-{name}.yaml")
+    return resolved_yaml(path, _copies() / f"{Path(path).stem}-{name}.yaml")
 
 
-def _cache_folder() -> Path:
-    """Where copies are kept for runs that are resumed; where there is no home, a new folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(cache) / "synet" / "data"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="synet-data-"))
-    usable = os.access(folder, os.W_OK)
-    return folder if usable else Path(tempfile.mkdtemp(prefix="synet-data-"))
+def _copies() -> Path:
+    """Where copies are kept for runs that are resumed; where no cache can be, a new folder."""
+    with suppress(SynetError):
+        folder = cache.private_folder("data")
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="synet-data-"))
 
 
 def knows_path(root: Path) -> bool:

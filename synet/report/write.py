@@ -19,7 +19,7 @@ from synet.report import sections
 from synet.report.gallery import gallery
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
-from synet.shift import float_twin
+from synet.shift import confidence_shift, float_twin
 from synet.system.terminal import Terminal
 from synet.tflite import read_content
 
@@ -135,11 +135,14 @@ def gather(
     return Content(
         title=file.name,
         split=split,
+        doubt=sections.doubt(content),
+        shift=confidence_shift(zip(int8.found, found.found, strict=True)) if found else None,
         chip=profiled.chip,
         verdict=sections.verdict(profiled),
         layers=sections.layers(profiled),
         peak_bytes=profiled.judged.peak_bytes,
         held=sections.held_at_peak(profiled),
+        trades=sections.trades(profiled),
         errors=errors,
         models={kind: sections.accuracy(each, dataset) for kind, each in both.items()},
         gallery=gallery(int8, found, dataset.names),

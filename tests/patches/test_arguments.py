@@ -99,7 +99,7 @@ CHECKS = {
 
 @pytest.mark.parametrize("kind", CHECKS)
 def test_an_old_fork_gets_a_data_yaml_that_it_can_read(kind, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SYNET_CACHE", str(tmp_path / "cache" / "synet"))
     root, images = tmp_path / "fork", tmp_path / "set" / "images"
     (root / "utils").mkdir(parents=True)
     (root / "utils" / "general.py").write_text(CHECKS[kind])
