@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +26,7 @@ from synet.data import Dataset, load_dataset, read_image
 from synet.detections import Detections
 from synet.dialects import DIALECTS
 from synet.errors import DataError, SynetError
+from synet.kernels import FAST, Kernels
 from synet.left_out import LeftOut
 from synet.predictor import Predictor, detect, load_predictor
 from synet.shift import SURE, Shift, confidence_shift, float_twin
@@ -96,6 +98,8 @@ class Report:
         Time to read the images and run the model.
     shift
         Of an int8 file against its float twin, where that is at hand.
+    kernels
+        What a TFLite file ran on, see `synet.kernels`.
     left_out
         How many images were left out, as YOLO does, because they or their labels are broken.
     """
@@ -111,6 +115,7 @@ class Report:
     boxes: int
     seconds: float
     shift: Shift | None = None
+    kernels: Kernels | None = None
     left_out: int = 0
 
     def table(self) -> Table:
@@ -149,12 +154,13 @@ def evaluate(
     progress: bool = True,
     float_model: str | Path | None = None,
     strict: bool = False,
+    kernels: str = FAST,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
     Parameters
     ----------
-    model, image_shape, repo
+    model, image_shape, repo, kernels
         As for `synet.predictor.load_predictor`.
     data
         The data yaml.
@@ -182,7 +188,7 @@ def evaluate(
     """
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
-    predictor = load_predictor(model, image_shape, repo)
+    predictor = load_predictor(model, image_shape, repo, kernels=kernels)
     twin = float_model or float_twin(model)
     reference = _reference(twin, predictor, repo, asked=float_model is not None)
     report = evaluate_predictor(
@@ -238,6 +244,7 @@ def evaluate_predictor(
         boxes=result.boxes,
         seconds=result.seconds,
         shift=shift,
+        kernels=predictor.kernels,
         left_out=len(result.left_out),
     )
 
@@ -285,7 +292,8 @@ def find_all(
     class_ids = ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
     dataset.require_labels(split)
     title = f"{Path(model).name} on {split} of {dataset.yaml.name}"
-    return collect(dataset, split, class_ids, _runner(predictor, confidence, iou), title, progress)
+    find = _runner(predictor, confidence, iou)
+    return collect(dataset, split, class_ids, find, title, progress, predictor.at_once)
 
 
 def collect(
@@ -295,6 +303,7 @@ def collect(
     find: Callable[[Path, np.ndarray], Detections],
     title: str,
     progress: bool = True,
+    at_once: int = 1,
 ) -> Found:
     """Go through the images of a split: what is labelled there, and what `find` finds.
 
@@ -308,6 +317,8 @@ def collect(
         From an image's file and its pixels, RGB, to what was found, in the model's class ids.
     title
         Of the progress bar.
+    at_once
+        So many images at the same time, each in a thread of its own.
 
     Raises
     ------
@@ -323,13 +334,20 @@ def collect(
         image = dataset.image(path)
         return image, _labelled(path, dataset, image.shape[:2])
 
-    used, labels, found, start = [], [], [], perf_counter()
-    for path, (image, labelled) in left_out.readable(steps, read):
+    def look(path: Path, image: np.ndarray) -> Detections:
         hits = find(path, image)
         hits = replace(hits, classes=class_ids[hits.classes])
-        used.append(path)
-        labels.append(labelled)
-        found.append(hits[hits.classes >= 0])
+        return hits[hits.classes >= 0]
+
+    used, labels, found, start = [], [], [], perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        for path, (image, labelled) in left_out.readable(steps, read):
+            used.append(path)
+            labels.append(labelled)
+            found.append(pool.submit(look, path, image))
+            if len(found) >= at_once:  # no more images are held than are looked at
+                found[-at_once].result()
+        found = [each.result() for each in found]
     seconds = perf_counter() - start
     left_out.tell(len(images))
     problems = tuple(left_out.problems)

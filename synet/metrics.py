@@ -38,6 +38,7 @@ from synet.evaluate import (
     precision_of,
     unique_name,
 )
+from synet.kernels import FAST, Kernels
 from synet.predictions import files_folder, read_predictions
 from synet.predictor import Predictor, load_predictor
 
@@ -135,6 +136,8 @@ class ModelMetrics:
         What it does on each data set, and on all of them.
     thresholds
         One for each precision that was asked for, and that of the best F1.
+    kernels
+        What a TFLite file ran on, see `synet.kernels`; None of all else.
     """
 
     model: str
@@ -142,6 +145,7 @@ class ModelMetrics:
     sets: tuple[Performance, ...]
     together: Performance
     thresholds: tuple[Threshold, ...]
+    kernels: Kernels | None = None
 
     @property
     def shown(self) -> tuple[Performance, ...]:
@@ -187,6 +191,7 @@ def metrics(
     confidence: float = CONFIDENCE,
     progress: bool = True,
     strict: bool = False,
+    kernels: str = FAST,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -197,7 +202,7 @@ def metrics(
     ----------
     data
         Data yamls.
-    models, image_shape, repo
+    models, image_shape, repo, kernels
         As for `synet.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -232,7 +237,10 @@ def metrics(
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
-        predictors = {str(model): load_predictor(model, image_shape, repo) for model in models}
+        predictors = {
+            str(model): load_predictor(model, image_shape, repo, kernels=kernels)
+            for model in models
+        }
         result = measure(predictors, datasets, *settings)
     if project is None:
         return result
@@ -284,7 +292,9 @@ def measure(
             elsewhere=elsewhere,
         )
         runs[model] = run, judges
-    return _measure(runs, datasets, precisions, split, confidence)
+    result = _measure(runs, datasets, precisions, split, confidence)
+    ran = [replace(each, kernels=predictors[each.model].kernels) for each in result.models]
+    return replace(result, models=tuple(ran))
 
 
 def short_names(paths: Sequence[str | Path]) -> list[str]:

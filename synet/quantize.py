@@ -28,6 +28,7 @@ from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.files import refuse_foreign, refuse_used, write_atomic
 from synet.images import read_image
 from synet.judge import Judgement, judge
+from synet.kernels import FAST
 from synet.layers.heads import find_head
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
@@ -265,7 +266,7 @@ def quantize_model(
     float_file = to_float(keras_model)
     sample = list(islice(calibration.images(), CHECKED))
     step("comparing Keras with torch")
-    exported = compare(sample, torchs, TfliteModel(float_file).run, shape, max)
+    exported = compare(sample, torchs, TfliteModel(float_file, kernels=FAST).run, shape, max)
     problems = []
     if max(exported.scores, exported.boxes) > KERAS_BAR:
         problems.append(

@@ -36,6 +36,8 @@ class ColourDetector:
     image_shape = (96, 128)
     channels = 3
     task = "detect"
+    at_once = 2
+    kernels = None
 
     def __init__(
         self, names: tuple[str, ...] = COLOURS, shift: float = 0.0, gain: float = 1.0

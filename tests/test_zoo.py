@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from keras_twin import BAR, draw, settle
+from micro_twin import assert_same_in_micro
 
 from synet import zoo
 from synet.chips import get_chip
@@ -258,6 +259,7 @@ def test_every_claim_is_true(name, monkeypatch):
     for number, line in enumerate(row_lines(name) if name not in SABRE else ()):
         told = [float(word) for word in line.partition("# ")[2].split()[1:5]]
         assert told == pytest.approx(figures[number], rel=0.01, abs=0.06), line
+    assert_same_in_micro(exported(name))  # here, where the file is made
 
 
 def assert_equal(found, made):

@@ -15,6 +15,7 @@ from synet.commands.options import (
     float_option,
     iou_option,
     json_option,
+    kernels_option,
     model_argument,
     repo_option,
     say,
@@ -35,6 +36,7 @@ from synet.errors import SynetError
 @iou_option(0.6)
 @classes_option
 @float_option
+@kernels_option("fast")
 @strict_option
 @repo_option
 @json_option
@@ -58,5 +60,6 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
         f"on {report.images} images of the {report.split} split"
         + (f" ({report.left_out} left out)" if report.left_out else "")
+        + (f", {report.kernels}" if report.kernels else "")
         + (f", {report.shift}" if report.shift else "")
     )

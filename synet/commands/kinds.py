@@ -1,6 +1,7 @@
-"""Kinds of arguments, by what a shell offers to complete them with.
+"""Kinds of arguments, and what a shell offers to complete them with.
 
-None of them refuses anything: what is wrong with a name is told by what reads it, in one line.
+Names and paths are refused nowhere here: what is wrong with one is told by what reads it, in one
+line.
 """
 
 from __future__ import annotations
@@ -61,6 +62,22 @@ class Word(click.ParamType):
         return _beginning(self._words(), incomplete)
 
 
+class Fraction(click.FloatRange):
+    """A number from 0 to 1: a confidence, an overlap, a precision."""
+
+    name = "fraction"
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: D102
+        number = click.FLOAT.convert(value, param, ctx)
+        if not 0 <= number <= 1:
+            percent = f"; {number:g} % is {number / 100:g}" if 1 < number <= 100 else ""
+            self.fail(f"{number:g} is not a fraction, 0 to 1{percent}", param, ctx)
+        return number
+
+
 class PassedOn(Model):
     """An argument of another program: a file, as a rule, or the model that it is to run."""
 
@@ -95,6 +112,7 @@ def _chip_names() -> tuple[str, ...]:
 
 
 FILE, FOLDER, MODEL, PASSED_ON = Anywhere(), Folder(), Model(), PassedOn()
+FRACTION = Fraction()
 CHIP, ZOO = Word(_chip_names), Word(_zoo_names)
 MODULE = Word(lambda: ("train", "val", "detect", "export", "segment/train", "classify/train"))
 SPLIT = click.Choice(("train", "val", "test"))

@@ -69,7 +69,7 @@ def _told(found: Latency) -> dict[str, Any]:
     """The figures of the table: of the runs not each, but what is made of them."""
 
     def told(timing: Timing) -> dict[str, Any]:
-        words = ("mean", "std", "min", "max", "percentiles", "frames_per_second")
+        words = ("median", "mean", "std", "min", "max", "percentiles", "frames_per_second")
         return {word: getattr(timing, word) for word in words}
 
     parts = {name: told(timing) for name, timing in found.parts.items()}

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from synet.commands.kinds import FILE, FOLDER, MODEL
+from synet.commands.kinds import FILE, FOLDER, FRACTION, MODEL
 from synet.commands.options import (
     Gathering,
     classes_option,
     confidence_option,
     figures,
     json_option,
+    kernels_option,
     out_option,
     repo_option,
     say,
@@ -37,7 +38,7 @@ from synet.commands.options import (
 @click.option(
     "--precisions",
     multiple=True,
-    type=float,
+    type=FRACTION,
     metavar="P...",
     help="Find the confidence at which each is reached on all data together, 0-1.",
 )
@@ -46,6 +47,7 @@ from synet.commands.options import (
 @classes_option
 @confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
 @shape_option
+@kernels_option("fast")
 @strict_option
 @repo_option
 @json_option
@@ -74,6 +76,7 @@ def metrics(
             f"{model.model}: mAP50 {map50:.4f}, mAP50-95 {map50_95:.4f} "
             f"on {model.together.images} images of {len(model.sets)} data set"
             + ("s" if len(model.sets) > 1 else "")
+            + (f", {model.kernels}" if model.kernels else "")
         )
     pictures = len(list(result.folder.rglob("*.png")))
     say(f"wrote metrics.json, metrics.csv, metrics.md and {pictures} pictures to {result.folder}")

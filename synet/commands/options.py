@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from synet.commands.kinds import CHIP, FILE, FOLDER, MODEL, SPLIT
+from synet.commands.kinds import CHIP, FILE, FOLDER, FRACTION, MODEL, SPLIT
 from synet.streams import user_stream
 from synet.system.json_text import json_text
 from synet.system.text import printable
@@ -84,7 +84,7 @@ def confidence_option(default: float, help: str) -> Callable:
         "--confidence",
         "--conf",
         "confidence",
-        type=click.FloatRange(0, 1),
+        type=FRACTION,
         default=default,
         show_default=True,
         help=help,
@@ -95,10 +95,22 @@ def iou_option(default: float) -> Callable:
     """The overlap of boxes that are one."""
     return click.option(
         "--iou",
-        type=click.FloatRange(0, 1),
+        type=FRACTION,
         default=default,
         show_default=True,
         help="Of non-maximum suppression.",
+    )
+
+
+def kernels_option(default: str) -> Callable:
+    """What a .tflite runs on; see `synet.kernels`."""
+    return click.option(
+        "--kernels",
+        type=click.Choice(["reference", "fast"]),
+        default=default,
+        show_default=True,
+        help="Of a .tflite: those that chips are tested against, or 100 times as fast ones, "
+        "checked on the first images.",
     )
 
 

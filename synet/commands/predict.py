@@ -12,6 +12,7 @@ from synet.commands.options import (
     figures,
     iou_option,
     json_option,
+    kernels_option,
     model_argument,
     out_option,
     repo_option,
@@ -42,6 +43,7 @@ from synet.commands.options import (
     "--frames", type=click.IntRange(min=1), metavar="N", help="Of each video or camera, at most N."
 )
 @shape_option
+@kernels_option("reference")
 @repo_option
 @json_option
 def predict(model: str, sources: tuple[str, ...], out: str, **options: Any) -> None:
@@ -62,4 +64,6 @@ def predict(model: str, sources: tuple[str, ...], out: str, **options: Any) -> N
     figures(done)
     drawn = f"{len(done.drawn)} drawn file{'s' * (len(done.drawn) != 1)}"
     told = f"predictions.json ({done.images} images, {done.found} results)"
+    if done.kernels and done.kernels.images:
+        say(str(done.kernels))
     say(f"wrote {drawn} and {told} to {done.folder}")

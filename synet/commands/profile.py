@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,7 @@ from synet.commands.options import (
     shape_option,
     show,
 )
-from synet.errors import UnfitError
+from synet.errors import SynetError, UnfitError
 
 if TYPE_CHECKING:
     from synet.profile import Profile
@@ -68,10 +69,13 @@ def profile(
         from synet.profile import profile as measure
 
         found = measure(model, chip, image_shape, repo, compiler)
-    figures(_told(found))
+        arena = _arena(model)
+    figures({**_told(found), "tflite_micro": arena})
     show(*found.tables())
     for violation in found.violations:
         say(f"problem: {violation}")
+    if arena:
+        say(arena)
     say(found.verdict())
     if found.violations:
         raise SystemExit(UnfitError.exit_status)
@@ -97,3 +101,15 @@ def _told(found: Profile) -> dict[str, Any]:
         "compiled": compiled,
         "operations": found.rows,
     }
+
+
+def _arena(model: str) -> str:
+    """What a file takes in TFLite Micro, where that is installed."""
+    from synet.micro import is_installed, run_micro
+
+    if Path(model).suffix != ".tflite" or not is_installed():
+        return ""
+    try:
+        return str(run_micro(model))
+    except SynetError as error:  # the chip's own verdict stands
+        return str(error)

@@ -17,6 +17,7 @@ from synet.commands.options import (
     figures,
     float_option,
     json_option,
+    kernels_option,
     model_argument,
     out_option,
     repo_option,
@@ -42,6 +43,7 @@ from synet.errors import SynetError
     show_default=True,
     help="To measure the errors of layers on.",
 )
+@kernels_option("fast")
 @strict_option
 @repo_option
 @json_option

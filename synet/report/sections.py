@@ -21,6 +21,7 @@ from synet.curves import RECALLS, Curve, matches_of
 from synet.data import Dataset
 from synet.evaluate import Found, class_precision, mean_precision, unique_name
 from synet.graph import INPUT
+from synet.kernels import Kernels
 from synet.metadata import doubt_of
 from synet.profile import Profile
 from synet.tflite import read_metadata
@@ -300,6 +301,7 @@ def made(
     data: str,
     split: str,
     images: int,
+    kernels: Kernels | None = None,
 ) -> dict[str, dict[str, str]]:
     """How a report came about: tables of names and values, by their titles."""
     files = {"model": _file(model, content)}
@@ -313,6 +315,7 @@ def made(
             "command": command,
             "date": f"{now:%Y-%m-%d %H:%M} UTC",
             "data": f"{data}, {images} images of the {split} split",
+            **({"int8 ran on": str(kernels)} if kernels else {}),
         },
         "Files": files,
         "Embedded in the model": embedded(content),

@@ -13,6 +13,7 @@ from synet.errors import SynetError
 from synet.evaluate import find_all, judged_by, load_twin
 from synet.files import refuse_foreign, write_atomic
 from synet.graph import read_graph
+from synet.kernels import FAST
 from synet.predictor import Predictor, load_predictor
 from synet.profile import OWN, profile
 from synet.report import sections
@@ -69,6 +70,7 @@ def gather(
     command: str = "",
     progress: bool = True,
     strict: bool = False,
+    kernels: str = FAST,
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -89,6 +91,9 @@ def gather(
         What was typed, for the record.
     progress
         Whether to tell each step on stderr.
+    kernels
+        As for `synet.predictor.load_predictor`; of what int8 finds. Errors of layers are those of
+        the reference kernels.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def gather(
     name, content = read_content(file)
     if not any(tensor.scale for tensor in read_graph(file).tensors):
         raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
-    predictor = load_predictor(file)
+    predictor = load_predictor(file, kernels=kernels)
     dataset = judged_by(predictor, load_dataset(data, strict))
     dataset.images(split)
     twin = Path(float_model) if float_model else float_twin(file)
@@ -156,6 +161,7 @@ def gather(
             str(data),
             split,
             len(files),
+            predictor.kernels,
         ),
     )
 
