@@ -52,7 +52,11 @@ from synet.commands.options import (
 @repo_option
 @json_option
 def metrics(
-    data: tuple[str, ...], more: tuple[str, ...], classes: tuple[str, ...], **options: Any
+    data: tuple[str, ...],
+    more: tuple[str, ...],
+    out: str,
+    classes: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """AP, curves, thresholds and confusion of models, on each DATA and on all together.
 
@@ -66,7 +70,7 @@ def metrics(
     from synet.metrics import metrics as measure
     from synet.metrics_files import as_json, grids
 
-    result = measure((*data, *more), classes=classes or None, project=options.pop("out"), **options)
+    result = measure((*data, *more), project=out, classes=classes or None, **options)
     figures({**as_json(result), "folder": result.folder})
     for model in result.models:
         show(*(grid.rich() for grid in grids(model, result.confidence)))
