@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.kinds import FILE, FRACTION
+from synet.commands.kinds import FILE
 from synet.commands.options import figures, json_option, say, show
 
 
@@ -15,7 +15,7 @@ from synet.commands.options import figures, json_option, say, show
 @click.argument("new", type=FILE, metavar="NEW.yaml")
 @click.option(
     "--max-bg-ratio",
-    type=FRACTION,
+    type=float,
     default=1.0,
     show_default=True,
     metavar="R",

@@ -88,6 +88,19 @@ def test_json_alone_and_tables_that_cut_no_name(line):
     assert max(map(len, drawn), default=0) <= WIDTH
 
 
+@pytest.mark.parametrize("line", ["summary sabre-detect-qvga", "profile sabre-detect-qvga"])
+def test_what_the_zoo_claims(line, tmp_path):
+    """Of a model that has not been built here."""
+    settings = {"SYNET_CACHE": str(tmp_path), "COLUMNS": str(WIDTH)}
+    told = synet_cli(f"{line} --json", **settings)
+    claims = zoo.claims(zoo.read_definition(zoo.model_path("sabre-detect-qvga")))
+    assert read(told.stdout)["claims"]["parameters"] == claims.parameters
+    shown = synet_cli(line, **settings)
+    assert shown.exit_code == 0 and f"{claims.parameters:,}" in shown.stdout
+    *table, _ = shown.stdout.splitlines()
+    assert max(map(len, table)) <= WIDTH and "…" not in shown.stdout
+
+
 @pytest.mark.parametrize("name", int8_pairs.LONG_NAMES)
 def test_the_long_names_are_there(name):
     assert len(name) >= 31 and name in synet_cli(f"summary {DEEP}", COLUMNS="80").stdout
