@@ -11,6 +11,7 @@ from synet.commands.options import (
     classes_option,
     confidence_option,
     data_option,
+    device_option,
     figures,
     float_option,
     iou_option,
@@ -36,6 +37,7 @@ from synet.errors import SynetError
 @iou_option(0.6)
 @classes_option
 @float_option
+@device_option
 @kernels_option("fast")
 @strict_option
 @repo_option

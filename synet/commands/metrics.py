@@ -11,6 +11,7 @@ from synet.commands.options import (
     Gathering,
     classes_option,
     confidence_option,
+    device_option,
     figures,
     json_option,
     kernels_option,
@@ -47,6 +48,7 @@ from synet.commands.options import (
 @classes_option
 @confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
 @shape_option
+@device_option
 @kernels_option("fast")
 @strict_option
 @repo_option

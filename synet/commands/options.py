@@ -114,6 +114,14 @@ def kernels_option(default: str) -> Callable:
     )
 
 
+device_option = click.option(
+    "--device",
+    metavar="NAME",
+    default="",
+    help="Of a .pt: cpu (the default), 0, cuda:1, mps.",
+)
+
+
 class Gathering(click.Command):
     """A command whose options of several values take them one after another.
 

@@ -9,6 +9,7 @@ import click
 from synet.commands.kinds import FILE, FOLDER, MODEL
 from synet.commands.options import (
     confidence_option,
+    device_option,
     figures,
     iou_option,
     json_option,
@@ -43,6 +44,7 @@ from synet.commands.options import (
     "--frames", type=click.IntRange(min=1), metavar="N", help="Of each video or camera, at most N."
 )
 @shape_option
+@device_option
 @kernels_option("reference")
 @repo_option
 @json_option
