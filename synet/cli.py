@@ -1,6 +1,7 @@
 """The command line.
 
-Exit status: 2 for the user's mistake, told in one line; 1 for ours; 130 after Ctrl-C.
+Exit status: 2 for the user's mistake, told in one line; 3 where the chip says no; 1 for what is
+ours; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 import synet
+from synet.commands.options import be_quiet, be_verbose, say_last
 from synet.errors import SynetError
 from synet.run import SETTINGS
 from synet.system.text import printable
@@ -60,7 +62,12 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: D102
         try:
-            return super().invoke(ctx)
+            value = super().invoke(ctx)
+            say_last(ctx)
+            return value
+        except SystemExit:
+            say_last(ctx)
+            raise
         except SynetError as error:
             _tell(error.told)
             ctx.exit(error.exit_status)
@@ -83,7 +90,10 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(synet.__version__, prog_name="synet")
-def main() -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and the last line only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each step that is done, too.")
+@click.pass_context
+def main(ctx: click.Context, quiet: bool, verbose: bool) -> None:
     """Train the YOLO you have, forked or not, for a chip: patched, quantized to int8, proven.
 
     \b
@@ -93,10 +103,14 @@ def main() -> None:
       synet evaluate runs/train/exp/weights/best.tflite --data my.yaml
 
     \b
-    Completion of commands and options in bash (zsh and fish alike):
+    Completion in bash, of files, models of the zoo and chips, too (zsh and fish alike):
       eval "$(_SYNET_COMPLETE=bash_source synet)"
     """
     os.environ.pop(SETTINGS, None)  # a command chooses its chip itself, whatever started it
+    if quiet:
+        be_quiet(ctx)
+    if verbose:
+        be_verbose(ctx)
 
 
 for _name in COMMANDS:

@@ -17,6 +17,7 @@ from synet.layerwise.pair import compare_files, dump_layers
 from synet.layerwise.twins import NotTwins
 from synet.quantize import load_network, to_keras
 from synet.sources import find_sources
+from synet.system.steps import step
 from synet.tflite import TfliteModel, read_content
 
 __all__ = ["Closeness", "Comparison", "LayerError", "compare_layers", "dump_int8"]
@@ -113,6 +114,7 @@ def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Pa
     from synet.export.tensorflow import to_float
     from synet.predictor import image_channels
 
+    step(f"loading {reference}")
     network, shape = load_network(reference, int8.image_shape, repo)
     channels = image_channels(network)
     if channels != int8.channels:
@@ -120,6 +122,7 @@ def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Pa
             f"{int8.name} was not made from {reference}: it takes images of {int8.channels} "
             f"channels, and the float model of {channels}"
         )
+    step("exporting it to a float file")
     return to_float(to_keras(network, shape, channels))
 
 

@@ -105,10 +105,9 @@ class Subset:
 
     def table(self) -> Table:
         """Images, background and boxes of each class, in each split, before and after."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
-        table = Table()
-        table.add_column("")
+        table = NameTable("", wrapped=("",))
         for split in self.before:
             table.add_column(f"{split}\nbefore", justify="right")
             table.add_column("\nafter", justify="right")

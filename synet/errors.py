@@ -3,7 +3,8 @@
 ::
 
     SynetError                 a user's mistake             exit status 2
-    |-- ChipError              the chip cannot run it
+    |-- ChipError              a chip that does not exist, or another one
+    |   `-- UnfitError         the chip cannot run it    exit status 3
     |-- DataError              a data yaml, label or image
     |-- CheckpointError        a .pt that cannot or may not be read
     |-- PatchError             a fork that lacks what a patch needs
@@ -33,7 +34,13 @@ class SynetError(Exception):
 
 
 class ChipError(SynetError):
-    """The chip cannot run the model, or does not exist."""
+    """The chip does not exist, its file is malformed, or it is not the one that was agreed on."""
+
+
+class UnfitError(ChipError):
+    """The chip was asked, and cannot run the model: no mistake, and a script may go on from it."""
+
+    exit_status = 3
 
 
 class DataError(SynetError):

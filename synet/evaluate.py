@@ -120,10 +120,10 @@ class Report:
 
     def table(self) -> Table:
         """The figures, for a terminal."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         height, width = self.image_shape
-        table = Table(
+        table = NameTable(
             title=f"{self.model} on {self.split} of {self.data}",
             caption=f"{self.images} images{self._without}, {self.boxes} boxes, {height}x{width}, "
             f"{1000 * self.seconds / self.images:.0f} ms an image"
@@ -155,12 +155,13 @@ def evaluate(
     float_model: str | Path | None = None,
     strict: bool = False,
     kernels: str = FAST,
+    device: str = "",
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
     Parameters
     ----------
-    model, image_shape, repo, kernels
+    model, image_shape, repo, kernels, device
         As for `synet.predictor.load_predictor`.
     data
         The data yaml.
@@ -188,9 +189,9 @@ def evaluate(
     """
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
-    predictor = load_predictor(model, image_shape, repo, kernels=kernels)
+    predictor = load_predictor(model, image_shape, repo, kernels=kernels, device=device)
     twin = float_model or float_twin(model)
-    reference = _reference(twin, predictor, repo, asked=float_model is not None)
+    reference = _reference(twin, predictor, repo, device, asked=float_model is not None)
     report = evaluate_predictor(
         predictor, dataset, split, confidence, iou, classes, progress, str(model), reference
     )
@@ -516,7 +517,9 @@ def _runner(
     return lambda path, image: detect(predictor, image, confidence, iou)
 
 
-def load_twin(twin: str | Path, predictor: Predictor, repo: str | Path | None) -> Predictor:
+def load_twin(
+    twin: str | Path, predictor: Predictor, repo: str | Path | None, device: str = ""
+) -> Predictor:
     """The float model that a file was made of, at the shape of the file.
 
     Raises
@@ -524,7 +527,7 @@ def load_twin(twin: str | Path, predictor: Predictor, repo: str | Path | None) -
     SynetError
         It cannot be run, or is no such model: it finds another number of classes.
     """
-    reference = load_predictor(twin, predictor.image_shape, repo)
+    reference = load_predictor(twin, predictor.image_shape, repo, device=device)
     if len(reference.names) != len(predictor.names):
         raise SynetError(
             f"{twin}: finds {len(reference.names)} classes, and the model "
@@ -534,13 +537,17 @@ def load_twin(twin: str | Path, predictor: Predictor, repo: str | Path | None) -
 
 
 def _reference(
-    twin: str | Path | None, predictor: Predictor, repo: str | Path | None, asked: bool
+    twin: str | Path | None,
+    predictor: Predictor,
+    repo: str | Path | None,
+    device: str,
+    asked: bool,
 ) -> Predictor | None:
     """The float twin; one that nobody asked for may be no such thing."""
     if twin is None:
         return None
     try:
-        return load_twin(twin, predictor, repo)
+        return load_twin(twin, predictor, repo, device)
     except SynetError as error:
         if asked:
             raise

@@ -145,10 +145,12 @@ class Latency:
 
     def table(self) -> Table:
         """A row for each timing, in milliseconds."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         height, width = self.image_shape
-        table = Table(
+        table = NameTable(
+            spare=("std", "p90", "p99", "min", "p95", "max"),
+            wrapped=("frames a second",),
             title=f"{self.model} at {height}x{width}, ms",
             caption=f"{len(self.network.milliseconds)} runs after {self.warm_up} to warm up, "
             f"{self.threads} thread{'s' * (self.threads != 1)}"

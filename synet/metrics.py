@@ -192,6 +192,7 @@ def metrics(
     progress: bool = True,
     strict: bool = False,
     kernels: str = FAST,
+    device: str = "",
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -202,7 +203,7 @@ def metrics(
     ----------
     data
         Data yamls.
-    models, image_shape, repo, kernels
+    models, image_shape, repo, kernels, device
         As for `synet.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -238,7 +239,7 @@ def metrics(
         result = _measure_predictions(predictions, datasets, *settings)
     else:
         predictors = {
-            str(model): load_predictor(model, image_shape, repo, kernels=kernels)
+            str(model): load_predictor(model, image_shape, repo, kernels=kernels, device=device)
             for model in models
         }
         result = measure(predictors, datasets, *settings)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ROWS = 20  # of classes, on a screen
+NARROW = 80  # columns of a terminal
 COLUMNS = 10  # classes whose confusion is told in columns; of more, the most frequent
 LONGEST = 100  # characters of a name in that of a file
 BACKGROUND = "background"
@@ -40,16 +41,18 @@ class Grid:
     groups: tuple[tuple[tuple[str, ...], ...], ...]
     names: int = 1
     caption: str = ""
+    spare: tuple[str, ...] = ()  # headings of columns that a narrow terminal does without
 
     def rich(self) -> Table:
         """For a terminal."""
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(self.title), caption=Text(self.caption))
+        from synet.system.terminal import NameTable
+
+        table = NameTable(title=Text(self.title), caption=Text(self.caption), spare=self.spare)
         for number, name in enumerate(self.header):
             side = "left" if number < self.names else "right"
-            table.add_column(Text(name), justify=side, overflow="fold")
+            table.add_column(Text(name), justify=side)
         for group in self.groups:
             for row in group:
                 table.add_row(*map(Text, row))  # Text: a class may be called [red]
@@ -100,7 +103,8 @@ def precision_grid(model: ModelMetrics, rows: int | None = None) -> Grid:
     if rows is not None and most > rows:
         caption += f"; the {rows} most labelled of {most} classes, metrics.md has all"
     header = ("data", "class", "images", "labels", "mAP50", "mAP50-95")
-    return Grid(f"Average precision of {model.name}", header, tuple(groups), 2, caption)
+    title = f"Average precision of {model.name}"
+    return Grid(title, header, tuple(groups), 2, caption, ("images", "labels"))
 
 
 def threshold_grid(model: ModelMetrics) -> Grid:
@@ -147,7 +151,7 @@ def confusion_grid(each: Performance, confidence: float, rows: int | None = None
     limits = f"confidence above {confidence:g}, IoU at least {confusion.IOU}"
     title = f"Confusion on {each.data}: {limits}"
     names = (*each.classes, BACKGROUND)
-    if len(each.classes) <= COLUMNS:
+    if len(each.classes) <= COLUMNS and (rows is None or _has_room(names)):
         lines = zip(names, each.confusion.tolist(), strict=True)
         table = tuple((name, *map(str, line)) for name, line in lines)
         caption = "a column for what is there; last row: not found; last column: false alarms"
@@ -335,6 +339,12 @@ def _most_labelled(each: Performance, rows: int | None) -> list[int]:
     """Numbers of the classes with most labels, in the order of the classes."""
     labels = [-found.labels for found in each.matches]
     return sorted(np.argsort(labels, kind="stable")[:rows].tolist())
+
+
+def _has_room(names: Sequence[str]) -> bool:
+    """Whether a narrow terminal has room for a column of each, beside one for all of them."""
+    widths = [max(map(len, ("found as", *names))), *map(len, names)]
+    return sum(width + 3 for width in widths) < NARROW
 
 
 def _missed(threshold: Threshold) -> str:

@@ -72,6 +72,7 @@ def predict(
     frames: int | None = None,
     progress: bool = True,
     kernels: str = REFERENCE,
+    device: str = "",
 ) -> Predicted:
     """Save what a model finds in images, videos and what a camera sees, in a new folder.
 
@@ -88,7 +89,7 @@ def predict(
 
     Parameters
     ----------
-    model, image_shape, repo, kernels
+    model, image_shape, repo, kernels, device
         As for `synet.predictor.load_predictor`.
     sources
         As for `synet.sources.find_sources`.
@@ -111,10 +112,11 @@ def predict(
         or cannot be read.
     """
     found = find_sources(sources, frames)
-    predictor = load_predictor(model, image_shape, repo, classifiers=True, kernels=kernels)
+    settings = {"classifiers": True, "kernels": kernels, "device": device}
+    predictor = load_predictor(model, image_shape, repo, **settings)
     looks = [_Look(predictor, Path(model).name, confidence, iou)]
     if beside is not None:
-        twin = _twin(beside, predictor, repo, kernels)
+        twin = _twin(beside, predictor, repo, settings)
         looks.insert(0, _Look(twin, Path(beside).name, confidence, iou))
     _sweep_killed(Path(out_dir))
     run = _Run(new_folder(out_dir), looks, raw)
@@ -139,11 +141,11 @@ def _sweep_killed(out_dir: Path) -> None:
 
 
 def _twin(
-    beside: str | Path, predictor: Predictor, repo: str | Path | None, kernels: str
+    beside: str | Path, predictor: Predictor, repo: str | Path | None, settings: dict[str, Any]
 ) -> Predictor:
     """The other model, at the same shape if it is not bound to one of its own."""
     shape = predictor.image_shape if Path(beside).suffix == ".pt" else None
-    twin = load_predictor(beside, shape, repo, classifiers=True, kernels=kernels)
+    twin = load_predictor(beside, shape, repo, **settings)
     if twin.task != predictor.task:
         raise SynetError(
             f"{beside}: is a model for {twin.task}, and the other one for {predictor.task}; "

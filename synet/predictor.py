@@ -98,6 +98,7 @@ def load_predictor(
     threads: int | None = None,
     kernels: str = REFERENCE,
     checked: int = SAMPLE,
+    device: str = "",
 ) -> Predictor:
     """Open a ``.pt`` checkpoint or a ``.tflite`` file.
 
@@ -121,6 +122,9 @@ def load_predictor(
     checked
         On the fast ones: so many images run on the reference kernels as well, and the difference
         is told.
+    device
+        That a torch network runs on, in the words of torch or of YOLO: ``cpu``, ``0``, ``cuda:1``,
+        ``mps``. Default: the processor. A TFLite file runs on that in any case.
 
     Raises
     ------
@@ -134,7 +138,7 @@ def load_predictor(
     if not path.is_file():
         raise SynetError(f"{path}: no such file")
     if path.suffix == ".pt":
-        predictor = _torch_predictor(path, image_shape, repo)
+        predictor = _torch_predictor(path, image_shape, repo, device)
     else:
         network = open_model(path, threads, kernels, checked)
         if doubt_of(network.metadata):
@@ -149,7 +153,7 @@ def load_predictor(
 
 
 def _torch_predictor(
-    path: Path, image_shape: tuple[int, int] | None, repo: str | Path | None
+    path: Path, image_shape: tuple[int, int] | None, repo: str | Path | None, device: str
 ) -> TorchPredictor:
     from synet.backends import forks
 
@@ -157,7 +161,20 @@ def _torch_predictor(
     shape = _asked(path, image_shape, network.image_shape) or network.image_shape
     if shape is None:
         raise SynetError(f"{path}: does not say its image shape; give --image-shape H W")
-    return TorchPredictor(network, shape, name=str(path))
+    return TorchPredictor(_moved(network, device), shape, name=str(path))
+
+
+def _moved(network: torch.nn.Module, device: str) -> torch.nn.Module:
+    """A network on a device, which is named as torch or as YOLO names it."""
+    if not device:
+        return network
+    import torch
+
+    try:
+        return network.to(torch.device(f"cuda:{device}" if device.isdigit() else device))
+    except (RuntimeError, AssertionError) as error:  # each backend has its own
+        why = str(error).strip().partition("\n")[0]
+        raise SynetError(f"--device {device}: torch has none such here: {why}") from None
 
 
 def fit(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, Placement | None]:

@@ -17,6 +17,7 @@ from synet.graph import Graph, read_graph
 from synet.inspection.claimed import built, claimed
 from synet.judge import Judgement, judge
 from synet.memory import fitting_channels, fitting_shape, row_of
+from synet.system.steps import step
 from synet.tflite import read_content, read_metadata
 
 if TYPE_CHECKING:
@@ -108,10 +109,15 @@ class Profile:
 
     def table(self) -> Table:
         """A row per operation, and the totals below."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
-        table = Table(title=self.model, show_footer=True)
-        table.add_column("layer", "total", overflow="fold")
+        table = NameTable(
+            title=self.model,
+            show_footer=True,
+            spare=("share", "output", "KiB", "operation", "MMAC"),
+            wrapped=("alive KiB", "weights KiB"),
+        )
+        table.add_column("layer", "total")
         table.add_column("operation", str(len(self.rows)))
         table.add_column("output")
         table.add_column("KiB", justify="right")
@@ -152,10 +158,11 @@ class Profile:
         return f"; {', or '.join(ways)}, it fits" if ways else ""
 
     def _summary(self) -> Table:
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         compiled, compiler = self.compiled, self.chip.compiler
-        table = Table(title=f"{self.model} on {self.chip.title}", show_header=False)
+        title = f"{self.model} on {self.chip.title}"
+        table = NameTable(title=title, show_header=False, wrapped=("",))
         most = compiled.fills.sram_bytes if compiled.fills else 0
         more = f", {_kib(most)} where it may take more" if most > compiled.sram_bytes else ""
         rows = {
@@ -176,15 +183,15 @@ class Profile:
     def _by_trade(self) -> Table:
         """Less memory for more cycles, as a table and as the curve of what it costs."""
         from rich.bar import Bar
-        from rich.table import Table
+
+        from synet.system.terminal import NameTable
 
         trades = self.compiled.trades
         most, fewest = trades[0].sram_bytes, trades[0].cycles
-        table = Table(title="less SRAM for more cycles")
-        for heading in ("SRAM KiB", "M cycles", "ms", "more"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("arena bytes", justify="right")
-        table.add_column("SRAM", width=CURVE, no_wrap=True)
+        table = NameTable(title="less SRAM for more cycles", spare=("SRAM", "ms"))
+        for heading in ("SRAM KiB", "M cycles", "ms", "more", "arena bytes"):
+            table.add_column(heading, justify="right")
+        table.add_column("SRAM", width=CURVE)
         for trade in trades:
             table.add_row(
                 _kib(trade.sram_bytes),
@@ -197,15 +204,18 @@ class Profile:
         return table
 
     def _by_cycles(self) -> Table:
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         layers: dict[str, list[Row]] = {}
         for row in self.rows:
             layers.setdefault(row.layer, []).append(row)
         cycles = {layer: sum(row.cycles for row in rows) for layer, rows in layers.items()}
-        table = Table(title="most cycles")
-        table.add_column("layer", overflow="fold")
-        table.add_column("operations", overflow="fold")
+        table = NameTable(
+            *("layer", "operations"),
+            title="most cycles",
+            spare=("output", "MAC a cycle", "operations"),
+            wrapped=("operations", "MAC a cycle"),
+        )
         for heading in ("output", "k cycles", "share", "MAC a cycle"):
             table.add_column(heading, justify="right")
         for layer in sorted(cycles, key=cycles.get, reverse=True)[:WORST]:
@@ -221,13 +231,12 @@ class Profile:
         return table
 
     def _by_memory(self) -> Table:
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         held: dict[str, int] = {}
         for each in self.judged.fullest:
             held[each.layer] = held.get(each.layer, 0) + each.bytes
-        table = Table(title="most memory at the fullest moment")
-        table.add_column("written by layer", overflow="fold")
+        table = NameTable("written by layer", title="most memory at the fullest moment")
         table.add_column("KiB", justify="right")
         table.add_column("share", justify="right")
         for layer in sorted(held, key=held.get, reverse=True)[:WORST]:
@@ -280,6 +289,7 @@ def profile(
     started = time.process_time()
     from synet.quantize import load_network
 
+    step(f"building {model}")
     asked = chip.name if isinstance(chip, Chip) else ""
     network, shape = load_network(model, image_shape, repo, asked)
     if chip == OWN:
@@ -318,11 +328,13 @@ def profile_network(
     started = time.process_time() if started is None else started
     from synet.quantize import inspection_bytes
 
+    step("making its int8 file")
     found = _profile(name, inspection_bytes(network, shape), chip)
     memory = [violation.where for violation in found.violations]
     if len(memory) != 1 or memory == ["weights"] or found.judged.operations:
         return found  # it fits, or would not for being smaller
     stride, smaller, thinner = int(max(network.stride)), None, None
+    step("looking for the image size and the channels at which it would fit")
 
     with contextlib.suppress(SynetError):  # what cannot even be built is no advice
         smaller = fitting_shape(

@@ -9,7 +9,7 @@ where the images leave nothing to hold it to, the file says itself that it is no
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from synet import zoo
 from synet.agreement import Agreement, compare, torch_runner
 from synet.calibration import Calibration, calibration_for
 from synet.chips import get_chip
-from synet.errors import ChipError, SynetError, VerificationError
+from synet.errors import SynetError, UnfitError, VerificationError
 from synet.export.context import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.files import refuse_foreign, refuse_used, write_atomic
@@ -39,6 +39,7 @@ from synet.predictor import image_channels
 from synet.quantization.proof import Proof, prove, unproven
 from synet.roles import task_of
 from synet.streams import user_stream
+from synet.system.steps import counted, step
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def quantize_model(
     ------
     VerificationError
         Keras is not torch, or int8 is not float.
-    ChipError
+    UnfitError
         The chip cannot run the file.
     SynetError
         No such model, no image shape, a head that SyNet does not know, data that cannot be used,
@@ -250,6 +251,7 @@ def quantize_model(
     if dump_layers:
         read_image(dump_layers[0])
         refuse_used(dump_layers[1])
+    step(f"loading {model}")
     network, shape = load_network(model, image_shape, repo, chip)
     target = get_chip(chip or network.synet["chip"])
     head, form = find_head(network)
@@ -258,10 +260,12 @@ def quantize_model(
     whole = form.task == "classify"
     calibration = calibration_for(data, shape, channels, number, seed, whole, strict)
 
+    step("exporting to Keras and a float file")
     torchs = torch_runner(network)
     keras_model = to_keras(network, shape, channels)
     float_file = to_float(keras_model)
     sample = list(islice(calibration.images(), CHECKED))
+    step("comparing Keras with torch")
     exported = compare(sample, torchs, TfliteModel(float_file, kernels=FAST).run, shape, max)
     problems = []
     if max(exported.scores, exported.boxes) > KERAS_BAR:
@@ -274,6 +278,7 @@ def quantize_model(
     if data is None:
         proof = unproven(f"calibrated on {RANDOM}")
     else:
+        step("comparing int8 with float")
         proof = prove(sample, float_file, content, shape, _path_of(head, network))
         problems += [proof.missed] if proof.is_beyond else []
         _missed(problems, VerificationError, force)
@@ -284,19 +289,21 @@ def quantize_model(
     facts |= _training(network)
     facts["names"] = [network.names[i] for i in sorted(network.names)]
     content = embed_metadata(content, {**facts, "strides": [int(s) for s in network.stride]})
+    step(f"asking whether {target.name} runs it")
     judged = judge(content, target)
     memory = memory_problems(
         judged, shape, int(max(network.stride)), lambda other: inspection_bytes(network, other)
     )
     problems += [str(violation) for violation in judged.operations]
     made_for_it = zoo.claims(getattr(network, "yaml", {})).chip == target.name
-    _missed(problems + memory if made_for_it else problems, ChipError, force)
+    _missed(problems + memory if made_for_it else problems, UnfitError, force)
     problems += memory
     _refuse_loss(path, data is None)  # it took a while
     write_atomic(path, content)
     layers = None
     if dump_layers:
         image, folder = dump_layers
+        step("writing what every layer makes of the image")
         layers = compare_files(float_file, content, [Path(image)], folder, progress=False)
     return Result(content, path, calibration, exported, proof, judged, tuple(problems), layers)
 
@@ -384,24 +391,9 @@ def _convert(keras_model: keras.Model, calibration: Calibration, progress: bool)
 
 
 def _quantized(model: bytes, calibration: Calibration, progress: bool) -> bytes:
-    with user_stream() as stream:
-        return to_int8(model, lambda: _counted(calibration, stream if progress else None))
-
-
-def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
-    if stream is None:
-        return calibration.exposures()
-    from rich.progress import track
-
-    from synet.system.terminal import Terminal
-
-    return track(
-        calibration.exposures(),
-        "calibrating",
-        len(calibration),
-        console=Terminal(file=stream),
-        transient=True,
-    )
+    with user_stream() as stream:  # the converter's own is shut
+        images = counted(calibration.exposures(), "calibrating", len(calibration), progress, stream)
+        return to_int8(model, lambda: images)
 
 
 def _facts(calibration: Calibration, proof: Proof) -> dict[str, Any]:

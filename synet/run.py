@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from synet.errors import SynetError
+from synet.extras import origin
 
 STARTUP = Path(__file__).with_name("startup")
 SETTINGS = "SYNET_RUN"
@@ -46,7 +47,7 @@ def patching_variables(
     told = {"chip": chip, "roots": [*map(str, roots)], "repairs": repairs, "fixed": fixed}
     return {
         "PYTHONPATH": os.pathsep.join([str(STARTUP), *(e for e in entries if e != str(STARTUP))]),
-        SETTINGS: json.dumps({**told, "python": sys.executable}),
+        SETTINGS: json.dumps({**told, "python": sys.executable, "origin": origin()}),
     }
 
 

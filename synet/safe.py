@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from synet.chips import Chip, Violation, get_chip
-from synet.errors import ChipError
+from synet.errors import ChipError, UnfitError
 from synet.layers.heads import head_form
 from synet.layers.record import Problem
 from synet.layers.replace import Substitution, replace_layers
@@ -28,7 +28,7 @@ LOGGER = logging.getLogger("synet")
 COLOURS = 3
 
 
-class UnsafeModel(ChipError):
+class UnsafeModel(UnfitError):
     """A network that a chip does not run; `violations` holds every reason."""
 
     def __init__(self, chip: Chip, violations: Sequence[Violation]) -> None:
@@ -68,7 +68,7 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     Raises
     ------
     UnsafeModel
-        Something is left that the chip does not run: all of it, by module path. A `ChipError`.
+        Something is left that the chip does not run: all of it, by module path. An `UnfitError`.
     ChipError
         The network does not run on such an image, or reads its colours one by one.
 
@@ -206,7 +206,7 @@ def _take_gray(model: nn.Module, shape: tuple[int, int]) -> None:
         before, after = (seen.inputs[id(weight)][0] for seen in (colour, single))
         same = [[torch.equal(a, b) for b in after] for a in before]
         if not all(map(any, same)) or not isinstance(conv, nn.Conv2d) or conv.groups != 1:
-            raise ChipError(
+            raise UnfitError(
                 f"{path}: it does not read the colours of the image alike, and the chip's camera "
                 f"has none; build the network for images of one channel"
             )

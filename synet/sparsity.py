@@ -77,18 +77,18 @@ class Sparsity:
 
     def table(self, verbose: bool = False) -> Table:
         """A row for every type of layer, or with `verbose` for every layer; the total below."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         rows = (
             [((each.layer, each.kind, shown(each.shape)), each.counted) for each in self.layers]
             if verbose
             else [((kind,), counted) for kind, counted in self.kinds().items()]
         )
-        table = Table(title=self.model)
-        for heading in ("layer", "type", "shape") if verbose else ("type",):
-            table.add_column(heading, overflow="fold")
+        names = ("layer", "type", "shape") if verbose else ("type",)
+        spare = ("shape", "type", "zeros") if verbose else ()
+        table = NameTable(*names, title=self.model, spare=spare, wrapped=("empty channels",))
         for heading in ("weights", "zeros", "share", "empty channels"):
-            table.add_column(heading, justify="right", no_wrap=True)
+            table.add_column(heading, justify="right")
         for words, counted in rows:
             channels = f"{counted.empty_channels} of {counted.channels}"
             table.add_row(

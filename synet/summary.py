@@ -52,15 +52,15 @@ class Summary:
 
     def table(self) -> Table:
         """A row a layer."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
-        table = Table(title=self.model)
-        table.add_column("", justify="right", no_wrap=True)
-        table.add_column("layer", overflow="fold")
-        table.add_column("type", overflow="fold")
-        table.add_column(f"output ({self.layout})", no_wrap=True)
-        table.add_column("parameters", justify="right", no_wrap=True)
-        table.add_column("MMAC", justify="right", no_wrap=True)
+        output = f"output ({self.layout})"
+        table = NameTable(title=self.model, spare=("nr", "type", output))
+        table.add_column("nr", justify="right")
+        for heading in ("layer", "type", output):
+            table.add_column(heading)
+        for heading in ("parameters", "MMAC"):
+            table.add_column(heading, justify="right")
         for number, layer in enumerate(self.layers):
             table.add_row(
                 str(number),

@@ -31,9 +31,10 @@ from synet.chips.vela_report import (
     Report,
     Span,
 )
-from synet.errors import ChipError
+from synet.errors import ChipError, UnfitError
 from synet.graph import Graph, Held, Operator, layer_path, read_graph
 from synet.system.cache import remembered
+from synet.system.steps import step
 
 WEIGHTS = "OffChipFlash"  # what Vela calls a memory to read from
 
@@ -300,6 +301,7 @@ def _run(
     vela: Program, form: Form, content: bytes, config: str, arguments: tuple[str, ...]
 ) -> dict[str, str]:
     """The files that Vela leaves, and what it printed."""
+    step(f"asking Vela {vela.version}")
     with tempfile.TemporaryDirectory(prefix="synet-vela-") as folder:
         file, ini = Path(folder, f"{NETWORK}.tflite"), Path(folder, "chip.ini")
         file.write_bytes(content)
@@ -317,7 +319,7 @@ def _run(
         if ran.returncode:
             lines = ran.stdout.strip().splitlines() or [f"exit status {ran.returncode}"]
             why = next((line for line in reversed(lines) if "Error:" in line), lines[-1])
-            raise ChipError(f"Vela {vela.version} cannot compile the file: {why.strip()}")
+            raise UnfitError(f"Vela {vela.version} cannot compile the file: {why.strip()}")
         left = (Path(folder, name) for name in form.files)
         files = {path.name: path.read_text(errors="replace") for path in left if path.is_file()}
         return {**files, PRINTED: ran.stdout}

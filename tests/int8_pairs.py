@@ -10,6 +10,7 @@ import numpy as np
 from synet.export.tensorflow import import_keras, to_float, to_int8
 
 SHAPE = (16, 24)
+LONG_NAMES = ("model.10.m.0.attention.qkv.conv", "model.22.one2one_cv3.2.1.depthwise.conv")
 LOUD = 3000.0  # how much more one channel of `model.1.conv` says than the others
 
 
@@ -49,6 +50,17 @@ def gate() -> tuple[bytes, bytes]:
     logits = keras.layers.Conv2D(4, 1, name="model.0.conv")(image) * 60
     scores = keras.layers.Activation("sigmoid", name="model.0.act")(logits)
     return _both(keras.Model(image, {"scores": scores}))
+
+
+@cache
+def long_names() -> tuple[bytes, bytes]:
+    """Convolutions with paths as long as those of today's YOLOs."""
+    keras = import_keras()
+    keras.utils.set_random_seed(2)
+    image = x = keras.Input((*SHAPE, 3), batch_size=1, name="image")
+    for name in LONG_NAMES:
+        x = keras.layers.Conv2D(8, 3, padding="same", activation="relu6", name=name)(x)
+    return _both(keras.Model(image, {"rows": keras.layers.Reshape((-1, 4), name="flat")(x)}))
 
 
 @cache

@@ -15,6 +15,7 @@ import pytest
 import tiny_files
 from click.testing import CliRunner
 from pycocotools.coco import COCO
+from rich.progress import Progress
 from test_videos import write as write_video
 
 from synet.cli import main
@@ -325,7 +326,7 @@ def test_a_camera_is_stopped_by_ctrl_c_and_all_is_well(model, tmp_path, monkeypa
     def press(*_, **__):
         steps.append(os.kill(os.getpid(), signal.SIGINT) if len(steps) == 2 else None)
 
-    monkeypatch.setattr("synet.predict.Progress.advance", press)
+    monkeypatch.setattr(Progress, "advance", press)
     done = predict(model, [clip], tmp_path / "runs", progress=False)
     assert done.images == Stream.probe(done.drawn[0]).total == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

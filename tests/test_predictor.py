@@ -274,3 +274,15 @@ def test_masks_are_drawn_when_asked_for():
     (mask,) = decode(outputs, PLACEMENT, 0.1, 0.5, masks=True).masks
     assert mask.shape == (100, 150)
     assert mask[30:80, 50:100].all() and mask.sum() == 50 * 50  # all of its box, and nothing else
+
+
+def test_a_checkpoint_runs_where_it_is_told_to():
+    path = tiny_files.checkpoint("detect")
+    image = np.zeros((*load_predictor(path).image_shape, 3), np.uint8)
+    expected, found = (load_predictor(path, device=each).outputs(image) for each in ("", "cpu"))
+    for role, values in expected.items():
+        np.testing.assert_array_equal(found[role], values)
+    for device in ("nowhere", "cuda:99", "99"):
+        with pytest.raises(SynetError, match=f"^--device {device}: torch has none") as caught:
+            load_predictor(path, device=device)
+        assert "\n" not in str(caught.value)

@@ -254,7 +254,7 @@ def with_versions(chip, *versions):
 
 
 def test_without_the_vela_that_judges(sabre):
-    with pytest.raises(SynetError, match=r"Vela 99 \(5\.2\.0 is installed\): .*synet\[sabre\]'"):
+    with pytest.raises(SynetError, match=r"Vela 99 \(5\.2\.0 is installed\): .*\[sabre\]'"):
         compile_for(int8_models.good(), with_versions(sabre, "99"))
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from synet import zoo
 from synet.custom_patches import borrowed
 from synet.errors import PatchError, SynetError
+from synet.extras import install_command
 from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of, settle
@@ -316,7 +317,7 @@ def installed(package: str) -> Path:
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise SynetError(f"the {package} package is not installed: pip install 'synet[{package}]'")
+        raise SynetError(f"the {package} package is not installed: {install_command(package)}")
     return Path(spec.submodule_search_locations[0]).resolve()
 
 

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from synet.errors import SynetError
+from synet.extras import install_command
 from synet.files import atomic_folder
 from synet.system import confined
 from synet.system.cache import private_folder
@@ -64,7 +65,7 @@ def program(wanted: str, default: str) -> Program:
     if wanted == default:
         raise SynetError(
             f"judging a file needs the compiler Vela {wanted}"
-            f"{f' ({there} is installed)' if there else ''}: pip install 'synet[sabre]'"
+            f"{f' ({there} is installed)' if there else ''}: {install_command('sabre')}"
         )
     return _other(str(_python_of(wanted)), "-I", "-m", MODULE)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from synet.commands.options import repo_option, say, show
+from synet.commands.kinds import FILE, FOLDER
+from synet.commands.options import figures, json_option, out_option, repo_option, say, show
 from synet.errors import SynetError
 
 MODELS = {".pt", ".tflite"}
@@ -15,11 +16,14 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="[FLOAT] INT8 IMAGE...")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="[FLOAT] INT8 IMAGE...")
 @click.option("--all", "all_layers", is_flag=True, help=f"Show every layer, not the {SHOWN} worst.")
-@click.option("--out", metavar="FILE", help="Write the table as .csv or .json.")
-@click.option("--dump", metavar="DIR", help="Write every layer's output of both, as .npy.")
+@out_option(FILE, "Write the table as .csv or .json.")
+@click.option(
+    "--dump", type=FOLDER, metavar="DIR", help="Write every layer's output of both, as .npy."
+)
 @repo_option
+@json_option
 def compare(
     files: tuple[str, ...], all_layers: bool, out: str | None, dump: str | None, repo: str | None
 ) -> None:
@@ -39,16 +43,22 @@ def compare(
         raise SynetError(f"{files[0]}: expected a model, .pt or .tflite, and images behind it")
     if not images:
         raise SynetError("give at least one image behind the models")
-    from synet.compare import compare_layers, dump_int8
+    if len(models) == 1 and not dump:
+        raise SynetError(
+            f"{models[0]}: compared with what? Give the float model before it, or --dump DIR"
+        )
+    from synet.system.steps import telling
 
-    if len(models) == 1:
-        if not dump:
-            raise SynetError(
-                f"{models[0]}: compared with what? Give the float model before it, or --dump DIR"
-            )
-        dump_int8(models[0], images, dump)
-    else:
-        found = compare_layers(*models, images, repo=repo, dump=dump, out=out)
+    with telling("starting"):
+        from synet.compare import compare_layers, dump_int8
+
+        if len(models) == 1:
+            dump_int8(models[0], images, dump)
+            found = None
+        else:
+            found = compare_layers(*models, images, repo=repo, dump=dump, out=out)
+    if found:
+        figures({"layers": found.records(), "outputs": found.outputs})
         show(found.table(None if all_layers else SHOWN))
         say(found.verdict())
     if dump:

@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from synet.commands.options import FRACTION, say, show
+from synet.commands.kinds import FILE
+from synet.commands.options import figures, json_option, say, show
 
 
 @click.command("data_subset")
-@click.argument("old", metavar="OLD.yaml")
-@click.argument("new", metavar="NEW.yaml")
+@click.argument("old", type=FILE, metavar="OLD.yaml")
+@click.argument("new", type=FILE, metavar="NEW.yaml")
 @click.option(
     "--max-bg-ratio",
-    type=FRACTION,
+    type=float,
     default=1.0,
     show_default=True,
     metavar="R",
@@ -24,6 +25,7 @@ from synet.commands.options import FRACTION, say, show
 @click.option("--copy", is_flag=True, help="Copy images; do not link them.")
 @click.option("--skip-bad", is_flag=True, help="Leave out images whose labels are broken.")
 @click.option("--dry-run", is_flag=True, help="Print the table only.")
+@json_option
 def data_subset(old: str, new: str, **options: Any) -> None:
     """Make the data set NEW.yaml of the classes that it names, from OLD.yaml.
 
@@ -38,6 +40,7 @@ def data_subset(old: str, new: str, **options: Any) -> None:
     from synet.data_subset import data_subset as make
 
     subset = make(old, new, **options)
+    figures(subset)
     show(subset.table())
     if subset.skipped:
         say(f"left out {len(subset.skipped)} broken images, the first: {subset.skipped[0]}")

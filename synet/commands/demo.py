@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from synet.commands.kinds import FOLDER
+from synet.commands.options import out_option
+
 
 @click.command()
-@click.option(
-    "--out", default="runs/demo", show_default=True, metavar="DIR", help="Folder for all of it."
-)
+@out_option(FOLDER, "Folder for all of it.", default="runs/demo")
 def demo(out: str) -> None:
     """The whole way on drawn images: train, quantize, evaluate, check, look. About 4 minutes.
 

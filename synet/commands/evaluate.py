@@ -7,27 +7,41 @@ from typing import Any
 import click
 
 from synet.commands.options import (
+    Gathering,
+    classes_option,
+    confidence_option,
     data_option,
+    device_option,
+    figures,
+    float_option,
+    iou_option,
+    json_option,
     kernels_option,
+    model_argument,
     repo_option,
     say,
     shape_option,
     show,
+    split_option,
     strict_option,
 )
 from synet.errors import SynetError
 
 
-@click.command()
-@click.argument("model")
+@click.command(cls=Gathering)
+@model_argument
 @data_option
-@click.option("--split", default="val", show_default=True, help="train, val or test.")
+@split_option
 @shape_option
-@click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
-@click.option("--float", "float_model", metavar="PT", help="Default: the .pt beside a .tflite.")
+@confidence_option(0.001, "Lowest score that counts.")
+@iou_option(0.6)
+@classes_option
+@float_option
+@device_option
 @kernels_option("fast")
 @strict_option
 @repo_option
+@json_option
 def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
     """mAP50 and mAP50-95 of MODEL, .pt or .tflite, on the same letterboxed images.
 
@@ -42,6 +56,7 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     from synet.evaluate import evaluate as measure
 
     report = measure(model, data, classes=classes or None, **options)
+    figures(report)
     show(report.table())
     say(
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "

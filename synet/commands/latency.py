@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import repo_option, say, shape_option, show
+from synet.commands.kinds import FILE
+from synet.commands.options import (
+    chip_option,
+    figures,
+    json_option,
+    model_argument,
+    repo_option,
+    say,
+    shape_option,
+    show,
+)
+
+if TYPE_CHECKING:
+    from synet.latency import Latency, Timing
 
 
 @click.command()
-@click.argument("model")
+@model_argument
 @click.option("--runs", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @click.option(
     "--warm-up",
@@ -26,10 +39,13 @@ from synet.commands.options import repo_option, say, shape_option, show
     metavar="N",
     help="Default: up to 4 for .tflite, what torch takes for .pt.",
 )
-@click.option("--image", metavar="FILE", help="To decode and run on. Default: a drawn one.")
-@click.option("--chip", metavar="NAME", help="Show its compiler's estimate, too.")
+@click.option(
+    "--image", type=FILE, metavar="FILE", help="To decode and run on. Default: a drawn one."
+)
+@chip_option("Show its compiler's estimate, too.", None)
 @shape_option
 @repo_option
+@json_option
 def latency(model: str, **options: Any) -> None:
     """Time MODEL, .pt or .tflite, on this machine's CPU: the network only, and all from an image
     file to boxes.
@@ -42,7 +58,20 @@ def latency(model: str, **options: Any) -> None:
     from synet.latency import latency as measure
 
     found = measure(model, **options)
+    figures(_told(found))
     show(found.table())
     if found.note:
         say(found.note)
     say(found.verdict())
+
+
+def _told(found: Latency) -> dict[str, Any]:
+    """The figures of the table: of the runs not each, but what is made of them."""
+
+    def told(timing: Timing) -> dict[str, Any]:
+        words = ("median", "mean", "std", "min", "max", "percentiles", "frames_per_second")
+        return {word: getattr(timing, word) for word in words}
+
+    parts = {name: told(timing) for name, timing in found.parts.items()}
+    timings = {"network": told(found.network), "overall": told(found.overall), "parts": parts}
+    return {**vars(found), "runs": len(found.network.milliseconds), **timings}

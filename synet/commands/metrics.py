@@ -6,27 +6,33 @@ from typing import Any
 
 import click
 
+from synet.commands.kinds import FILE, FOLDER, FRACTION, MODEL
 from synet.commands.options import (
-    FRACTION,
     Gathering,
+    classes_option,
+    confidence_option,
+    device_option,
+    figures,
+    json_option,
     kernels_option,
+    out_option,
     repo_option,
     say,
     shape_option,
     show,
+    split_option,
     strict_option,
 )
 
 
 @click.command(cls=Gathering)
-@click.argument("data", nargs=-1, required=True, type=click.Path(), metavar="DATA.yaml...")
-@click.option(
-    "--models", multiple=True, type=click.Path(), metavar="MODEL...", help=".pt, .tflite."
-)
+@click.argument("data", nargs=-1, type=FILE, metavar="DATA.yaml...")
+@click.option("--data", "more", multiple=True, type=FILE, metavar="YAML...", help="More DATA.")
+@click.option("--models", multiple=True, type=MODEL, metavar="MODEL...", help=".pt, .tflite.")
 @click.option(
     "--predictions",
     multiple=True,
-    type=click.Path(),
+    type=FOLDER,
     metavar="DIR...",
     help="In place of models: what YOLO wrote with --save-txt --save-conf, a folder for each DATA.",
 )
@@ -37,29 +43,23 @@ from synet.commands.options import (
     metavar="P...",
     help="Find the confidence at which each is reached on all data together, 0-1.",
 )
-@click.option(
-    "--project",
-    default="runs/metrics",
-    show_default=True,
-    metavar="OUT",
-    help="Each run makes a folder in it.",
-)
-@click.option("--split", default="val", show_default=True, help="train, val or test.")
-@click.option(
-    "--classes", multiple=True, metavar="NAME...", help="The data's names, in model order."
-)
-@click.option(
-    "--confidence",
-    default=0.25,
-    show_default=True,
-    type=FRACTION,
-    help="Of the confusion matrix, as in YOLO.",
-)
+@out_option(FOLDER, "Each run makes a folder in it.", "--project", default="runs/metrics")
+@split_option
+@classes_option
+@confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
 @shape_option
+@device_option
 @kernels_option("fast")
 @strict_option
 @repo_option
-def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> None:
+@json_option
+def metrics(
+    data: tuple[str, ...],
+    more: tuple[str, ...],
+    out: str,
+    classes: tuple[str, ...],
+    **options: Any,
+) -> None:
     """AP, curves, thresholds and confusion of models, on each DATA and on all together.
 
     Options of several values take them one after another; give DATA first.
@@ -67,12 +67,13 @@ def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> 
     \b
     Example:
       synet metrics street.yaml night.yaml --models best.pt best.tflite --precisions 0.8 0.9
-      synet metrics street.yaml --predictions runs/detect/exp --project runs/metrics
+      synet metrics street.yaml --predictions runs/detect/exp --out runs/metrics
     """
     from synet.metrics import metrics as measure
-    from synet.metrics_files import grids
+    from synet.metrics_files import as_json, grids
 
-    result = measure(data, classes=classes or None, **options)
+    result = measure((*data, *more), project=out, classes=classes or None, **options)
+    figures({**as_json(result), "folder": result.folder})
     for model in result.models:
         show(*(grid.rich() for grid in grids(model, result.confidence)))
     for model in result.models:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import say, show
+from synet.commands.kinds import FOLDER
+from synet.commands.options import chip_option, say, show
 
 EXPLAINED = {"swap": "class", "rebase": "base class", "wrap": "wrapped by"}
 
@@ -37,8 +38,8 @@ def patches(ctx: click.Context, repairs: bool) -> None:
 
 
 @patches.command("show")
-@click.argument("fork", required=False)
-@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
+@click.argument("fork", required=False, type=FOLDER)
+@chip_option("A chip file.", "katana", show_default=True)
 def patches_show(fork: str | None, chip: str) -> None:
     """Names that are swapped in FORK, a folder (default: the installed yolov5 package).
 
@@ -46,16 +47,15 @@ def patches_show(fork: str | None, chip: str) -> None:
     Example:
       synet patches show ../our-yolov5
     """
-    from rich.table import Table
-
     from synet.backends.forks import find_fork
     from synet.custom_patches import patch_custom
+    from synet.system.terminal import NameTable
 
     with find_fork(fork, chip) as found:
         patching = patch_custom(chip, fixed=False)
         changes = [c for c in patching.applied.changes if c.kind in EXPLAINED]
         unreached = list(patching.unreached)
-    table = Table("name in the fork", "", "was", "is now")
+    table = NameTable("name in the fork", "how", "was", "is now", spare=("how", "was"))
     for change in sorted(changes, key=lambda c: (c.kind, c.where)):
         table.add_row(change.where, EXPLAINED[change.kind], change.old, change.new)
     show(table, width=200)
@@ -65,8 +65,8 @@ def patches_show(fork: str | None, chip: str) -> None:
 
 
 @patches.command("check")
-@click.argument("fork")
-@click.option("--chip", metavar="NAME", default="katana", show_default=True, help="A chip file.")
+@click.argument("fork", type=FOLDER)
+@chip_option("A chip file.", "katana", show_default=True)
 def patches_check(fork: str, chip: str) -> None:
     """See whether FORK, a folder, gets along with the patch, and the patch with others.
 
@@ -87,7 +87,7 @@ def patches_check(fork: str, chip: str) -> None:
 
 
 @patches.command("new")
-@click.argument("fork")
+@click.argument("fork", type=FOLDER)
 def patches_new(fork: str) -> None:
     """Write a patch for FORK, a folder in which SyNet finds nothing to swap by itself.
 
@@ -106,12 +106,12 @@ def patches_new(fork: str) -> None:
 
 
 def _print_repairs() -> None:
-    from rich.table import Table
-
     from synet.patches.compat import LIBRARY_REPAIRS, OTHER_REPAIRS
     from synet.patches.fork_repairs import FORK_REPAIRS
+    from synet.system.terminal import NameTable
 
-    table = Table("repair", "error that it answers", "since", "here")
+    headings = ("repair", "error that it answers", "since", "here")
+    table = NameTable(*headings, wrapped=headings)
     for repair in LIBRARY_REPAIRS:
         here = "needed" if repair.needed() else "not needed"
         table.add_row(repair.name, repair.error, repair.since, here)

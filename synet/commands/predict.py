@@ -6,29 +6,32 @@ from typing import Any
 
 import click
 
-from synet.commands.options import FRACTION, kernels_option, repo_option, say, shape_option
+from synet.commands.kinds import FILE, FOLDER, MODEL
+from synet.commands.options import (
+    confidence_option,
+    device_option,
+    figures,
+    iou_option,
+    json_option,
+    kernels_option,
+    model_argument,
+    out_option,
+    repo_option,
+    say,
+    shape_option,
+)
 
 
 @click.command()
-@click.argument("model")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option(
-    "--out",
-    "out_dir",
-    default="runs/predict",
-    show_default=True,
-    metavar="DIR",
-    help="Each run makes a folder in it.",
-)
-@click.option(
-    "--confidence", type=FRACTION, default=0.25, show_default=True, help="Lowest score to draw."
-)
-@click.option(
-    "--iou", type=FRACTION, default=0.45, show_default=True, help="Of non-maximum suppression."
-)
+@model_argument
+@click.argument("sources", nargs=-1, required=True, type=FILE, metavar="SOURCE...")
+@out_option(FOLDER, "Each run makes a folder in it.", default="runs/predict")
+@confidence_option(0.25, "Lowest score to draw.")
+@iou_option(0.45)
 @click.option(
     "--side-by-side",
     "beside",
+    type=MODEL,
     metavar="FLOAT.pt",
     help="Draw what this model of the same task finds on the left.",
 )
@@ -41,9 +44,11 @@ from synet.commands.options import FRACTION, kernels_option, repo_option, say, s
     "--frames", type=click.IntRange(min=1), metavar="N", help="Of each video or camera, at most N."
 )
 @shape_option
+@device_option
 @kernels_option("reference")
 @repo_option
-def predict(model: str, sources: tuple[str, ...], **options: Any) -> None:
+@json_option
+def predict(model: str, sources: tuple[str, ...], out: str, **options: Any) -> None:
     """Draw and save what MODEL, .pt or .tflite, finds in each SOURCE.
 
     A SOURCE is an image, a video, a folder of them, a glob in quotes, or the number of a camera
@@ -57,7 +62,8 @@ def predict(model: str, sources: tuple[str, ...], **options: Any) -> None:
     """
     from synet.predict import predict as run
 
-    done = run(model, list(sources), **options)
+    done = run(model, list(sources), out, **options)
+    figures(done)
     drawn = f"{len(done.drawn)} drawn file{'s' * (len(done.drawn) != 1)}"
     told = f"predictions.json ({done.images} images, {done.found} results)"
     if done.kernels and done.kernels.images:

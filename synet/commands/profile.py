@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import exact_option, repo_option, say, shape_option, show
-from synet.errors import SynetError
+from synet.commands.options import (
+    chip_option,
+    exact_option,
+    figures,
+    json_option,
+    model_argument,
+    repo_option,
+    say,
+    shape_option,
+    show,
+)
+from synet.errors import SynetError, UnfitError
+
+if TYPE_CHECKING:
+    from synet.profile import Profile
 
 
 @click.command()
-@click.argument("model")
-@click.option("--chip", metavar="NAME", default="", help="Default: the model's, or its camera's.")
+@model_argument
+@chip_option("Default: the model's, or its camera's.")
 @shape_option
 @click.option(
     "--compiler",
@@ -23,6 +36,7 @@ from synet.errors import SynetError
 )
 @repo_option
 @exact_option
+@json_option
 def profile(
     model: str,
     chip: str,
@@ -43,36 +57,59 @@ def profile(
       synet profile runs/train/exp/weights/best.tflite
     """
     from synet.inspection.claimed import claimed, kept
+    from synet.system.steps import telling
 
     told = None if exact or chip or compiler else claimed(model, image_shape, repo)
     if told and not kept("inspection", model):
+        figures({"model": told.name, "claims": told.claims, "verdict": told.verdict()})
         show(told.costs())
         say(told.verdict())
         return
-    from synet.profile import profile as measure
-    from synet.streams import user_stream
-    from synet.system.terminal import Terminal
+    with telling("starting"):
+        from synet.profile import profile as measure
 
-    with (
-        user_stream() as stream,
-        Terminal(file=stream).status("counting what it costs, and how little memory does"),
-    ):
         found = measure(model, chip, image_shape, repo, compiler)
+        arena = _arena(model)
+    figures({**_told(found), "tflite_micro": arena})
     show(*found.tables())
     for violation in found.violations:
         say(f"problem: {violation}")
-    _tell_arena(model)
+    if arena:
+        say(arena)
     say(found.verdict())
     if found.violations:
-        sys.exit(1)
+        raise SystemExit(UnfitError.exit_status)
 
 
-def _tell_arena(model: str) -> None:
+def _told(found: Profile) -> dict[str, Any]:
+    """The figures of the tables."""
+    compiled = found.compiled and {
+        name: value
+        for name, value in vars(found.compiled).items()
+        if name not in {"costs", "moments", "on_cpu"}  # which the operations and problems tell
+    }
+    return {
+        "model": found.model,
+        "chip": found.chip and found.chip.name,
+        "fits": not found.violations,
+        "verdict": found.verdict(),
+        "problems": [str(each) for each in found.violations],
+        "macs": found.macs,
+        "weight_bytes": found.weight_bytes,
+        "peak_activation_bytes": found.peak.alive_bytes,
+        "fit": found.fit,
+        "compiled": compiled,
+        "operations": found.rows,
+    }
+
+
+def _arena(model: str) -> str:
     """What a file takes in TFLite Micro, where that is installed."""
     from synet.micro import is_installed, run_micro
 
-    if Path(model).suffix == ".tflite" and is_installed():
-        try:
-            say(str(run_micro(model)))
-        except SynetError as error:  # the chip's own verdict stands
-            say(str(error))
+    if Path(model).suffix != ".tflite" or not is_installed():
+        return ""
+    try:
+        return str(run_micro(model))
+    except SynetError as error:  # the chip's own verdict stands
+        return str(error)

@@ -7,38 +7,54 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, say, shape_option, strict_option
+from synet.commands.kinds import FILE, MODEL
+from synet.commands.options import (
+    chip_option,
+    data_option,
+    figures,
+    json_option,
+    out_option,
+    repo_option,
+    say,
+    shape_option,
+    strict_option,
+)
 from synet.errors import SynetError
 
 if TYPE_CHECKING:
     from synet.judge import Judgement
+    from synet.quantize import Result
 
 
 @click.command()
+@click.argument("model", required=False, type=MODEL)
 @click.option(
     "--backend",
     type=click.Choice(["yolov5", "ultralytics"]),
     help="The installed YOLO, where no --repo is given. Default: the one that the weights name.",
 )
-@click.option("--weights", metavar="PT", help="A trained checkpoint.")
-@click.option("--cfg", metavar="YAML", help="Instead of --weights: an untrained model of the zoo.")
+@click.option("--weights", type=FILE, metavar="PT", help="MODEL, as YOLOs spell a checkpoint.")
+@click.option("--cfg", type=MODEL, metavar="YAML", help="MODEL, as YOLOs spell an untrained one.")
 @data_option
 @shape_option
 @click.option("--number", default=500, show_default=True, help="Calibration images at most.")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
-@click.option("--out", metavar="PATH", help="Default: beside the weights, or ./model.tflite.")
-@click.option("--chip", metavar="NAME", default="", help="Default: the one it was trained for.")
+@out_option(FILE, "Default: beside the checkpoint, or ./model.tflite.")
+@chip_option("Default: the one it was trained for.")
 @click.option("--random", is_flag=True, help="Calibrate on random images, to look at the file.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
 @click.option(
     "--dump-layers",
     nargs=2,
+    type=FILE,
     metavar="IMAGE DIR",
     help="Write what every layer makes of an image, in float and in int8, as .npy.",
 )
 @strict_option
 @repo_option
+@json_option
 def quantize(
+    model: str | None,
     backend: str | None,
     weights: str | None,
     cfg: str | None,
@@ -46,23 +62,31 @@ def quantize(
     force: bool,
     **options: Any,
 ) -> None:
-    """Export a model to an int8 TFLite file, and prove that it does what the float model did.
+    """Export MODEL to an int8 TFLite file, and prove that it does what the float model did.
+
+    MODEL is a checkpoint, or of an untrained model a yaml or a name from the zoo.
 
     \b
     Example:
-      synet quantize --backend yolov5 --weights runs/train/exp/weights/best.pt --data my.yaml
-      synet quantize --cfg katana-kqvga.yaml
-      synet quantize --weights best.pt --data my.yaml --dump-layers street.jpg layers
+      synet quantize runs/train/exp/weights/best.pt --data my.yaml
+      synet quantize --backend yolov5 --weights best.pt --data my.yaml
+      synet quantize katana-kqvga
+      synet quantize best.pt --data my.yaml --dump-layers street.jpg layers
     """
-    if (weights is None) == (cfg is None):
-        raise SynetError("give one of --weights PT and --cfg YAML")
+    given = [each for each in (model, weights, cfg) if each is not None]
+    if len(given) != 1:
+        raise SynetError("give one MODEL, or give one of --weights PT and --cfg YAML")
     _check_kind(weights, cfg)
-    from synet.backends.forks import installed
-    from synet.quantize import quantize_model
+    from synet.system.steps import telling
 
-    if backend and not options["repo"]:
-        options["repo"] = installed(backend)
-    result = quantize_model(weights or cfg, out_path=out, force=force, **options)
+    with telling("starting"):
+        from synet.backends.forks import installed
+        from synet.quantize import quantize_model
+
+        if backend and not options["repo"]:
+            options["repo"] = installed(backend)
+        result = quantize_model(given[0], out_path=out, force=force, **options)
+    figures(_told(result))
     say(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
     say(
         f"Keras against torch: at most {result.keras.scores:.1e} (scores), "
@@ -100,3 +124,25 @@ def _verdict(judged: Judgement) -> str:
     return (
         f"{fits} {chip.name}: {used:.1f} of {limit} SRAM, {1e3 * compiled.seconds:.2f} ms an image"
     )
+
+
+def _told(result: Result) -> dict[str, Any]:
+    """The figures of the lines."""
+    calibration = result.calibration
+    return {
+        "path": result.path,
+        "bytes": len(result.content),
+        "calibration": {
+            "source": calibration.source,
+            "images": len(calibration),
+            "seed": calibration.seed,
+        },
+        "keras": result.keras,
+        "int8": result.int8,
+        "proof": result.proof.metadata(),
+        "chip": result.judged.chip.name,
+        "fits": not result.judged.violations,
+        "verdict": _verdict(result.judged),
+        "problems": result.problems,
+        "layers": result.layers and result.layers.records(),
+    }

@@ -8,18 +8,34 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, kernels_option, repo_option, say, strict_option
+from synet.commands.kinds import FILE
+from synet.commands.options import (
+    Gathering,
+    chip_option,
+    classes_option,
+    data_option,
+    figures,
+    float_option,
+    json_option,
+    kernels_option,
+    model_argument,
+    out_option,
+    repo_option,
+    say,
+    split_option,
+    strict_option,
+)
 from synet.errors import SynetError
 
 
-@click.command()
-@click.argument("model")
+@click.command(cls=Gathering)
+@model_argument
 @data_option
-@click.option("--out", default="report.html", show_default=True, metavar="FILE")
-@click.option("--split", default="val", show_default=True, help="train, val or test.")
-@click.option("--chip", metavar="NAME", default="", help="Default: the model's, or its camera's.")
-@click.option("--float", "float_model", metavar="PT", help="Default: the .pt beside a .tflite.")
-@click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
+@out_option(FILE, "The page.", default="report.html")
+@split_option
+@chip_option("Default: the model's, or its camera's.")
+@float_option
+@classes_option
 @click.option(
     "--images",
     type=click.IntRange(min=1),
@@ -30,6 +46,7 @@ from synet.errors import SynetError
 @kernels_option("fast")
 @strict_option
 @repo_option
+@json_option
 def report(
     model: str, data: str | None, out: str, classes: tuple[str, ...], **options: Any
 ) -> None:
@@ -52,6 +69,18 @@ def report(
     verdict = "fits" if told.verdict.fits else "does not fit"
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()
+    )
+    models = {
+        kind: {"map50": each.map50, "map50_95": each.map50_95} for kind, each in told.models.items()
+    }
+    figures(
+        {
+            "path": out,
+            "chip": told.chip.name,
+            "fits": told.verdict.fits,
+            "models": models,
+            "shift": told.shift,
+        }
     )
     shift = f", {told.shift}" if told.shift else ""
     say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}{shift}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
+from synet.commands.kinds import PASSED_ON
+from synet.commands.options import chip_option
 from synet.errors import SynetError
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option("--chip", metavar="NAME", help="Default: the one that COMMAND's --cfg names.")
+@chip_option("Default: the one that COMMAND's --cfg names.", None)
 @click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
+@click.argument("command", nargs=-1, required=True, type=PASSED_ON, metavar="COMMAND...")
 def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
     """Run COMMAND with every Python process that it starts patched, workers and ranks included.
 

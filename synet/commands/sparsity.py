@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import repo_option, say, show
+from synet.commands.options import (
+    Gathering,
+    chip_option,
+    figures,
+    json_option,
+    model_argument,
+    repo_option,
+    say,
+    show,
+)
 
 
-@click.command()
-@click.argument("model")
+@click.command(cls=Gathering)
+@model_argument
 @click.option("-v", "--verbose", is_flag=True, help="A row for every layer, with its shape.")
 @click.option(
     "--layers",
-    metavar="A,B",
-    default="",
+    multiple=True,
+    metavar="NAME...",
     help="Only these: names, what names start with, or patterns such as '*.conv'.",
 )
 @repo_option
-@click.option("--chip", metavar="NAME", default="", help="Of a yaml that names none.")
-def sparsity(model: str, verbose: bool, layers: str, repo: str | None, chip: str) -> None:
+@chip_option("Of a yaml that names none.")
+@json_option
+def sparsity(
+    model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str
+) -> None:
     """Share of MODEL's weights that are exactly zero, or equal to the zero point in int8.
 
     MODEL is a .pt, .keras, .tflite or .onnx file, a model yaml or a name from the zoo.
@@ -26,10 +38,15 @@ def sparsity(model: str, verbose: bool, layers: str, repo: str | None, chip: str
     \b
     Example:
       synet sparsity runs/train/exp/weights/best.pt
-      synet sparsity best.tflite -v --layers model.4,model.6
+      synet sparsity best.tflite -v --layers model.4 model.6
     """
-    from synet.sparsity import sparsity as count
+    from synet.system.steps import telling
 
-    found = count(model, [name.strip() for name in layers.split(",")], repo, chip)
+    names = [name.strip() for given in layers for name in given.split(",")]
+    with telling(f"reading {model}"):
+        from synet.sparsity import sparsity as count
+
+        found = count(model, names, repo, chip)
+    figures({"model": found.model, "total": found.total, "layers": found.layers})
     show(found.table(verbose))
     say(found.summary())

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import exact_option, repo_option, say, shape_option, show
+from synet.commands.options import (
+    chip_option,
+    exact_option,
+    figures,
+    json_option,
+    model_argument,
+    repo_option,
+    say,
+    shape_option,
+    show,
+)
 
 
 @click.command()
-@click.argument("model")
+@model_argument
 @shape_option
 @repo_option
-@click.option("--chip", metavar="NAME", default="", help="Of a yaml that names none.")
+@chip_option("Of a yaml that names none.")
 @exact_option
+@json_option
 def summary(
     model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str, exact: bool
 ) -> None:
@@ -28,14 +39,20 @@ def summary(
       synet summary yolov8n.yaml --image-shape 256 320
     """
     from synet.inspection.claimed import claimed, kept
+    from synet.system.steps import telling
+    from synet.zoo import rows_of
 
     told = None if exact else claimed(model, image_shape, repo)
     if told and not kept("summary", model):
+        figures({"model": told.name, "claims": told.claims, "rows": rows_of(told.definition)})
         show(told.layers())
         say(told.totals())
         return
-    from synet.summary import summarize
 
-    found = summarize(model, image_shape, repo, chip)
+    with telling(f"reading {model}"):
+        from synet.summary import summarize
+
+        found = summarize(model, image_shape, repo, chip)
+    figures(found)
     show(found.table())
     say(found.totals())

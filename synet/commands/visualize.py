@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from synet.commands.options import repo_option, say, shape_option
+from synet.commands.options import model_argument, repo_option, say, shape_option
 
 
 @click.command()
-@click.argument("model")
+@model_argument
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: 8080, or another free one.")
 @click.option("--browser/--no-browser", default=True, help="Open it.  [default: browser]")
 @shape_option

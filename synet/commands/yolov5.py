@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import PASS_ON, repo_option
+from synet.commands.kinds import MODULE, PASSED_ON
+from synet.commands.options import PASS_ON, chip_option, repo_option
 
 
 @click.command(context_settings=PASS_ON)
 @repo_option
-@click.option("--chip", metavar="NAME", default="", help="Default: the one the yaml names.")
-@click.argument("module")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@chip_option("Default: the one the yaml names.")
+@click.argument("module", type=MODULE)
+@click.argument("arguments", nargs=-1, type=PASSED_ON)
 def yolov5(repo: str | None, chip: str, module: str, arguments: tuple[str, ...]) -> None:
     """Run a module of YOLOv5 (train, val, detect, export, segment/train, ...), patched.
 

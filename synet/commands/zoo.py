@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import repo_option, say, show
+from synet.commands.kinds import FILE, MODEL, ZOO
+from synet.commands.options import figures, json_option, out_option, repo_option, say, show
 
 if TYPE_CHECKING:
     from synet.zoo import Claims
 
 # Headings of what a model costs; the last three are known where the chip's compiler is public.
 COSTS = ("parameters", "MMAC", "SRAM KiB", "weights KiB", "Mcycles", "ms")
-WIDTH = 110  # columns: a narrower terminal breaks lines rather than to cut numbers
+SPARE = ("Mcycles", "chip", "MMAC", "parameters")  # without room for them
 
 
 @click.group()
@@ -22,6 +23,7 @@ def zoo() -> None:
 
 
 @zoo.command("list")
+@json_option
 def zoo_list() -> None:
     """Names, image shapes, tasks and costs, as far as the chip's compiler is public.
 
@@ -29,27 +31,27 @@ def zoo_list() -> None:
     Example:
       synet zoo list
     """
-    from rich.table import Table
-
     from synet import zoo as models
-    from synet.system.terminal import Terminal
+    from synet.system.terminal import NameTable
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "chip", "image", "task"):
-        table.add_column(heading, no_wrap=True)
+    table = NameTable(*("name", "chip", "image", "task"), spare=SPARE, box=None, pad_edge=False)
     for heading in COSTS:
         table.add_column(heading, justify="right")
+    found = []
     for name in models.names():
         path = models.model_path(name)
         definition = models.read_definition(path)
         claims = models.claims(definition, path)
+        claimed = {key: value or None for key, value in vars(claims).items()}
+        found.append({"name": name, "task": models.task(definition), **claimed})
         image = "x".join(str(n) for n in claims.image_shape or ())
         table.add_row(name, claims.chip, image, models.task(definition), *_costs(claims))
-    Terminal(width=WIDTH).print(table)
+    figures(found)
+    show(table)
 
 
 @zoo.command("show")
-@click.argument("name")
+@click.argument("name", type=ZOO)
 def zoo_show(name: str) -> None:
     """Print the yaml of a model.
 
@@ -63,13 +65,14 @@ def zoo_show(name: str) -> None:
 
 
 @zoo.command("create")
-@click.argument("model", metavar="NAME")
+@click.argument("model", metavar="NAME", type=MODEL)
 @click.option("--width", type=float, metavar="W", help="width_multiple: share of all channels.")
 @click.option("--depth", type=float, metavar="D", help="depth_multiple: share of repetitions.")
 @click.option("--nc", type=int, metavar="N", help="Number of classes.")
 @click.option(
-    "--image-size",
     "--image-shape",
+    "--imgsz",
+    "--image-size",
     "image_shape",
     nargs=2,
     type=int,
@@ -77,9 +80,10 @@ def zoo_show(name: str) -> None:
     help="Height and width in pixels.",
 )
 @click.option("--channels", type=click.Choice(["1", "3"]), help="Of the image: gray or colour.")
-@click.option("-o", "--out", metavar="FILE", help="Default: ./NAME-CHANGES.yaml")
+@out_option(FILE, "Default: ./NAME-CHANGES.yaml")
 @click.option("--force", is_flag=True, help="Write it even where the chip cannot run it.")
 @repo_option
+@json_option
 def zoo_create(
     model: str, channels: str | None, out: str | None, repo: str | None, force: bool, **given: Any
 ) -> None:
@@ -90,21 +94,17 @@ def zoo_create(
     \b
     Example:
       synet zoo create katana-kqvga --width 0.5 --nc 3
-      synet zoo create sabre-detect-vga --image-size 384 512 -o ours.yaml
+      synet zoo create sabre-detect-vga --imgsz 384 512 -o ours.yaml
     """
-    from rich.table import Table
-
-    from synet.streams import user_stream
-    from synet.system.terminal import Terminal
+    from synet.system.steps import telling
+    from synet.system.terminal import NameTable
     from synet.zoo.create import Changes, create
 
     changes = Changes(**given, channels=int(channels) if channels else None)
-    with (
-        user_stream() as stream,
-        Terminal(file=stream).status("building, and counting what it costs"),
-    ):
+    with telling("building, and counting what it costs"):
         made = create(model, changes, out, repo=repo, force=force)
-    table = Table("", "image", *COSTS, box=None, pad_edge=False)
+    figures({"path": made.path, "before": made.before, "after": made.after})
+    table = NameTable("", "image", *COSTS, spare=SPARE, box=None, pad_edge=False)
     for name, claims in (("before", made.before), ("after", made.after)):
         table.add_row(name, "x".join(map(str, claims.image_shape)), *_costs(claims))
     for column in table.columns[2:]:

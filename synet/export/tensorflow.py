@@ -14,6 +14,7 @@ import numpy as np
 
 from synet.errors import ExportError, SynetError
 from synet.export.calibrate import calibrate
+from synet.extras import install_command
 from synet.order import triton_before_tensorflow
 from synet.streams import quiet
 from synet.trial import vouch
@@ -36,7 +37,7 @@ def import_keras() -> Any:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if importlib.util.find_spec("tensorflow") is None or not importlib.util.find_spec("keras"):
-        raise SynetError("exporting needs tensorflow and keras: pip install 'synet[export]'")
+        raise SynetError(f"exporting needs tensorflow and keras: {install_command('export')}")
     triton_before_tensorflow()
     with quiet(), _without(*UNUSED):
         import keras

@@ -38,12 +38,12 @@ class Claimed:
 
     def costs(self) -> Table:
         """What it costs on its chip: a column for each version of the compiler, if there is one."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         compiler = self.chip.compiler
         versions = compiler.versions if compiler else ("",)
         named = [f"{compiler.name.capitalize()} {version}" for version in versions if compiler]
-        table = Table("", *(named or [self.chip.title]), title=self.name)
+        table = NameTable("", *(named or [self.chip.title]), title=self.name)
         told = [self.claims, *(self.claims.by(version) for version in versions[1:])]
         for row in zip(*(_rows(claims, self.chip) for claims in told), strict=True):
             table.add_row(row[0][0], *(value for _, value in row))
@@ -51,13 +51,13 @@ class Claimed:
 
     def layers(self) -> Table:
         """The rows of its yaml."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
-        table = Table(title=self.name)
+        table = NameTable(title=self.name, wrapped=("arguments",))
         for heading in ("", "from", "times"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("layer", no_wrap=True)
-        table.add_column("arguments", overflow="fold")
+            table.add_column(heading, justify="right")
+        for heading in ("layer", "arguments"):
+            table.add_column(heading)
         for number, (source, times, layer, arguments) in enumerate(zoo.rows_of(self.definition)):
             told = ", ".join(map(str, arguments))
             table.add_row(str(number), str(source), str(times), str(layer), told)

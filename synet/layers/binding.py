@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from synet.errors import ChipError
+from synet.errors import UnfitError
 
 SYNONYMS = {
     "c1": {"c1", "cin", "in_c", "in_ch", "ch_in", "nin", "inp", "inplanes", "in_planes"}
@@ -101,7 +101,7 @@ class Binding:
         ------
         TypeError
             They do not fit the fork's signature.
-        ChipError
+        UnfitError
             Parameters that only the fork has ask for something that `Conv` does not have.
         """
         bound = self.signature.bind(*args, **kwargs)
@@ -206,7 +206,7 @@ def _spread(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 def _refuse_unless(name: str, value: Any, plain: tuple[Any, ...]) -> None:
     if value not in plain:
-        raise ChipError(
+        raise UnfitError(
             f"Conv({name}={value!r}): a convolution for a chip has no {name!r}; leave it out"
         )
 

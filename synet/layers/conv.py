@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from synet.errors import ChipError
+from synet.errors import UnfitError
 from synet.layers.binding import Binding, activates
 from synet.layers.named import Named
 from synet.layers.same import (
@@ -222,7 +222,7 @@ class Conv(nn.Module, metaclass=_Carrier):
 
     Raises
     ------
-    ChipError
+    UnfitError
         Padding that is not 'same'.
     """
 
@@ -248,7 +248,7 @@ class Conv(nn.Module, metaclass=_Carrier):
                 act = value
         k, s = pair(k), pair(s)
         if p is not None and not _is_same(pair(p), k, d):
-            raise ChipError(
+            raise UnfitError(
                 f"Conv(c1={c1}, c2={c2}, k={k}, p={p}): only 'same' padding runs on every chip; "
                 f"leave the padding out, or use {tuple(d * (n - 1) // 2 for n in k)}"
             )

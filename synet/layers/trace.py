@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from synet.chips import Chip, get_chip
-from synet.errors import ChipError
+from synet.errors import UnfitError
 from synet.layers.behaviour import activation_for
 from synet.layers.blocks import Mixer
 from synet.layers.clip import ACTIVATIONS, clip_activations, is_clipped
@@ -41,7 +41,7 @@ PRODUCTS = frozenset(
 )
 
 
-class UnsafeRow(ChipError):
+class UnsafeRow(UnfitError):
     """Rows of a YOLO that the chip does not run and that nothing can take the place of.
 
     `refusals` holds each with its index and what is wrong with it, in one line; `index` is that of

@@ -123,13 +123,17 @@ class Comparison:
 
     def table(self, rows: int | None = None) -> Table:
         """The layers for a terminal, worst first; `rows` of them, or all."""
-        from rich.table import Table
+        from synet.system.terminal import NameTable
 
         shown = self.worst()[:rows]
-        table = Table(title="error of each layer, int8 against float", caption=self._caption(shown))
+        table = NameTable(
+            title="error of each layer, int8 against float",
+            caption=self._caption(shown),
+            spare=("nr", "output", "\ncosine", "operation", "own,\nsteps", "as read\ndB"),
+        )
         table.add_column("nr", justify="right")
         for name in ("layer", "operation", "output"):
-            table.add_column(name, overflow="fold")
+            table.add_column(name)
         for name in ("own", "as read", "accumulated"):
             table.add_column(f"{name}\ndB", justify="right")
             if name != "as read":

@@ -31,6 +31,7 @@ from synet.layerwise.dump import Dump
 from synet.layerwise.errors import AUDIBLE, Comparison, LayerError, Sums
 from synet.layerwise.isolated import Isolated
 from synet.layerwise.twins import check_weights, find_twins
+from synet.system.steps import counted
 from synet.tflite import TensorRunner, TfliteModel
 
 LOGGER = logging.getLogger("synet")
@@ -116,14 +117,7 @@ def _fitted(model: TfliteModel, images: Sequence[Path], progress: bool) -> Itera
     """The images as the model takes them in validation, float32 (H, W, C), 0-1."""
     whole = [len(port.shape) for port in model.outputs] == [2]  # a classifier's
     fitted = Calibration(tuple(images), model.image_shape, model.channels, "", 0, whole).images()
-    if not progress:
-        return fitted
-    from rich.progress import track
-
-    from synet.system.terminal import Terminal
-
-    console = Terminal(stderr=True)
-    return track(fitted, "comparing", len(images), console=console, transient=True)
+    return counted(fitted, "comparing", len(images), progress)
 
 
 class _Seen(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 
 from synet import zoo
 from synet.chips import get_chip
-from synet.errors import ChipError, SynetError
+from synet.errors import SynetError, UnfitError
 from synet.patches.engine import Building, Fork
 from synet.patches.made_for import made_for
 from synet.patches.own_keys import Definition, MissingKey, missing_in
@@ -135,7 +135,7 @@ def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
         lines = [f"{row_place(fork, i)}: {rows[i][2]}: {said}" for i, said in error.refusals]
         if len(lines) > 1:
             lines.insert(0, f"{fork.chip} does not run this network:")
-        raise ChipError(*lines) from None
+        raise UnfitError(*lines) from None
     rest = {*range(len(layers))} - needed
     _replace_by_type(layers, {index for index in rest if head_form(layers[index]) is None})
     for substitution in found:

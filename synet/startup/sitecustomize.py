@@ -63,14 +63,14 @@ def _patch():
     settings = json.loads(os.environ.get("SYNET_RUN") or "null")
     if settings is None:
         return
-    python = settings.pop("python")
+    python, origin = settings.pop("python"), settings.pop("origin")
     try:
         from synet.custom_patches import patch_custom
         from synet.errors import SynetError
     except ImportError as error:
         _stop(
             f"{sys.executable} cannot be patched ({error}): install SyNet into it "
-            f"({sys.executable} -m pip install synet), or run {python}, which has it"
+            f"({sys.executable} -m pip install {origin}), or run {python}, which has it"
         )
     try:
         patch_custom(**settings)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synet import zoo
 from synet.chips import get_chip
-from synet.errors import ChipError, SynetError
+from synet.errors import SynetError, UnfitError
 from synet.files import refuse_unwritable, write_atomic
 from synet.memory import STEP, row_of
 from synet.zoo import PARTS, Claims, rows_of
@@ -103,13 +103,13 @@ def create(
     ------
     SynetError
         No such model, nothing to change, a value that cannot be, a file that is there already.
-    ChipError
+    UnfitError
         The chip cannot run it, or has no room for it; how it would fit is told.
     """
     source = zoo.model_path(model)
     if not str(changes):
         raise SynetError(
-            f"nothing to change in {source.stem}: give --width, --depth, --nc, --image-size or "
+            f"nothing to change in {source.stem}: give --width, --depth, --nc, --image-shape or "
             f"--channels"
         )
     out = Path(out_path or f"{source.stem}-{changes}.yaml")
@@ -127,7 +127,7 @@ def create(
     text = edited(_text_of(source), definition, wanted, source)
     network, profile = _built(text, out, changes.image_shape, repo)
     if profile.violations and not force:
-        raise ChipError(f"{profile.verdict()}; no file was written, --force writes it")
+        raise UnfitError(f"{profile.verdict()}; no file was written, --force writes it")
     after = computed_claims(network, profile.judged)
     final = {**wanted, "synet": _mapping_of(after)}
     text = edited(text, wanted, final, source)

@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_told_and_not_written():
     tiny_yolo.write(Path())
     arguments = ["zoo", "create", "tiny.yaml", "--image-size", "768", "1152", "-o", "large.yaml"]
     refused = CliRunner().invoke(main, arguments)
-    assert refused.exit_code == 2 and not Path("large.yaml").exists()
+    assert refused.exit_code == 3 and not Path("large.yaml").exists()
     (line,) = refused.stderr.splitlines()
     assert line.startswith("synet: does not fit katana: ")
     assert line.endswith(", it fits; no file was written, --force writes it")

@@ -1,0 +1,72 @@
+"""What is being done is shown on a terminal while it is done, and in the log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import pytest
+
+from synet.streams import quiet
+from synet.system.steps import counted, step, telling
+
+SCRIPT = """
+import time
+from synet.system.steps import counted, step, telling
+from synet.streams import quiet
+with telling("starting"):
+    step("[bold]loading\\x1b]0;gotcha")
+    time.sleep(0.3)
+    with quiet():
+        for _ in counted(range(3), "calibrating", 3):
+            time.sleep(0.2)
+print("done")
+"""
+
+
+def seen_on_a_terminal(script: str) -> str:
+    pty = pytest.importorskip("pty")
+    parent, child = pty.openpty()
+    pid = os.fork()
+    if not pid:
+        for number in range(3):
+            os.dup2(child, number)
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+        os.execve(sys.executable, [sys.executable, "-c", script], environment)
+    os.close(child)
+    seen = b""
+    try:
+        while part := os.read(parent, 4096):
+            seen += part
+    except OSError:  # how Linux tells that the other end is closed
+        pass
+    os.close(parent)
+    assert os.waitpid(pid, 0)[1] == 0
+    return seen.decode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of Unix")
+def test_steps_on_a_terminal():
+    seen = seen_on_a_terminal(SCRIPT)
+    assert "[bold]loading\\x1b]0;gotcha" in seen and "calibrating: 1 of 3" in seen
+    assert seen.index("loading") < seen.index("calibrating") < seen.index("done")
+    assert "\x1b[2K" in seen  # the line goes when all is done
+
+
+def test_nothing_is_shown_where_there_is_no_terminal(capfd, caplog):
+    caplog.set_level(logging.DEBUG, "synet")
+    with telling("starting"), quiet():
+        step("loading")
+        assert list(counted("ab", "calibrating", 2)) == ["a", "b"]
+    assert capfd.readouterr() == ("", "")
+    assert [record.getMessage() for record in caplog.records] == [
+        "starting",
+        "loading",
+        "calibrating",
+    ]
+
+
+def test_a_count_without_an_audience(capfd):
+    assert list(counted(iter("ab"), "calibrating", 2, progress=False)) == ["a", "b"]
+    assert capfd.readouterr() == ("", "")
