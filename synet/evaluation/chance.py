@@ -31,7 +31,7 @@ class Change:
     value
         The difference on the images as they are; NaN where no label shows the class.
     low, high
-        95 % of the draws lie between.
+        95% of the draws lie between.
     images
         How many there are.
     """

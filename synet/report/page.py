@@ -20,7 +20,10 @@ from synet import extras
 from synet.errors import SynetError
 from synet.report import charts
 from synet.report.gallery import Exhibit
+from synet.report.interface import Interface
+from synet.report.operating import ALL, OperatingPoint
 from synet.report.sections import (
+    MEAN,
     Accuracy,
     Layer,
     Missing,
@@ -31,9 +34,11 @@ from synet.report.sections import (
 if TYPE_CHECKING:
     from synet.chips import Chip
     from synet.compare import Comparison
+    from synet.evaluation.chance import Change
 
 MARK = '<meta name="generator" content="synet '  # by which a page of ours is known
 BEGINNING = 2048  # bytes of a page within which the mark stands
+SHOWN = 6  # images of a gallery that a page opens with
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,12 @@ class Content:
         Of activations at the fullest moment, and which layers' outputs these are.
     models
         ``float``, where there is one, and ``int8``.
+    changes
+        Of average precision from float to int8, by class; None without a float model.
+    operating
+        None where int8 finds nothing right.
+    gallery, mistakes
+        Where int8 and float disagree most, and where int8 and the labels do.
     made
         Tables of names and values, by their titles.
     """
@@ -61,8 +72,12 @@ class Content:
     held: list[tuple[str, int]]
     errors: Comparison | Missing
     models: Mapping[str, Accuracy]
+    changes: Mapping[str, Change] | None
+    operating: OperatingPoint | None
     gallery: tuple[Exhibit, ...]
+    mistakes: tuple[Exhibit, ...]
     operations: tuple[OperationKind, ...]
+    interface: Interface
     made: Mapping[str, Mapping[str, str]]
 
 
@@ -82,10 +97,13 @@ def render(content: Content) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"kib": _kib, "points": _points, "change": _change, "db": _db}
+    environment.filters |= {"kib": _kib, "three": _three, "signed": _signed, "db": _db}
     return environment.from_string(_text_of("page.html.j2")).render(
         content=content,
         missing=isinstance(content.errors, Missing),
+        mean=MEAN,
+        all=ALL,
+        shown=SHOWN,
         exact=charts.EXACT,
         lines=charts.line_names(content.models),
         mark=f"synet {synet.__version__}",
@@ -131,14 +149,14 @@ def _kib(count: int) -> str:
     return f"{count / 1024:,.1f}"
 
 
-def _points(fraction: float) -> str:
-    """An average precision in points, 0 to 100."""
-    return "–" if fraction != fraction else f"{100 * fraction:.1f}"
+def _three(fraction: float) -> str:
+    """A precision or recall, 0 to 1, as the terminal tells it."""
+    return "–" if fraction != fraction else f"{fraction:.3f}"
 
 
-def _change(fraction: float) -> str:
-    """How many points it is more, or less."""
-    return f"{100 * fraction:+.1f}".replace("-", "−")
+def _signed(fraction: float) -> str:
+    """How much it is more, or less."""
+    return "–" if fraction != fraction else f"{fraction:+.3f}".replace("-", "−")
 
 
 def _db(value: float) -> str:
