@@ -49,7 +49,7 @@ def precision_recall(path: Path, model: ModelMetrics, each: Performance) -> Path
 
 def precision_recall_of_models(path: Path, data: str, models: Mapping[str, Performance]) -> Path:
     """Draw precision over recall of several models, by their names: the mean of the classes."""
-    figure, axes = _figure(f"Precision and recall at IoU {OVERLAP}", f"on {data}")
+    figure, axes = _figure(f"Precision and recall at IoU {OVERLAP}, and mAP50", f"on {data}")
     for (name, each), style in zip(models.items(), _lines(), strict=False):
         _plot_mean(axes, each, f"{name} {each.mean_precision[0]:.3f}", style)
     axes.set(xlabel="recall", ylabel="precision, the mean of the classes")
@@ -78,7 +78,7 @@ def f1(path: Path, model: ModelMetrics, each: Performance) -> Path:
 
 def f1_of_models(path: Path, data: str, models: Mapping[str, Performance]) -> Path:
     """Draw F1 over the confidence of several models, by their names: the finds of all classes."""
-    figure, axes = _figure(f"F1 at IoU {OVERLAP}", f"on {data}")
+    figure, axes = _figure(f"F1 at IoU {OVERLAP}, and the best", f"on {data}")
     for (name, each), style in zip(models.items(), _lines(), strict=False):
         best = max(each.pooled.curve.thresholds.f1, default=0.0)
         _plot_f1(axes, each, f"{name} {best:.3f}", style)
