@@ -61,7 +61,9 @@ class Sound:
         made = to_keras(network, (64, 96), 1)
         made.save(self.folder / "tiny.keras")
         (self.folder / "float.tflite").write_bytes(to_float(made))
-        quantize_model(self.folder / "tiny.pt", out_path=self.folder / "int8.tflite", force=True)
+        quantize_model(
+            self.folder / "tiny.pt", out_path=self.folder / "int8.tflite", random=True, force=True
+        )
         for name in ("images", "labels"):
             (self.folder / name).mkdir()
         for at in range(2):

@@ -152,9 +152,6 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     found["left"] = left
     head, form = find_head(model)
     found["head"] = type(head).__name__
-    _same_after(model, copy.deepcopy(model), "deepcopy", found)
-    with contextlib.redirect_stdout(sys.stderr):
-        _same_after(model, copy.deepcopy(model).fuse(), "fuse", found)
     shape = None if kind == "zoo" else (SIZE, SIZE)
     torch.manual_seed(0)
     try:
@@ -194,6 +191,11 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
         if builder.fits:
             importlib.import_module(name)
     builder = patching.forks[0].builder.__name__
+    # fuse() asks for the classes that the fork's modules name, which the patch has in them
+    patched = get_model(weights, repo)
+    _same_after(model, copy.deepcopy(patched), "deepcopy", found)
+    with contextlib.redirect_stdout(sys.stderr):
+        _same_after(model, copy.deepcopy(patched).fuse(), "fuse", found)
     unpatch()
     found["undone"] = _undone(builder)
     return found

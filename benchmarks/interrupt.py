@@ -1,11 +1,13 @@
-"""Interruptions: `kill -9` at random moments, and what the user finds afterwards.
+"""`kill -9` at random moments, and a disk that is full: what the user finds afterwards.
 
     python benchmarks/interrupt.py [--moments 30] [--seed 0] [COMMAND ...]
 
 Each command runs once to its end, and then again and again in fresh folders, killed before a random
 one of its operations on files (two moments of three, so that those between renames are met) or
-after a random time. Each time, what was there before must be as it was, what is there under a final
-name must be whole, and the next run must succeed and leave what the first one left, nothing else.
+after a random time. As often it runs where no file takes more than a random number of bytes, which
+it must tell in one line. Each time, what was there before must be as it was, what is there under a
+final name must be whole, and the next run must succeed and leave what the first one left, nothing
+else.
 """
 
 from __future__ import annotations
@@ -117,10 +119,11 @@ def moment(
     """Whether a run was killed, and what is wrong after it and after the next one."""
     shutil.copytree(user, folder, symlinks=True)
     before = tree(folder)
-    status = server.run(command.words.split(), folder, **kill)["status"]
+    told = server.run(command.words.split(), folder, **kill)
     problem = wrong(command, before, whole, tree(folder))
-    if problem or status == 0:
-        return status == -9, problem
+    problem = problem or _untold(told)
+    if problem or told["status"] == 0:
+        return told["status"] != 0, problem
     done = not command.again and whole.keys() <= tree(folder).keys()
     told = server.run(command.words.split(), folder)
     if told["status"] != (2 if done else 0):
@@ -131,6 +134,13 @@ def moment(
     return True, f"left: {sorted(left)}" if left else ""
 
 
+def _untold(told: dict) -> str:
+    """What is wrong with how a run ended by itself; empty for nothing."""
+    lines = [line for line in told["said"].splitlines() if line.strip()]
+    plain = told["status"] == 2 and lines[-1].startswith("synet: ") and "Traceback" not in lines[0]
+    return "" if told["status"] in (0, -9) or plain else f"told: {told['status']} {lines[-1:]}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--moments", type=int, default=30)
@@ -138,8 +148,11 @@ def main() -> None:
     parser.add_argument("commands", nargs="*", metavar="COMMAND", default=list(COMMANDS))
     options = parser.parse_args()
     failed = 0
-    print("| command | seconds | operations | killed | lost or half-written | next run fails |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print(
+        "| command | seconds | operations | killed | out of room | lost or half-written "
+        "| badly told | next run fails |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder, killed.server(*MODULES) as server:
         user = prepare(Path(folder), server)
         for name in options.commands:
@@ -149,23 +162,32 @@ def main() -> None:
             told = succeed(command.words.split(), place, server)
             seconds = time.monotonic() - start
             whole, ends = tree(place), []
-            for number in range(options.moments):
+            largest = max(len(content) for content in whole.values())
+            for number in range(2 * options.moments):
                 shutil.rmtree(place)
                 kill = {"at": numbers.randint(1, told["operations"])}
-                if number % 3 == 2:
+                if number >= options.moments:
+                    kill = {"room": int(largest ** numbers.random())}
+                elif number % 3 == 2:
                     kill = {"seconds": numbers.uniform(0.01, seconds)}
                 was_killed, problem = moment(command, user, place, server, whole, kill)
                 ends.append((was_killed, problem))
                 if problem:
                     print(f"{name}, {kill}: {problem}", file=sys.stderr)
             shutil.rmtree(place)
-            lost = sum(problem.startswith(("lost", "half")) for _, problem in ends)
-            again = sum(bool(problem) for _, problem in ends) - lost
-            failed += lost + again
-            dead = sum(was_killed for was_killed, _ in ends)
+            bad, lost = (
+                sum(problem.startswith(words) for _, problem in ends)
+                for words in (("told",), ("lost", "half"))
+            )
+            again = sum(bool(problem) for _, problem in ends) - lost - bad
+            failed += lost + again + bad
+            dead, full = (
+                f"{sum(stopped for stopped, _ in some)} of {len(some)}"
+                for some in (ends[: options.moments], ends[options.moments :])
+            )
             print(
-                f"| {name} | {seconds:.1f} | {told['operations']} | {dead} of {len(ends)} "
-                f"| {lost} | {again} |",
+                f"| {name} | {seconds:.1f} | {told['operations']} | {dead} | {full} "
+                f"| {lost} | {bad} | {again} |",
                 flush=True,
             )
     sys.exit(bool(failed))

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from synet.data import SPLITS, Dataset, letterbox, load_dataset, read_image, to_channels
-from synet.errors import SynetError
+from synet.datasets_dir import find_yaml
+from synet.errors import DataError, SynetError
+from synet.images import check_image
+from synet.left_out import LeftOut
+from synet.metadata import RANDOM
 
 LOGGER = logging.getLogger("synet")
 
 INSPECTION = 4  # random images, where there are no others
+FAINT = 8  # levels of 255 by which pixels must differ, or they are noise
+LIGHT, DIM = 99, 200  # percentile of an image's pixels, and what the best lit of a set reaches
 
 
 @dataclass(frozen=True)
@@ -49,14 +56,38 @@ class Calibration:
     def images(self) -> Iterator[np.ndarray]:
         """float32 (H, W, C), 0-1, fitted to the shape as in validation, one at a time."""
         for file in self.files:
-            image = read_image(file)
-            fit = filled if self.whole else lambda *given: letterbox(*given)[0]
-            pixels = to_channels(fit(image, self.image_shape), self.channels)
-            yield pixels.astype(np.float32) / 255
+            yield self._fitted(read_image(file))
         if not self.files:
             random = np.random.default_rng(self.seed)
             for _ in range(INSPECTION):
                 yield random.random((*self.image_shape, self.channels), np.float32)
+
+    def exposures(self) -> Iterator[np.ndarray]:
+        """The `images`; where all are dark, each once more as a longer exposure would have it.
+
+        Dark images make all ranges of a network short, and cut off what it makes of bright ones.
+        """
+        if not self.files:
+            yield from self.images()
+            return
+        brightest = 1.0
+        for file in self.files:
+            image = read_image(file)
+            brightest = max(brightest, float(np.percentile(image, LIGHT)))
+            yield self._fitted(image)
+        if brightest < DIM:
+            LOGGER.warning(
+                "%s: dark, next to no pixel is above %.0f of 255; calibrating on brightened copies "
+                "of them, too",
+                *(self.source, brightest),
+            )
+            for file in self.files:
+                yield self._fitted(cv2.convertScaleAbs(read_image(file), alpha=255 / brightest))
+
+    def _fitted(self, image: np.ndarray) -> np.ndarray:
+        fit = filled if self.whole else lambda *given: letterbox(*given)[0]
+        pixels = to_channels(fit(image, self.image_shape), self.channels)
+        return pixels.astype(np.float32) / 255
 
 
 def filled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -79,33 +110,76 @@ def calibration_for(
     number: int,
     seed: int,
     whole: bool = False,
+    strict: bool = False,
 ) -> Calibration:
     """At most `number` images of the test split of `data`, else of its val split, chosen by `seed`.
 
     Without `data`, random images, and a warning that they are good for inspection only. `data` may
-    be a folder, in which a split is a folder, or that holds images itself.
+    be a folder, in which a split is a folder, or that holds images itself. Images that cannot be
+    read are left out, and told; an error where it is `strict`.
 
     Raises
     ------
     SynetError
-        `number` is not at least 1; a `DataError` where the data cannot be used.
+        `number` is not at least 1; a `DataError` where the data cannot be used, or its images say
+        nothing.
     """
     if number < 1:
         raise SynetError(f"number of calibration images: {number} is not at least 1")
     if data is None:
         LOGGER.warning(
-            "no data set given: calibrated on random images, the file is for inspection only"
+            "no data set given: calibrated on random images, the file is for inspection only, "
+            "and not proven"
         )
-        return Calibration((), shape, channels, "random images", seed)
-    dataset = _folders(Path(data)) if Path(data).is_dir() else load_dataset(data)
+        return Calibration((), shape, channels, RANDOM, seed)
+    dataset = _dataset(Path(data), strict)
     split = dataset.calibration_split()
     files = dataset.images(split)
-    chosen = np.random.default_rng(seed).permutation(len(files))[:number]
+    order = np.random.default_rng(seed).permutation(len(files))
+    chosen = _readable((files[i] for i in order), number, dataset, split)
     source = f"{len(chosen)} of {len(files)} images of the {split} split of {data}"
-    return Calibration(tuple(files[i] for i in chosen), shape, channels, source, seed, whole)
+    _refuse_blank(chosen, source)
+    return Calibration(tuple(chosen), shape, channels, source, seed, whole)
 
 
-def _folders(root: Path) -> Dataset:
-    """The data set of a folder, as ultralytics' classifiers have it."""
-    splits = {split: (root / split,) for split in SPLITS if (root / split).is_dir()}
-    return Dataset(root, (), splits or {"val": (root,)})
+def _refuse_blank(files: Sequence[Path], source: str) -> None:
+    """Refuse images from which no range can be read: each of one colour, or all alike.
+
+    Of a usable set the first two show it.
+    """
+    first = read_image(files[0])
+    others = (read_image(file) for file in files[1:])
+    is_plain = all(_is_plain(image) for image in chain([first], others))
+    others = (read_image(file) for file in files[1:])
+    is_alike = len(files) > 1 and all(_are_alike(first, image) for image in others)
+    if is_plain or is_alike:
+        what = "nothing but one colour" if is_plain else "all the same picture"
+        raise DataError(
+            f"{source}: {what}, so no int8 range can be read off them; "
+            f"give images as the camera takes them with --data"
+        )
+
+
+def _is_plain(image: np.ndarray) -> bool:
+    return bool(np.ptp(image, axis=(0, 1)).max() < FAINT)
+
+
+def _are_alike(image: np.ndarray, other: np.ndarray) -> bool:
+    return image.shape == other.shape and bool(cv2.absdiff(image, other).max() < FAINT)
+
+
+def _readable(files: Iterable[Path], number: int, dataset: Dataset, split: str) -> list[Path]:
+    """The first `number` of `files` that YOLO takes for images."""
+    left_out = LeftOut(dataset, split)
+    readable = left_out.readable(files, lambda file: check_image(file, dataset.dialect))
+    chosen = [file for file, _ in islice(readable, number)]
+    left_out.tell(len(chosen) + len(left_out.problems))
+    return chosen
+
+
+def _dataset(data: Path, strict: bool) -> Dataset:
+    """That of a data yaml, or of a folder, as ultralytics' classifiers have it."""
+    if not data.is_dir() or find_yaml(data).is_file():
+        return load_dataset(data, strict)
+    splits = {split: (data / split,) for split in SPLITS if (data / split).is_dir()}
+    return Dataset(data, (), splits or {"val": (data,)}, strict=strict)

@@ -21,9 +21,9 @@ from torch import nn
 
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
-from synet.checkpoints.told import told
 from synet.errors import CheckpointError
 from synet.run import HANDED_OVER
+from synet.system.text import first_line
 from synet.unpickle import Reading, names_in, shown
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
@@ -208,7 +208,9 @@ def _explained(title: str, reading: Reading, error: Exception) -> CheckpointErro
         )
     if isinstance(error, CheckpointError):
         return CheckpointError(f"{title} {error}")
-    return CheckpointError(f"{title} is damaged or was not written by torch.save: {told(error)}")
+    return CheckpointError(
+        f"{title} is damaged or was not written by torch.save: {first_line(error)}"
+    )
 
 
 def _refusal(title: str, names: list[str]) -> CheckpointError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from synet.errors import DataError, SynetError
 from synet.files import atomic_path, refuse_unwritable, refuse_used, write_atomic
 from synet.graph import Graph, read_graph
+from synet.kernels import FAST
 from synet.layerwise.dump import write_csv
 from synet.layerwise.errors import Closeness, Comparison, LayerError
 from synet.layerwise.pair import compare_files, dump_layers
@@ -63,7 +64,7 @@ def compare_layers(
         refuse_used(dump)
     name, content = _int8_file(int8)
     files = _files(images)
-    floats = _float_file(reference, TfliteModel(int8), repo)
+    floats = _float_file(reference, TfliteModel(int8, kernels=FAST), repo)
     try:
         found = compare_files(floats, content, files, dump, progress)
     except NotTwins as error:

@@ -177,13 +177,13 @@ def borrowed(
 def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool) -> Patching:
     from synet import ranks
     from synet.patches import launch
-    from synet.patches.arguments import completed
+    from synet.patches.arguments import completed, weights_of
     from synet.patches.rectangles import Rectangles
 
     script = script_root()
     roots = (*roots, *([script] if script else []))
     rectangles = Rectangles(exact=chip is not None)
-    patching = _patching(chip, roots, repairs, fixed, rectangles.wraps)
+    patching = _patching(chip, roots, repairs, fixed, rectangles.wraps, weights_of(sys.argv[1:]))
     applied = patching.applied
     started = Path(sys.argv[0]).resolve()  # of a command of ours it is no fork's
     home = script or next((root for root in roots if started.is_relative_to(root)), None)
@@ -210,6 +210,7 @@ def _patching(
     fork_repairs: bool,
     fixed: bool = False,
     wraps: Iterable[Wrap] = (),
+    weights: str = "",
 ) -> Patching:
     """What is patched in forks, of which nothing is in place yet."""
     from synet.patches import ultralytics, yolov5
@@ -220,7 +221,7 @@ def _patching(
     if not chip:
         stock = {"swaps": (), "additions": {}, "parse_model": _as_it_is, "model_init": _as_it_is}
         families = tuple(replace(family, **stock) for family in families)
-    return Patching(chip, families, roots, (*mended, *wraps), fixed)
+    return Patching(chip, families, roots, (*mended, *wraps), fixed, weights)
 
 
 def _mend_libraries(patching: Patching, repairs: bool = True) -> None:
@@ -244,9 +245,11 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
     def wrapper(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
         from synet.checkpoint import safe_load  # it may be what imports torch, while this runs
         from synet.patches.data_downloads import with_local_data
+        from synet.patches.made_for import with_chip_noted
 
         roots = patching.roots_of_forks
-        return with_local_data(safe_load(roots)(wrapped, instance, args, kwargs), roots())
+        content = safe_load(roots)(wrapped, instance, args, kwargs)
+        return with_chip_noted(with_local_data(content, roots()))
 
     kept = torch.serialization.load
     if torch.load is not kept:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
+from synet.datasets_dir import datasets_dir, find_yaml, is_stock
+from synet.dialects import EITHER, Dialect
 from synet.errors import DataError
 from synet.files import write_atomic
 from synet.images import (
     Placement,
-    is_image,
     letterbox,
     read_image,
     to_channels,
     write_image,
 )
+from synet.labels import Rules, label_form, label_path, read_labels
+from synet.listing import image_files, other_images
 from synet.system.yaml_files import read_yaml
 
 __all__ = [
@@ -28,7 +32,6 @@ __all__ = [
     "Definition",
     "Placement",
     "label_form",
-    "label_numbers",
     "label_path",
     "letterbox",
     "load_dataset",
@@ -42,9 +45,8 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val", "test")
-LABEL_FORM = "a line is 'class x y width height' or 'class x1 y1 x2 y2 x3 y3 ...', in 0-1"
-# What is 0 or 1 as float32, so that the 1.0000000001 that some tools write is 1.
-LOWEST, HIGHEST = -(2.0**-150), 1 + 2.0**-24
+MOST_CLASSES = 100_000  # of a data yaml without names, which a slip of the pen makes billions
+OTHER_NAMES = {"val": "validation"}  # of a split, as ultralytics reads it, too
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,28 @@ class Dataset:
     names
         Class names, by class id.
     sources
-        For each split that the yaml fills in, the folders and ``.txt`` lists it names, absolute.
+        For each split that the yaml fills in, the folders and lists it names, absolute.
         They are looked into by `images`, so a split that nobody asks for may be absent.
     keypoint_shape
         How many keypoints a label has, and how many numbers each: ``kpt_shape``. None without.
+    strict
+        Whether what cannot be read is an error; else it is left out, as YOLO does, and told.
+    dialect, task, single_class
+        How its images and labels are read, see `synet.labels.Rules`; as the model wants them that
+        is judged.
+    told
+        The warnings that its user has had.
     """
 
     yaml: Path
     names: tuple[str, ...]
     sources: Mapping[str, tuple[Path, ...]]
     keypoint_shape: tuple[int, int] | None = None
+    strict: bool = False
+    dialect: Dialect = EITHER
+    task: str = ""
+    single_class: bool = False
+    told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def images(self, split: str) -> tuple[Path, ...]:
         """The image files of a split, each once, sorted by path.
@@ -88,7 +102,7 @@ class Dataset:
         for source in self.sources[split]:
             if not source.exists():
                 raise DataError(f"{self.yaml}: {split}: {source} does not exist")
-            files.update(_image_files(source))
+            files.update(self._images_in(source))
         if not files:
             places = ", ".join(map(str, self.sources[split]))
             raise DataError(f"{self.yaml}: {split}: no images in {places}")
@@ -100,9 +114,28 @@ class Dataset:
         for source in (source for sources in self.sources.values() for source in sources):
             if source.is_dir():
                 folders.add(str(source))
-            elif source.suffix == ".txt" and source.is_file():
-                folders.update(os.path.dirname(file) for file in _image_files(source))
+            elif source.is_file():
+                folders.update(os.path.dirname(file) for file in self._images_in(source))
         return folders
+
+    def other_images(self, split: str) -> Counter[str]:
+        """How many images a split has of kinds that its YOLO does not take, by suffix."""
+        found = (other_images(each, self.dialect.suffixes) for each in self.sources[split])
+        return sum(found, Counter())
+
+    def image(self, path: str | Path) -> np.ndarray:
+        """An image, as `synet.images.read_image` reads it, if its YOLO takes it."""
+        return read_image(path, self.dialect)
+
+    @property
+    def rules(self) -> Rules:
+        """How its labels are read."""
+        count = len(self.names)
+        return Rules(count, self.keypoint_shape, self.task, self.single_class, self.dialect)
+
+    def labels(self, image_path: str | Path) -> np.ndarray:
+        """The boxes of an image, as `synet.labels.read_labels` reads them."""
+        return read_labels(image_path, len(self.names), rules=self.rules)
 
     def require_labels(
         self, split: str, label_path_of: Callable[[Path], Path] | None = None
@@ -137,32 +170,46 @@ class Dataset:
             Neither has images.
         """
         test = [source for source in self.sources.get("test", ()) if source.exists()]
-        if any(True for source in test for _ in _image_files(source)):
+        if any(True for source in test for _ in self._images_in(source)):
             return "test"
         self.images("val")
         return "val"
 
+    def _images_in(self, source: Path) -> Iterable[str]:
+        return image_files(source, self.dialect.suffixes)
 
-def load_dataset(path: str | Path) -> Dataset:
+
+def load_dataset(path: str | Path, strict: bool = False) -> Dataset:
     """Read a data yaml in any of the forms that YOLO accepts.
 
-    A split is a folder (searched to any depth), a ``.txt`` list, or a list of these. What is
-    relative is looked for under ``path``, which, if relative itself, starts from the yaml's folder
-    or, when nothing is there, from the working directory.
+    A split is a folder (searched to any depth), a list of images, or a list of these. What is
+    relative is looked for under ``path``, which, if relative itself, starts from the yaml's folder,
+    when nothing is there from the working directory, and then from ultralytics' ``datasets_dir``.
+
+    Parameters
+    ----------
+    path
+        The file; a folder with it in it; or the name of one that ultralytics brings along.
+    strict
+        As in `Dataset`.
 
     Raises
     ------
     DataError
         The file is missing or no yaml, or ``names``, ``nc`` or a split is malformed.
     """
-    definition = read_definition(path)
-    roots = [definition.root, Path(os.path.expanduser(definition.content.get("path") or ""))]
+    definition = read_definition(find_yaml(path))
+    root = Path(os.path.expanduser(definition.content.get("path") or ""))
+    common = datasets_dir() if root.parts else None
+    roots = [definition.root, root, *([common / root] if common else ())]
+    if is_stock(definition.yaml):
+        roots = roots[:0:-1]  # not beside it, among ultralytics' code
     sources = {
         split: tuple(_locate(entry, roots) for entry in entries)
         for split, entries in definition.entries.items()
     }
     shape = definition.keypoint_shape
-    return Dataset(definition.yaml, definition.names, sources, shape)
+    return Dataset(definition.yaml, definition.names, sources, shape, strict)
 
 
 @dataclass(frozen=True)
@@ -209,7 +256,7 @@ def read_definition(path: str | Path) -> Definition:
         raise DataError(f"{path}: path: expected a folder, found {root!r}")
     written = {}
     for split in SPLITS:
-        entries = content.get(split) or []
+        entries = content.get(split) or content.get(OTHER_NAMES.get(split)) or []
         entries = [entries] if isinstance(entries, str) else entries
         if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
             raise DataError(f"{path}: {split}: expected a path or a list of paths, found {entries}")
@@ -231,7 +278,8 @@ def resolved_definition(path: str | Path) -> dict[str, Any]:
         As `load_dataset`.
     """
     dataset = load_dataset(path)
-    content = {key: value for key, value in _read_yaml(dataset.yaml).items() if key != "path"}
+    gone = {"path", *OTHER_NAMES.values()}
+    content = {key: value for key, value in _read_yaml(dataset.yaml).items() if key not in gone}
     for split, sources in dataset.sources.items():
         places = [str(source) for source in sources]
         content[split] = places[0] if len(places) == 1 else places
@@ -252,118 +300,6 @@ def resolved_yaml(path: str | Path, out: str | Path) -> Path:
     return write_atomic(out, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def label_path(image_path: str | Path) -> Path:
-    """Where the labels of an image lie: its last folder ``images`` read as ``labels``, ``.txt``."""
-    path = Path(image_path).with_suffix(".txt")
-    parts = list(path.parts)
-    for index in reversed(range(len(parts) - 1)):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts)
-
-
-def read_labels(
-    image_path: str | Path, classes: int, keypoint_shape: tuple[int, int] | None = None
-) -> np.ndarray:
-    """Read the boxes of an image; where it has no label file it is background.
-
-    A polygon becomes the box around it, keypoints are left out, and a repeated line counts once,
-    as in YOLO.
-
-    Parameters
-    ----------
-    image_path
-        The image, not its label file.
-    classes
-        How many classes there are; ids run from 0.
-    keypoint_shape
-        Of the data set, where it has one.
-
-    Returns
-    -------
-    float32 ``(N, 5)``: class, then centre x, centre y, width, height as fractions of the image.
-
-    Raises
-    ------
-    DataError
-        A line is malformed (the message has file and line number) or the file cannot be read.
-    """
-    path = label_path(image_path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        lines = []
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the labels: {_reason(error)}") from None
-    rows = {}  # keys in order: a set that remembers
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            rows[_parse_label(line, classes, keypoint_shape)] = None
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: {error}; {label_form(keypoint_shape)}") from None
-    return np.array(list(rows), np.float32).reshape(-1, 5)
-
-
-def label_numbers(
-    line: str | bytes, classes: int, keypoint_shape: tuple[int, int] | None = None
-) -> list[float]:
-    """The numbers of a label's line, checked: the class, then what is left of the line.
-
-    A line is a box, a polygon (a rotated box is one, too), or a box and keypoints. Where there is
-    a `keypoint_shape`, it is a box, and those keypoints may follow.
-
-    Parameters
-    ----------
-    line
-        Not blank.
-    classes, keypoint_shape
-        As in `read_labels`.
-
-    Raises
-    ------
-    ValueError
-        It is none of these, names no class, or a place is outside 0-1.
-    """
-    try:
-        numbers = list(map(float, line.split()))
-    except ValueError:
-        text = line if isinstance(line, str) else line.decode(errors="replace")
-        raise ValueError(f"{text.strip()[:80]!r} is not made of numbers") from None
-    class_id, places = numbers[0], numbers[1:]
-    if len(places) == 4:
-        known, visible = True, False
-    elif keypoint_shape is None:
-        visible = _looks_like_keypoints(places)
-        known = visible or _is_polygon(places)
-    else:
-        count, size = keypoint_shape
-        known, visible = len(places) == 4 + count * size, size == 3
-    if not known:
-        raise ValueError(f"{len(numbers)} numbers")
-    if visible:
-        for seen in places[6::3]:
-            if not 0 <= seen <= 2:
-                raise ValueError(f"{seen:g} is not how well a keypoint is seen: 0, 1 or 2")
-        del places[6::3]  # what is left is places
-    if not (0 <= class_id < classes and class_id.is_integer()):
-        raise ValueError(f"class {class_id:g} is not one of 0 to {classes - 1}")
-    for place in places:
-        if not LOWEST <= place <= HIGHEST:
-            raise ValueError(f"{place:g} is outside 0-1")
-    return numbers
-
-
-def label_form(keypoint_shape: tuple[int, int] | None) -> str:
-    """What a line of a label file looks like, for messages."""
-    if keypoint_shape is None:
-        return LABEL_FORM
-    count, size = keypoint_shape
-    return f"a line is 'class x y width height' and {count} keypoints of {size} numbers, in 0-1"
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     content = read_yaml(path, DataError, "strict", "cannot read the data yaml")
     if not isinstance(content, dict):
@@ -372,19 +308,44 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _class_names(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
-    names = content.get("names")
-    if names is None:
+    names, count = content.get("names"), _class_count(path, content.get("nc"))
+    if names is None and count is None:
         raise DataError(f"{path}: no 'names'; add the class names, e.g. names: [cat, dog]")
+    if names is None:
+        names = [f"class_{index}" for index in range(count)]  # what ultralytics calls them
     if isinstance(names, dict):
-        if any(type(key) is not int for key in names) or sorted(names) != list(range(len(names))):
-            keys = ", ".join(map(str, names))
-            raise DataError(f"{path}: names: ids must count up from 0 without gaps, found {keys}")
-        names = [names[key] for key in range(len(names))]
+        names = _in_order(path, names)
     if not isinstance(names, list) or not names:
         raise DataError(f"{path}: names: expected a list or a map from id to name, found {names!r}")
-    if content.get("nc", len(names)) != len(names):
-        raise DataError(f"{path}: nc is {content['nc']}, but names has {len(names)} entries")
+    if count not in (None, len(names)):
+        raise DataError(f"{path}: nc is {count}, but names has {len(names)} entries")
     return tuple(str(name) for name in names)
+
+
+def _class_count(path: Path, count: Any) -> int | None:
+    if count is None:
+        return None
+    try:
+        whole = int(float(count))
+        if isinstance(count, bool) or whole != float(count) or not 0 < whole <= MOST_CLASSES:
+            raise ValueError(count)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{path}: nc: expected the number of classes, found {count!r}") from None
+    return whole
+
+
+def _in_order(path: Path, names: dict[Any, Any]) -> list[Any]:
+    """Names by id, from a map whose ids may be written as text."""
+    try:
+        by_id = {int(str(key)): name for key, name in names.items()}
+    except ValueError:
+        by_id = {}
+    if sorted(by_id) != list(range(len(names))):
+        keys = ", ".join(map(repr, names))
+        raise DataError(
+            f"{path}: names: expected each of the ids 0 to {len(names) - 1} once, found {keys}"
+        )
+    return [by_id[index] for index in range(len(names))]
 
 
 def _keypoint_shape(path: Path, content: dict[str, Any]) -> tuple[int, int] | None:
@@ -405,50 +366,3 @@ def _locate(entry: str, roots: Iterable[Path]) -> Path:
     # abspath, not resolve: behind a link named images the labels could not be found
     places = [Path(os.path.abspath(root / each)) for each in spellings for root in roots]
     return next((place for place in places if place.exists()), places[0])
-
-
-def _image_files(source: Path) -> Iterable[str]:
-    if source.is_dir():
-        for folder, _, files in os.walk(source, followlinks=True):
-            yield from (os.path.join(folder, file) for file in files if is_image(file))
-    elif source.suffix == ".txt":
-        yield from _listed_images(source)
-    else:
-        raise DataError(f"{source}: a split is a folder or a .txt list of images, not this file")
-
-
-def _listed_images(path: Path) -> Iterable[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the list: {_reason(error)}") from None
-    for line in filter(is_image, map(str.strip, lines)):
-        beside = os.path.join(path.parent, line)
-        elsewhere = not os.path.exists(beside) and os.path.exists(line)
-        yield os.path.abspath(line if elsewhere else beside)
-
-
-def _parse_label(
-    line: str, classes: int, keypoint_shape: tuple[int, int] | None
-) -> tuple[float, ...]:
-    class_id, *places = label_numbers(line, classes, keypoint_shape)
-    if keypoint_shape is None and _is_polygon(places) and max(places) <= HIGHEST:
-        left, right = min(places[::2]), max(places[::2])
-        top, bottom = min(places[1::2]), max(places[1::2])
-        places = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
-    return (class_id, *places[:4])
-
-
-def _is_polygon(places: list[float]) -> bool:
-    return len(places) >= 6 and len(places) % 2 == 0
-
-
-def _looks_like_keypoints(places: list[float]) -> bool:
-    """A box and keypoints of three numbers, as forks have them whose yaml says nothing of them."""
-    return len(places) > 4 and len(places) % 3 == 1 and all(v in (0, 1, 2) for v in places[6::3])
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8 text"
-    return error.strerror or str(error)

@@ -30,13 +30,13 @@ from rich.progress import Progress, TaskID
 from synet.data import (
     Dataset,
     Definition,
-    label_form,
-    label_numbers,
     label_path,
     load_dataset,
     read_definition,
 )
 from synet.errors import DataError, SynetError
+from synet.labels import Rules, parsed
+from synet.left_out import LeftOut
 from synet.staging import refuse_taken, staged_together, undo_killed
 from synet.system.terminal import Terminal
 
@@ -176,7 +176,7 @@ def data_subset(
     if not 0 <= max_bg_ratio <= 1:
         raise SynetError(f"max_bg_ratio: {max_bg_ratio:g} is not a fraction from 0 to 1")
     dataset, definition = load_dataset(old), read_definition(new)
-    if os.path.samefile(old, new):
+    if os.path.samefile(dataset.yaml, definition.yaml):
         raise DataError(f"{new}: OLD and NEW are the same file")
     classes = _classes(dataset, definition)
     places = _places(dataset, definition)
@@ -185,10 +185,12 @@ def data_subset(
     _refuse_old(dataset, definition.yaml, made)
     undo_killed(made)
     refuse_taken(made)
-    _warn_of_keys(read_definition(old), definition)
+    _warn_of_keys(read_definition(dataset.yaml), definition)
 
     with Progress(console=Terminal(stderr=True), disable=not progress) as bars:
         images = {split: _images(dataset, split) for split in places}
+        for split in places:
+            LeftOut(dataset, split)  # tells of images that YOLO does not see
         _check(dataset, classes, images, bars)
         skipped = tuple(image.problem for image in chain(*images.values()) if image.problem)
         if skipped and not skip_bad:
@@ -391,10 +393,12 @@ def _check(
 ) -> None:
     """Read the labels of all images, and see that the images are there."""
 
+    rules = dataset.rules
+
     def check(image: _Image) -> None:
         try:
             _find_original(image)
-            _read_label(image, dataset, classes)
+            _read_label(image, rules, classes)
         except DataError as error:
             image.problem = str(error)
 
@@ -414,7 +418,7 @@ def _find_original(image: _Image) -> None:
     image.original = os.path.realpath(image.original)
 
 
-def _read_label(image: _Image, dataset: Dataset, classes: Mapping[int, int]) -> None:
+def _read_label(image: _Image, rules: Rules, classes: Mapping[int, int]) -> None:
     try:
         content = _read(image.label)
     except (FileNotFoundError, NotADirectoryError):
@@ -422,21 +426,13 @@ def _read_label(image: _Image, dataset: Dataset, classes: Mapping[int, int]) -> 
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{image.label}: cannot read the labels: {reason}") from None
-    before, after, rows = [], [], []
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
-        words = line.split(None, 1)
-        if not words:
-            continue
-        try:
-            old = int(label_numbers(line, len(dataset.names), dataset.keypoint_shape)[0])
-        except ValueError as error:
-            form = label_form(dataset.keypoint_shape)
-            raise DataError(f"{image.label}:{number}: {error}; {form}") from None
-        before.append(old)
-        if old in classes:
-            after.append(classes[old])
-            rows.append(b"%d %s\n" % (classes[old], words[1].rstrip()))
-    image.before, image.after, image.rows = tuple(before), tuple(after), b"".join(rows)
+    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    labels = parsed(image.label, lines, rules)
+    kept = [label for label in labels if label.class_id in classes]
+    image.before = tuple(label.class_id for label in labels)
+    image.after = tuple(classes[label.class_id] for label in kept)
+    rests = (lines[label.line].split(None, 1)[1].rstrip() for label in kept)
+    image.rows = b"".join(map(b"%d %s\n".__mod__, zip(image.after, rests, strict=True)))
 
 
 def _read(path: str) -> bytes:

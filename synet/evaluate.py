@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,9 +22,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.progress import track
 
-from synet.data import Dataset, load_dataset, read_image, read_labels
+from synet.data import Dataset, load_dataset, read_image
 from synet.detections import Detections
+from synet.dialects import DIALECTS
 from synet.errors import DataError, SynetError
+from synet.kernels import FAST, Kernels
+from synet.left_out import LeftOut
 from synet.predictor import Predictor, detect, load_predictor
 from synet.shift import SURE, Shift, confidence_shift, float_twin
 from synet.system.terminal import Terminal
@@ -41,7 +45,7 @@ class Found:
     Attributes
     ----------
     images
-        The image files.
+        The image files, without those that YOLO leaves out.
     labels
         For each image what is there, in its pixels, with a score of 1.
     found
@@ -51,6 +55,8 @@ class Found:
         `labels` and `found` are numbered in; -1 for one that the dataset does not name.
     seconds
         Time to read the images and run the model.
+    left_out
+        What is wrong with each image that was left out.
     """
 
     images: tuple[Path, ...]
@@ -58,6 +64,7 @@ class Found:
     found: tuple[Detections, ...]
     class_ids: np.ndarray
     seconds: float
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def evaluation(self) -> COCOeval:
@@ -91,6 +98,10 @@ class Report:
         Time to read the images and run the model.
     shift
         Of an int8 file against its float twin, where that is at hand.
+    kernels
+        What a TFLite file ran on, see `synet.kernels`.
+    left_out
+        How many images were left out, as YOLO does, because they or their labels are broken.
     """
 
     model: str
@@ -104,6 +115,8 @@ class Report:
     boxes: int
     seconds: float
     shift: Shift | None = None
+    kernels: Kernels | None = None
+    left_out: int = 0
 
     def table(self) -> Table:
         """The figures, for a terminal."""
@@ -112,7 +125,7 @@ class Report:
         height, width = self.image_shape
         table = Table(
             title=f"{self.model} on {self.split} of {self.data}",
-            caption=f"{self.images} images, {self.boxes} boxes, {height}x{width}, "
+            caption=f"{self.images} images{self._without}, {self.boxes} boxes, {height}x{width}, "
             f"{1000 * self.seconds / self.images:.0f} ms an image"
             + (f"\n{self.shift}" if self.shift else ""),
             show_footer=True,
@@ -123,6 +136,10 @@ class Report:
         for name, (ap50, ap50_95) in self.per_class.items():
             table.add_row(name, f"{ap50:.3f}", f"{ap50_95:.3f}")
         return table
+
+    @property
+    def _without(self) -> str:
+        return f" ({self.left_out} left out)" if self.left_out else ""
 
 
 def evaluate(
@@ -136,12 +153,14 @@ def evaluate(
     classes: Sequence[str] | None = None,
     progress: bool = True,
     float_model: str | Path | None = None,
+    strict: bool = False,
+    kernels: str = FAST,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
     Parameters
     ----------
-    model, image_shape, repo
+    model, image_shape, repo, kernels
         As for `synet.predictor.load_predictor`.
     data
         The data yaml.
@@ -158,15 +177,18 @@ def evaluate(
     float_model
         What a ``.tflite`` file was made of: its scores are compared with this model's. Default:
         the ``.pt`` of the same name beside it, if there is one.
+    strict
+        Whether an image or a label that cannot be read is an error; else the image is left out, as
+        the YOLO does that trained the model, and told.
 
     Raises
     ------
     SynetError
         The model cannot be run; a `DataError` where the data cannot be used.
     """
-    dataset = load_dataset(data)
+    dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
-    predictor = load_predictor(model, image_shape, repo)
+    predictor = load_predictor(model, image_shape, repo, kernels=kernels)
     twin = float_model or float_twin(model)
     reference = _reference(twin, predictor, repo, asked=float_model is not None)
     report = evaluate_predictor(
@@ -200,6 +222,7 @@ def evaluate_predictor(
     DataError
         The data cannot be used, or its class names are not the model's.
     """
+    dataset = judged_by(predictor, dataset)
     result = find_all(predictor, dataset, split, confidence, iou, classes, progress, model)
     class_ids, shift = result.class_ids, None
     if reference is not None:
@@ -221,6 +244,23 @@ def evaluate_predictor(
         boxes=result.boxes,
         seconds=result.seconds,
         shift=shift,
+        kernels=predictor.kernels,
+        left_out=len(result.left_out),
+    )
+
+
+def judged_by(predictor: Predictor, dataset: Dataset) -> Dataset:
+    """A data set as the YOLO reads it that trained a model: which images, which labels.
+
+    One that was trained with ``single_cls`` has one class, and so has the data that judges it.
+    """
+    single, names = getattr(predictor, "single_class", False), dataset.names
+    return replace(
+        dataset,
+        dialect=DIALECTS.get(getattr(predictor, "trained_by", ""), dataset.dialect),
+        task=getattr(predictor, "task", ""),
+        single_class=single,
+        names=tuple(predictor.names) if single else names,
     )
 
 
@@ -248,10 +288,12 @@ def find_all(
     DataError
         The data cannot be used, or its class names are not the model's.
     """
+    dataset = judged_by(predictor, dataset)
     class_ids = ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
     dataset.require_labels(split)
     title = f"{Path(model).name} on {split} of {dataset.yaml.name}"
-    return collect(dataset, split, class_ids, _runner(predictor, confidence, iou), title, progress)
+    find = _runner(predictor, confidence, iou)
+    return collect(dataset, split, class_ids, find, title, progress, predictor.at_once)
 
 
 def collect(
@@ -261,8 +303,11 @@ def collect(
     find: Callable[[Path, np.ndarray], Detections],
     title: str,
     progress: bool = True,
+    at_once: int = 1,
 ) -> Found:
     """Go through the images of a split: what is labelled there, and what `find` finds.
+
+    An image is left out, and told, if it or a label of it cannot be read.
 
     Parameters
     ----------
@@ -272,26 +317,41 @@ def collect(
         From an image's file and its pixels, RGB, to what was found, in the model's class ids.
     title
         Of the progress bar.
+    at_once
+        So many images at the same time, each in a thread of its own.
 
     Raises
     ------
     DataError
-        An image or its labels cannot be read.
+        An image or its labels cannot be read, and the data set is strict; or none can.
     """
-    images = dataset.images(split)
+    images, left_out = dataset.images(split), LeftOut(dataset, split)
     steps: Iterable[Path] = images
     if progress:
         steps = track(images, title, console=Terminal(stderr=True))
-    labels, found, seconds = [], [], 0.0
-    for path in steps:
-        start = perf_counter()
-        image = read_image(path)
-        labels.append(_labelled(path, dataset, image.shape[:2]))
+
+    def read(path: Path) -> tuple[np.ndarray, Detections]:
+        image = dataset.image(path)
+        return image, _labelled(path, dataset, image.shape[:2])
+
+    def look(path: Path, image: np.ndarray) -> Detections:
         hits = find(path, image)
         hits = replace(hits, classes=class_ids[hits.classes])
-        found.append(hits[hits.classes >= 0])
-        seconds += perf_counter() - start
-    return Found(images, tuple(labels), tuple(found), class_ids, seconds)
+        return hits[hits.classes >= 0]
+
+    used, labels, found, start = [], [], [], perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        for path, (image, labelled) in left_out.readable(steps, read):
+            used.append(path)
+            labels.append(labelled)
+            found.append(pool.submit(look, path, image))
+            if len(found) >= at_once:  # no more images are held than are looked at
+                found[-at_once].result()
+        found = [each.result() for each in found]
+    seconds = perf_counter() - start
+    left_out.tell(len(images))
+    problems = tuple(left_out.problems)
+    return Found(tuple(used), tuple(labels), tuple(found), class_ids, seconds, problems)
 
 
 def ids_of_classes(
@@ -495,7 +555,7 @@ def unique_name(dataset: Dataset, index: int) -> str:
 
 
 def _labelled(image: str | Path, dataset: Dataset, shape: tuple[int, int]) -> Detections:
-    labels = read_labels(image, len(dataset.names), dataset.keypoint_shape)
+    labels = dataset.labels(image)
     size = np.array(shape[::-1], np.float32)
     centre, half = labels[:, 1:3], labels[:, 3:5] / 2
     corners = [np.clip(centre - half, 0, 1) * size, np.clip(centre + half, 0, 1) * size]

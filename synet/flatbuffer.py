@@ -21,6 +21,7 @@ from synet.errors import SynetError
 
 LARGEST = 512 * 2**20  # bytes of a file, and of a tensor: those of chips are a hundredth of it
 PARTS = 10**6  # tables in a file, which the runtime counts as well
+COMPILED = b"ethos-u"  # what Vela calls the operation that it puts in the place of others
 SHARED = 8  # how often a file may refer to its own bytes, all in all
 
 TEXT = "text"
@@ -63,13 +64,18 @@ def read_content(source: str | Path | bytes) -> tuple[str, bytes]:
     Raises
     ------
     SynetError
-        The file cannot be read, is not a TFLite file, or is damaged.
+        The file cannot be read, is not a TFLite file, is damaged, or has been compiled.
     """
     name, content = read_unchecked(source)
     digest = hashlib.sha256(content).digest()
     if digest not in _sound:
         try:
             _walk(content)
+            if _is_compiled(content):
+                raise SynetError(
+                    f"{name} is what Vela has made of a model for an Ethos-U, which only that can "
+                    "run; give the file that Vela was given"
+                )
             _check_model(content)
         except _Damaged as error:
             raise SynetError(f"{name} is damaged, make it again ({error})") from None
@@ -174,6 +180,15 @@ def _walk(content: bytes) -> None:
                 waiting.append((of, at))
         if room < 0:
             raise _Damaged("it refers to the same bytes again and again")
+
+
+def _is_compiled(content: bytes) -> bool:
+    """Whether Vela has made one operation of those that the NPU runs."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content)
+    codes = map(model.OperatorCodes, range(model.OperatorCodesLength()))
+    return any(code.CustomCode() == COMPILED for code in codes)
 
 
 def _check_model(content: bytes) -> None:

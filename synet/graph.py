@@ -21,6 +21,7 @@ from synet.errors import SynetError
 from synet.flatbuffer import bits_of, names_of, read_content
 
 INPUT = "input"  # the layer that the image counts as
+STATE = "variables"  # and what no operation writes: a state from one image to the next
 
 # The operations with weights, and where a bias stands among their inputs; the weights stand second.
 _BIAS_AT = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
@@ -76,7 +77,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Held:
-    """Bytes in memory that one layer wrote; those of the image belong to the layer `INPUT`."""
+    """Bytes in memory that one layer wrote, or `INPUT` and `STATE`, which are none."""
 
     layer: str
     bytes: int
@@ -123,18 +124,20 @@ class Graph:
         """From which operation to which each activation is in memory, both included.
 
         A tensor is alive from the operation that writes it to the last one that
-        reads it; the model's inputs from the start, its outputs to the end.
+        reads it; the model's inputs from the start, its outputs to the end, and variables always.
         """
         end = len(self.operators) - 1
         first = {tensor: 0 for tensor in self.inputs}
         last = dict(first)
+        written = {*self.inputs}
         for step, operator in enumerate(self.operators):
             for tensor in operator.inputs:
                 first.setdefault(tensor, 0)
                 last[tensor] = step
+            written |= {*operator.outputs}
             for tensor in operator.outputs:
                 first[tensor] = last[tensor] = step
-        last |= {tensor: end for tensor in self.outputs}
+        last |= {tensor: end for tensor in (*self.outputs, *(first.keys() - written))}
 
         alive = (tensor for tensor in first if not self.tensors[tensor].is_constant)
         return {tensor: (first[tensor], last[tensor]) for tensor in alive}
@@ -162,9 +165,10 @@ class Graph:
         return tuple(sorted(found, key=lambda held: -held.bytes))
 
     def writers(self) -> dict[int, str]:
-        """The layer that writes each activation."""
+        """The layer that writes each activation; `STATE` for those that none does."""
+        read = (tensor for op in self.operators for tensor in self.activations(op.inputs))
         written = {tensor: op.layer for op in self.operators for tensor in op.outputs}
-        return dict.fromkeys(self.inputs, INPUT) | written
+        return dict.fromkeys(read, STATE) | dict.fromkeys(self.inputs, INPUT) | written
 
     def peak_activation(self) -> tuple[int, int]:
         """The largest of :meth:`alive_bytes`, and the number of the operation it is at."""

@@ -6,27 +6,60 @@ An image is RGB ``uint8``, ``(height, width, 3)``; boxes are ``xyxy`` in pixels.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from synet import extras
+from synet.dialects import DIALECTS, Dialect
 from synet.errors import DataError, SynetError
 from synet.files import write_atomic
 
-IMAGE_SUFFIXES = frozenset(".bmp .dng .jpeg .jpg .mpo .pfm .png .tif .tiff .webp".split())
+try:
+    from PIL import Image, ImageOps, features
+
+    # By name, from before ultralytics puts one in its place that installs what it lacks.
+    from PIL.Image import open as open_picture
+except ModuleNotFoundError:  # OpenCV alone judges and reads what it can
+    Image = None
+
+IMAGE_SUFFIXES = frozenset().union(*(each.suffixes for each in DIALECTS.values()))
 PADDING = 114  # the grey that YOLO pads with in training and validation
+SMALLEST = 10  # pixels of a side that YOLO wants at least
+# The brands of files that Pillow turns upright and OpenCV does not, or cannot read at all.
+_AVIF = {b"avif", b"avis"}
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
-def is_image(file: str | Path) -> bool:
+class MissingDecoder(DataError):
+    """An image may be sound, and the package that reads its kind is not installed."""
+
+    def __init__(self, path: str | Path, hint: str) -> None:
+        super().__init__(f"{path}: {hint}")
+        self.hint = hint
+
+
+def is_image(file: str | Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bool:
     """Whether a file is an image, by its suffix; hidden files are not."""
     name = os.path.basename(file)  # not pathlib, which is slow where folders are large
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
+    return os.path.splitext(name)[1].lower() in suffixes and not name.startswith(".")
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, dialect: Dialect | None = None) -> np.ndarray:
     """Read an image file as RGB, turned upright where its EXIF data says so.
+
+    What kind it is of is told by what is in it, whatever its suffix.
+
+    Parameters
+    ----------
+    path
+        The file.
+    dialect
+        A YOLO, where the image shall be one that it takes. Default: whatever can be read.
 
     Returns
     -------
@@ -35,20 +68,111 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises
     ------
     DataError
-        The file is missing or is not an image.
+        The file is missing, is no image, or is none that the YOLO takes; or a package that reads
+        its kind is not installed.
     """
+    content = _content(path)
+    if dialect is not None:
+        _check(path, content, dialect)
+    image = _by_pillow(path, content) if _brands(content) & (_AVIF | _HEIC) else _by_opencv(content)
+    if image is None:
+        raise _damaged(path, content)
+    return image
+
+
+def check_image(path: str | Path, dialect: Dialect) -> None:
+    """See that a YOLO takes a file for an image, as far as it looks: not at every pixel.
+
+    Raises
+    ------
+    DataError
+        As `read_image`.
+    """
+    _check(path, _content(path), dialect)
+
+
+def _content(path: str | Path) -> bytes:
     try:
-        # not cv2.imread, which cannot open paths beyond ASCII on Windows
-        content = np.frombuffer(Path(path).read_bytes(), np.uint8)
+        return Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot read the image: {error.strerror or error}") from None
+
+
+def _check(path: str | Path, content: bytes, dialect: Dialect) -> None:
+    if Image is None:
+        image = _by_opencv(content)
+        if image is None:
+            raise _damaged(path, content)
+        width, height = image.shape[1::-1]
+    else:
+        width, height = _size(path, content, dialect)
+    if min(width, height) < SMALLEST:
+        raise DataError(f"{path}: {width}x{height} pixels, and YOLO takes no side below {SMALLEST}")
+
+
+def _size(path: str | Path, content: bytes, dialect: Dialect) -> tuple[int, int]:
+    """Width and height of an image, as it lies in the file, after looking as closely as YOLO."""
     try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+        picture = _opened(path, content)
+        picture.verify()
+        if picture.format == "JPEG" and not content.endswith(b"\xff\xd9"):
+            # YOLO writes such a file anew, if it can be read to its end
+            _opened(path, content).load()
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file can raise anything
+        why = "" if isinstance(error, Image.UnidentifiedImageError) else f": {error}"
+        raise _damaged(path, content, why) from None
+    if str(picture.format).lower() not in dialect.formats:
+        raise DataError(f"{path}: {dialect.name} takes no {picture.format} images")
+    return picture.size
+
+
+def _opened(path: str | Path, content: bytes) -> Image.Image:
+    """An image as Pillow opens it, with the package that adds HEIC to it where that is needed."""
+    brands = _brands(content)
+    try:
+        if brands & (_AVIF | _HEIC):
+            extras.load("PIL", "images", "reading AVIF and HEIC")
+        if brands & _HEIC and not brands & _AVIF:
+            heif = extras.load("pi_heif", "images", "reading HEIC")
+            heif.register_heif_opener()
+    except SynetError as error:
+        raise MissingDecoder(path, str(error)) from None
+    if brands & _AVIF and not (features.check("avif") or ".avif" in Image.EXTENSION):
+        raise MissingDecoder(path, "reading AVIF needs another Pillow: pip install 'pillow>=11.3'")
+    return open_picture(BytesIO(content))
+
+
+def _by_pillow(path: str | Path, content: bytes) -> np.ndarray | None:
+    try:
+        return np.asarray(ImageOps.exif_transpose(_opened(path, content)).convert("RGB"))
+    except DataError:
+        raise
+    except Exception:  # a damaged file can raise anything
+        return None
+
+
+def _by_opencv(content: bytes) -> np.ndarray | None:
+    # not cv2.imread, which cannot open paths beyond ASCII on Windows
+    pixels = np.frombuffer(content, np.uint8)
+    try:
+        image = cv2.imdecode(pixels, cv2.IMREAD_COLOR) if pixels.size else None
     except cv2.error:
-        image = None
-    if image is None:
-        raise DataError(f"{path}: not an image, or a damaged one ({content.size} bytes)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return None
+    return image if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _brands(content: bytes) -> set[bytes]:
+    """What the first box of a file of the ISO base media format says that it is."""
+    if content[4:8] != b"ftyp":
+        return set()
+    box = content[8 : min(int.from_bytes(content[:4], "big"), 256)]
+    return {box[at : at + 4] for at in (0, *range(8, len(box), 4))}
+
+
+def _damaged(path: str | Path, content: bytes, why: str = "") -> DataError:
+    return DataError(f"{path}: not an image, or a damaged one ({len(content)} bytes){why}")
 
 
 def write_image(path: str | Path, image: np.ndarray) -> Path:

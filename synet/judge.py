@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from synet.chips import Chip, Violation
 from synet.chips.check import (
+    kib,
     overflows,
     problems_of,
     too_many_activations,
@@ -58,6 +59,46 @@ class Judgement:
     def excess_bytes(self) -> int:
         """How many bytes of activations are too much; negative where there is room."""
         return self.peak_bytes - self.chip.activations_max_bytes
+
+    def verdict(self, ways: Callable[[Violation], str] = lambda violation: "") -> str:
+        """One line: whether the chip runs it, with the figures and the limits.
+
+        Parameters
+        ----------
+        ways
+            What there is to add to activations that are too many: how they would fit.
+        """
+        if not self.violations:
+            return f"fits {self.chip.name}: {', '.join(self._figures())}"
+        told = []
+        if self.operations:
+            told.append(f"problem 1 of {len(self.violations)}: {self.violations[0]}")
+        for violation in self.memory:
+            if violation.where == "weights":
+                told.append(f"weights of {violation.problem}")
+            else:
+                excess = f"{kib(self.excess_bytes)} too much at layer {violation.where}"
+                told.append(f"{excess}{ways(violation)}")
+        return f"does not fit {self.chip.name}: {'; '.join(told)}"
+
+    def _figures(self) -> list[str]:
+        chip, compiled, graph = self.chip, self.compiled, self.graph
+        used, limit = f"{self.peak_bytes / 1024:.1f}", kib(chip.activations_max_bytes)
+        operations = len(graph.operators)
+        if compiled is None:
+            layer = graph.operators[graph.peak_activation()[1]].layer
+            return [
+                f"{used} of {limit} activations (peak at {layer})",
+                f"{graph.weight_bytes / 1024:.1f} of {kib(chip.weights_max_bytes)} weights",
+                f"all {operations} operations supported",
+            ]
+        return [
+            f"{used} of {limit} SRAM",
+            f"{kib(compiled.weight_bytes)} of weights in {compiled.placement}",
+            f"{compiled.cycles / 1e6:.2f} M cycles",
+            f"{1e3 * compiled.seconds:.2f} ms ({compiled.frames_per_second:.1f} frames a second)",
+            f"all {operations} operations on the NPU, says Vela {compiled.version}",
+        ]
 
 
 def fullest(moments: Iterable[tuple[Held, ...]]) -> tuple[Held, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from rich.progress import Progress
 from synet.chips import Chip, get_chip
 from synet.errors import SynetError
 from synet.images import read_image, write_image
+from synet.kernels import FAST, Kernels
 from synet.predictor import Predictor, decode, fit, load_predictor
 from synet.system.terminal import Terminal
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE, IOU = 0.25, 0.45  # of the boxes, as `synet predict` draws them
 REFRESH = 0.2  # seconds between two looks of the progress bar
+NETWORK = 3  # of all steps the network alone: behind decoding, fitting, and placing its input
 DRAWN = (480, 640)  # height and width of the picture that is drawn where none is given
 
 
@@ -46,6 +49,11 @@ class Timing:
     def mean(self) -> float:
         """In milliseconds, as all that follows."""
         return float(self.milliseconds.mean())
+
+    @property
+    def median(self) -> float:
+        """Half of the runs took no longer; a busy moment of the machine hardly moves it."""
+        return float(np.median(self.milliseconds))
 
     @property
     def std(self) -> float:
@@ -70,8 +78,8 @@ class Timing:
 
     @property
     def frames_per_second(self) -> float:
-        """One after another, at the mean."""
-        return 1000 / self.mean
+        """One after another, at the median."""
+        return 1000 / self.median
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Latency:
     warm_up
         Runs before those that count.
     network
-        The network alone, its input in place.
+        The network alone, its input in place: a part of `parts`' network in the same run.
     overall
         From an image file to boxes in that image: the sum of `parts`, run by run.
     parts
@@ -120,6 +128,8 @@ class Latency:
         Of the chip that was asked for, where its compiler is public.
     note
         Why there is no estimate of that chip.
+    kernels
+        What a TFLite file ran on: the fast ones, always.
     """
 
     model: str
@@ -131,6 +141,7 @@ class Latency:
     parts: dict[str, Timing]
     estimate: Estimate | None = None
     note: str = ""
+    kernels: Kernels | None = None
 
     def table(self) -> Table:
         """A row for each timing, in milliseconds."""
@@ -140,34 +151,34 @@ class Latency:
         table = Table(
             title=f"{self.model} at {height}x{width}, ms",
             caption=f"{len(self.network.milliseconds)} runs after {self.warm_up} to warm up, "
-            f"{self.threads} thread{'s' * (self.threads != 1)}",
+            f"{self.threads} thread{'s' * (self.threads != 1)}"
+            + (f", {self.kernels}" if self.kernels else ""),
         )
         table.add_column("")
-        headings = ("mean", "std", "min", *(f"p{q}" for q in PERCENTILES), "max", "frames a second")
+        later = [f"p{q}" for q in PERCENTILES[1:]]
+        headings = ("median", "mean", "std", "min", *later, "max", "frames a second")
         for heading in headings:
             table.add_column(heading, justify="right")
         rows = {"network only": self.network, "overall": self.overall}
         for name, timing in (rows | {f"  {k}": v for k, v in self.parts.items()}).items():
-            figures = (
-                *(timing.mean, timing.std, timing.min),
-                *(*timing.percentiles.values(), timing.max),
-            )
+            median, *rest = timing.percentiles.values()
+            figures = (median, timing.mean, timing.std, timing.min, *rest, timing.max)
             style = "bold" if timing is self.overall else None
             speed = f"{timing.frames_per_second:.1f}" if name in rows else ""
             table.add_row(name, *(f"{figure:.2f}" for figure in figures), speed, style=style)
         if self.estimate is not None:
             blanks = [""] * (len(headings) - 2)
-            mean, speed = self.estimate.milliseconds, self.estimate.frames_per_second
+            milliseconds, speed = self.estimate.milliseconds, self.estimate.frames_per_second
             chip = f"{self.estimate.chip}, estimate"
-            table.add_row(chip, f"{mean:.2f}", *blanks, f"{speed:.1f}")
+            table.add_row(chip, f"{milliseconds:.2f}", *blanks, f"{speed:.1f}")
         return table
 
     def verdict(self) -> str:
-        """One line: the two means, and the chip's."""
+        """One line: the two medians, and the chip's."""
         network, overall, chip = self.network, self.overall, self.estimate
         told = (
-            f"this machine: network {network.mean:.2f} ms ({network.frames_per_second:.1f} "
-            f"frames a second), overall {overall.mean:.2f} ms ({overall.frames_per_second:.1f})"
+            f"this machine: network {network.median:.2f} ms ({network.frames_per_second:.1f} "
+            f"frames a second), overall {overall.median:.2f} ms ({overall.frames_per_second:.1f})"
         )
         if chip is not None:
             told += (
@@ -196,7 +207,7 @@ def latency(
     model, image_shape, repo
         As for `synet.predictor.load_predictor`.
     runs
-        How many count, of the network alone and of all steps from an image file to boxes.
+        How many count, each of all steps from an image file to boxes.
     image
         The image file; a picture is drawn where none is given.
     threads
@@ -222,31 +233,30 @@ def latency(
     asked = get_chip(chip) if chip else None
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:
-        predictor = load_predictor(model, image_shape, repo, classifiers=True, threads=threads)
-        pixels, _ = fit(predictor, read_image(file))
-        run = predictor.network_on(pixels)
+        predictor = load_predictor(model, image_shape, repo, True, threads, FAST, checked=0)
         estimate = _estimate(model, asked, image_shape, repo) if asked else None
         steps = _steps(predictor, file)
-        with _ticking(Path(model).name, 2 * (runs + warm_up), progress) as tick:
-            network = _measure([lambda _: run()], runs, warm_up, tick)
-            overall = _measure(list(steps.values()), runs, warm_up, tick)
+        with _ticking(Path(model).name, runs + warm_up, progress) as tick:
+            times = _measure(list(chain(*steps.values())), runs, warm_up, tick)
+        parts = dict(zip(steps, _summed(times, map(len, steps.values())), strict=True))
         return Latency(
             model=str(model),
             image_shape=tuple(predictor.image_shape),
             threads=predictor.threads,
             warm_up=warm_up,
-            network=Timing(network[:, 0]),
-            overall=Timing(overall.sum(axis=1)),
-            parts={name: Timing(times) for name, times in zip(steps, overall.T, strict=True)},
+            network=Timing(times[:, NETWORK]),
+            overall=Timing(times.sum(axis=1)),
+            parts=parts,
             estimate=estimate,
             note=f"no estimate for {asked.name}: its compiler is not public"
             if asked and estimate is None
             else "",
+            kernels=predictor.kernels,
         )
 
 
-def _steps(predictor: Predictor, file: Path) -> dict[str, Callable[[Any], Any]]:
-    """From an image file to what is in it; each step takes what the one before gave."""
+def _steps(predictor: Predictor, file: Path) -> dict[str, Sequence[Callable[[Any], Any]]]:
+    """From an image file to what is in it, by parts; each step takes what the one before gave."""
     placement = None
 
     def fitted(image: np.ndarray) -> np.ndarray:
@@ -260,9 +270,17 @@ def _steps(predictor: Predictor, file: Path) -> dict[str, Callable[[Any], Any]]:
     def likeliest(outputs: dict[str, np.ndarray]) -> Any:
         return outputs["probabilities"].argmax()
 
-    last = {"class": likeliest} if predictor.task == "classify" else {"boxes": boxes}
-    first = {"decoding": lambda _: read_image(file), "fitting": fitted}
-    return first | {"network": predictor.outputs} | last
+    last = {"class": [likeliest]} if predictor.task == "classify" else {"boxes": [boxes]}
+    first = {"decoding": [lambda _: read_image(file)], "fitting": [fitted]}
+    return first | {"network": predictor.stages} | last
+
+
+def _summed(times: np.ndarray, steps: Iterable[int]) -> Iterator[Timing]:
+    """Of so many steps each, what they took together."""
+    start = 0
+    for count in steps:
+        yield Timing(times[:, start : start + count].sum(axis=1))
+        start += count
 
 
 def _measure(

@@ -25,6 +25,7 @@ LARGEST_TABLE = 2**20  # of the list of what is in the archive
 DEEPEST = 20  # lists within lists
 LARGEST_OTHERS = 16 * 2**20  # of what else is in the archive, all together
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others cannot be unpacked bit by bit
+RANDOM = "random images"  # what a file that was made without data was calibrated on
 _ENCRYPTED = 1
 
 # What a damaged archive, or one that was made to hurt, ends in.
@@ -67,6 +68,21 @@ def metadata_of(name: str, content: bytes) -> dict[str, Any]:
                 f"{name}: the embedded {METADATA_FILE} says {key}: {told}; expected {expected}"
             )
     return metadata
+
+
+def is_random(metadata: Mapping[str, Any]) -> bool:
+    """Was the file that tells this calibrated on random images?"""
+    return (metadata.get("calibration") or {}).get("source") == RANDOM
+
+
+def doubt_of(metadata: Mapping[str, Any]) -> str:
+    """What a file tells of itself that makes all its figures doubtful; mostly nothing."""
+    if is_random(metadata):
+        return "calibrated on random images: good to look at, and not to be used"
+    proof = metadata.get("proof") or {"proven": True}
+    if proof["proven"]:
+        return ""
+    return f"not proven to do what the float model does: {proof.get('missed', 'nobody says why')}"
 
 
 def embed_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
@@ -179,6 +195,16 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str | int | float) for name in value)
 
 
+def _is_calibration(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("source", ""), str)
+
+
+def _is_proof(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("proven"), bool):
+        return False
+    return all(isinstance(value.get(key, ""), str) for key in ("bar", "missed"))
+
+
 # Whether what SyNet reads of it may be, and what is expected.
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "names": (_are_names, "a list of names, or names by class id, from 0 on"),
@@ -186,5 +212,8 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "strides": (_are_sizes, "a list of pixels, as [8, 16, 32]"),
     "kpt_shape": (_is_pair, "how many keypoints, and numbers each"),
     "channels": (_is_size, "a number"),
-    **dict.fromkeys(("task", "chip", "producer"), (_is_text, "a text")),
+    "single_cls": (lambda value: isinstance(value, bool), "true or false"),
+    "calibration": (_is_calibration, "an object, with the source of the images"),
+    "proof": (_is_proof, "an object: proven, true or false, the bar, and what was missed"),
+    **dict.fromkeys(("task", "chip", "producer", "trained_by"), (_is_text, "a text")),
 }

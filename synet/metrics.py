@@ -34,16 +34,19 @@ from synet.evaluate import (
     coco_evaluation,
     find_all,
     ids_of_classes,
+    judged_by,
     precision_of,
     unique_name,
 )
+from synet.kernels import FAST, Kernels
 from synet.predictions import files_folder, read_predictions
 from synet.predictor import Predictor, load_predictor
 
 LOGGER = logging.getLogger("synet")
 ALL = "all data sets"
 PREDICTIONS = "predictions"  # what to call the unknown model of predictions that are read
-Run = Callable[[Dataset], Found]  # a model, or predictions that it wrote
+# A model, or predictions that it wrote; and the data sets as they judge it.
+Run = tuple[Callable[[Dataset], Found], Sequence[Dataset]]
 IOU = 0.5  # the overlap at which what is found counts as right: the first of COCO's
 
 
@@ -133,6 +136,8 @@ class ModelMetrics:
         What it does on each data set, and on all of them.
     thresholds
         One for each precision that was asked for, and that of the best F1.
+    kernels
+        What a TFLite file ran on, see `synet.kernels`; None of all else.
     """
 
     model: str
@@ -140,6 +145,7 @@ class ModelMetrics:
     sets: tuple[Performance, ...]
     together: Performance
     thresholds: tuple[Threshold, ...]
+    kernels: Kernels | None = None
 
     @property
     def shown(self) -> tuple[Performance, ...]:
@@ -184,6 +190,8 @@ def metrics(
     repo: str | Path | None = None,
     confidence: float = CONFIDENCE,
     progress: bool = True,
+    strict: bool = False,
+    kernels: str = FAST,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -194,7 +202,7 @@ def metrics(
     ----------
     data
         Data yamls.
-    models, image_shape, repo
+    models, image_shape, repo, kernels
         As for `synet.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -212,6 +220,8 @@ def metrics(
         What is found with a confidence above it is in the confusion matrices.
     progress
         Whether to show progress bars on stderr.
+    strict
+        As for `synet.evaluate.evaluate`.
 
     Raises
     ------
@@ -220,14 +230,17 @@ def metrics(
         cannot be used, or data sets not be put together.
     """
     _check_request(data, models, predictions, precisions, project)
-    datasets = [load_dataset(each) for each in data]
+    datasets = [load_dataset(each, strict) for each in data]
     for dataset in datasets:
         dataset.require_labels(split)
     settings = (precisions, split, classes, confidence, progress)
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
-        predictors = {str(model): load_predictor(model, image_shape, repo) for model in models}
+        predictors = {
+            str(model): load_predictor(model, image_shape, repo, kernels=kernels)
+            for model in models
+        }
         result = measure(predictors, datasets, *settings)
     if project is None:
         return result
@@ -257,7 +270,6 @@ def measure(
     DataError
         Data cannot be used, data sets not be put together, or a model finds what no data names.
     """
-    elsewhere = {name for dataset in datasets for name in dataset.names}
     runs: dict[str, Run] = {}
     for model, predictor in predictors.items():  # all are compared with the data before one runs
         unnamed = tuple(predictor.names) == tuple(map(str, range(len(predictor.names))))
@@ -266,9 +278,11 @@ def measure(
                 f"{model}: does not name its classes, and the data sets have different ones; "
                 "say what it finds (--classes, in the model's order)"
             )
-        for dataset in datasets:
+        judges = [judged_by(predictor, dataset) for dataset in datasets]
+        elsewhere = {name for dataset in judges for name in dataset.names}
+        for dataset in judges:
             ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
-        runs[model] = partial(
+        run = partial(
             find_all,
             predictor,
             split=split,
@@ -277,7 +291,10 @@ def measure(
             model=model,
             elsewhere=elsewhere,
         )
-    return _measure(runs, datasets, precisions, split, confidence)
+        runs[model] = run, judges
+    result = _measure(runs, datasets, precisions, split, confidence)
+    ran = [replace(each, kernels=predictors[each.model].kernels) for each in result.models]
+    return replace(result, models=tuple(ran))
 
 
 def short_names(paths: Sequence[str | Path]) -> list[str]:
@@ -368,7 +385,7 @@ def _measure_predictions(
             folder_of[dataset.yaml], dataset, split, classes, progress, elsewhere
         )
 
-    return _measure({PREDICTIONS: run}, datasets, precisions, split, confidence)
+    return _measure({PREDICTIONS: (run, datasets)}, datasets, precisions, split, confidence)
 
 
 def _measure(
@@ -385,7 +402,7 @@ def _measure(
         split=split,
         confidence=confidence,
         models=tuple(
-            ModelMetrics(model, name, *_account(run, datasets, names, precisions, confidence))
+            ModelMetrics(model, name, *_account(run, names, precisions, confidence))
             for (model, run), name in zip(runs.items(), short_names([*runs]), strict=True)
         ),
     )
@@ -393,7 +410,6 @@ def _measure(
 
 def _account(
     run: Run,
-    datasets: Sequence[Dataset],
     data_names: Sequence[str],
     precisions: Sequence[float],
     confidence: float,
@@ -401,8 +417,9 @@ def _account(
     """What to say of a model, as in `ModelMetrics`: on each data set, on all, and thresholds."""
     places: dict[str, int] = {}  # of a class's name its number in this account
     judged_of, labels, found = [], [], []
+    find, datasets = run
     for dataset in datasets:
-        result = run(dataset)
+        result = find(dataset)
         judged = sorted({int(each) for each in result.class_ids if each >= 0})
         numbers = np.full(len(dataset.names), -1)
         for class_id in judged:

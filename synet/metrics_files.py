@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +188,7 @@ def as_json(metrics: Metrics) -> dict[str, Any]:
         "models": [
             {
                 "model": model.model,
+                "kernels": asdict(model.kernels) if model.kernels else None,
                 "thresholds": [
                     {
                         "asked": str(each),
@@ -236,7 +237,7 @@ def as_markdown(metrics: Metrics, pictures: dict[str, dict[str, list[str]]]) -> 
         parts.append(f"## {TOGETHER}")
         parts += [f"![]({picture})" for each in pictures[TOGETHER].values() for picture in each]
     for model in metrics.models:
-        parts += [f"## {_plain(model.model)}"]
+        parts += [f"## {_plain(model.model)}", *([f"On {model.kernels}."] if model.kernels else [])]
         parts += [precision_grid(model).markdown(), threshold_grid(model).markdown()]
         reached = [each for each in model.thresholds if each.confidence is not None]
         parts += [class_grid(model, each).markdown() for each in reached]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synet.errors import SynetError
+from synet.flatbuffer import read_content
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -36,10 +39,16 @@ def get_model(
     Raises
     ------
     SynetError
-        There is no such model, or it cannot be made safe for its chip.
+        There is no such model, it is a TFLite file already, or it cannot be made safe for its
+        chip.
     """
     from synet.backends import forks
 
+    if Path(model).suffix == ".tflite":
+        name, _ = read_content(model)
+        raise SynetError(
+            f"{name} is a TFLite file already; give the .pt or yaml that it is made of"
+        )
     if Path(model).suffix == ".pt":
         return forks.load_model(model, repo)
     return forks.build_model(model, repo, nc, chip)

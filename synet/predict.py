@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from synet.draw import caption, draw, side_by_side
 from synet.errors import SynetError
 from synet.files import atomic_path, new_folder, write_atomic
 from synet.images import write_image
+from synet.kernels import REFERENCE, Kernels
 from synet.predictor import Predictor, decode, fit, load_predictor
 from synet.results import class_entries, found_entries, image_id
 from synet.sources import Picture, Source, find_sources
@@ -47,12 +48,15 @@ class Predicted:
         How many images and frames.
     found
         How many objects in them; of a classifier, how many classes: one an image.
+    kernels
+        What a TFLite file ran on, see `synet.kernels`; None of all else.
     """
 
     folder: Path
     drawn: tuple[Path, ...]
     images: int
     found: int
+    kernels: Kernels | None = field(default=None, compare=False)
 
 
 def predict(
@@ -67,6 +71,7 @@ def predict(
     raw: bool | None = None,
     frames: int | None = None,
     progress: bool = True,
+    kernels: str = REFERENCE,
 ) -> Predicted:
     """Save what a model finds in images, videos and what a camera sees, in a new folder.
 
@@ -75,14 +80,15 @@ def predict(
 
     - each image as a JPEG and each video as an MPEG-4, drawn;
     - ``predictions.json``, COCO's form of results, see `synet.results`, and ``images.json``, which
-      says what its image and category ids stand for, as COCO has images and categories;
+      says what its image and category ids stand for, as COCO has images and categories, and as
+      COCO's info the model and the kernels that it ran on;
     - ``raw/<image>/<role>.npy``, what the network told: see `Predictor.outputs`.
 
     An error or Ctrl-C leaves the same of the images before. A camera goes on until Ctrl-C.
 
     Parameters
     ----------
-    model, image_shape, repo
+    model, image_shape, repo, kernels
         As for `synet.predictor.load_predictor`.
     sources
         As for `synet.sources.find_sources`.
@@ -105,10 +111,11 @@ def predict(
         or cannot be read.
     """
     found = find_sources(sources, frames)
-    predictor = load_predictor(model, image_shape, repo, classifiers=True)
+    predictor = load_predictor(model, image_shape, repo, classifiers=True, kernels=kernels)
     looks = [_Look(predictor, Path(model).name, confidence, iou)]
     if beside is not None:
-        looks.insert(0, _Look(_twin(beside, predictor, repo), Path(beside).name, confidence, iou))
+        twin = _twin(beside, predictor, repo, kernels)
+        looks.insert(0, _Look(twin, Path(beside).name, confidence, iou))
     _sweep_killed(Path(out_dir))
     run = _Run(new_folder(out_dir), looks, raw)
     totals = [source.total for source in found]
@@ -120,7 +127,8 @@ def predict(
                 run.draw(source, lambda: bar.advance(task))
     finally:
         run.finish()
-    return Predicted(run.folder, tuple(run.drawn), len(run.images), len(run.predictions))
+    made = tuple(run.drawn), len(run.images), len(run.predictions)
+    return Predicted(run.folder, *made, predictor.kernels)
 
 
 def _sweep_killed(out_dir: Path) -> None:
@@ -130,10 +138,12 @@ def _sweep_killed(out_dir: Path) -> None:
             sweep(folder, pattern="**/*")
 
 
-def _twin(beside: str | Path, predictor: Predictor, repo: str | Path | None) -> Predictor:
+def _twin(
+    beside: str | Path, predictor: Predictor, repo: str | Path | None, kernels: str
+) -> Predictor:
     """The other model, at the same shape if it is not bound to one of its own."""
     shape = predictor.image_shape if Path(beside).suffix == ".pt" else None
-    twin = load_predictor(beside, shape, repo, classifiers=True)
+    twin = load_predictor(beside, shape, repo, classifiers=True, kernels=kernels)
     if twin.task != predictor.task:
         raise SynetError(
             f"{beside}: is a model for {twin.task}, and the other one for {predictor.task}; "
@@ -207,8 +217,12 @@ class _Run:
         if not self.drawn:
             shutil.rmtree(self.folder)
             return
-        names = self.looks[-1].predictor.names
+        predictor, names = self.looks[-1].predictor, self.looks[-1].predictor.names
         about = {  # with which pycocotools takes it for a data set
+            "info": {
+                "model": self.looks[-1].title,
+                "kernels": asdict(predictor.kernels) if predictor.kernels else None,
+            },
             "images": self.images,
             "annotations": [],
             "categories": [{"id": number, "name": name} for number, name in enumerate(names)],

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.data import HIGHEST, LOWEST, Dataset
+from synet.data import Dataset
 from synet.detections import Detections
 from synet.errors import DataError
 from synet.evaluate import Found, collect, ids_of_classes
 
 LOGGER = logging.getLogger("synet")
 FORM = "a line is 'class x y width height confidence', in 0-1"
+# What is 0 or 1 as float32, so that the 1.0000000001 that some tools write is 1.
+LOWEST, HIGHEST = -(2.0**-150), 1 + 2.0**-24
 CUT = 0.05  # what starts above lacks the end of the precision-recall curve
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ from synet.data import letterbox, to_channels
 from synet.detections import Detections, best_rows
 from synet.errors import SynetError
 from synet.images import Placement
+from synet.kernels import REFERENCE, SAMPLE, Kernels, open_model
 from synet.masks import draw_masks
+from synet.metadata import doubt_of
 from synet.roles import TfliteNetwork, class_names
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from synet.tflite import TfliteModel
 
+LOGGER = logging.getLogger("synet")
 CLASSIFIER = (
     "is a classifier, and finds no boxes; `synet predict` shows its classes, and "
     "`synet ultralytics val` measures them"
@@ -44,15 +48,31 @@ class Predictor(Protocol):
         detect, pose, segment, obb or classify.
     threads
         Of the processor, that it runs on.
+    trained_by
+        The line of YOLOs that trained it, as in `synet.dialects`; empty where nobody knows.
+    single_class
+        Whether it was trained with all classes as one (``single_cls``).
+    at_once
+        So many images may be given to it at the same time, from as many threads.
+    kernels
+        What a TFLite file has run on so far; None of all else.
     """
 
     image_shape: tuple[int, int]
     channels: int
     names: tuple[str, ...]
     task: str
+    trained_by: str
+    single_class: bool
 
     @property
     def threads(self) -> int: ...
+
+    @property
+    def at_once(self) -> int: ...
+
+    @property
+    def kernels(self) -> Kernels | None: ...
 
     def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """What the network tells of one uint8 image ``(height, width, channels)``, by role.
@@ -61,8 +81,12 @@ class Predictor(Protocol):
         """
         ...
 
-    def network_on(self, image: np.ndarray) -> Callable[[], Any]:
-        """The network alone: a function that runs it on an image, which is in its input already."""
+    @property
+    def stages(self) -> tuple[Callable[[Any], Any], ...]:
+        """`outputs` in three, each of which takes what the one before gave.
+
+        From an image to the network's input, the network alone, and from what it told to roles.
+        """
         ...
 
 
@@ -72,6 +96,8 @@ def load_predictor(
     repo: str | Path | None = None,
     classifiers: bool = False,
     threads: int | None = None,
+    kernels: str = REFERENCE,
+    checked: int = SAMPLE,
 ) -> Predictor:
     """Open a ``.pt`` checkpoint or a ``.tflite`` file.
 
@@ -80,7 +106,8 @@ def load_predictor(
     model
         The file.
     image_shape
-        Height and width to run at; without it, the model's own. A TFLite file has just one.
+        Height and width to run at; without it, the model's own. A TFLite file has just one; the
+        same two turned are an error for any model.
     repo
         The YOLOv5 fork that a checkpoint was trained with; the installed package if not given.
     classifiers
@@ -88,6 +115,12 @@ def load_predictor(
     threads
         That a TFLite file runs on, see `synet.tflite.TfliteModel`; of all torch networks, torch
         itself has the number.
+    kernels
+        That a TFLite file runs on: the ``reference`` ones, which chips are tested against, or the
+        ``fast`` ones; see `synet.kernels`.
+    checked
+        On the fast ones: so many images run on the reference kernels as well, and the difference
+        is told.
 
     Raises
     ------
@@ -95,39 +128,36 @@ def load_predictor(
         The file is missing, of another kind, or its outputs are not those of a model that is
         asked for.
     """
-    predictor = _load(model, image_shape, repo, threads)
-    if predictor.task == "classify" and not classifiers:
-        raise SynetError(f"{model}: {CLASSIFIER}")
-    return predictor
-
-
-def _load(
-    model: str | Path,
-    image_shape: tuple[int, int] | None,
-    repo: str | Path | None,
-    threads: int | None,
-) -> Predictor:
     path = Path(model)
     if path.suffix not in {".pt", ".tflite"}:
         raise SynetError(f"{path}: expected a .pt checkpoint or a .tflite file")
     if not path.is_file():
         raise SynetError(f"{path}: no such file")
     if path.suffix == ".pt":
-        from synet.backends import forks
+        predictor = _torch_predictor(path, image_shape, repo)
+    else:
+        network = open_model(path, threads, kernels, checked)
+        if doubt_of(network.metadata):
+            LOGGER.warning("%s: %s", path, doubt_of(network.metadata))
+        own = network.image_shape
+        if _asked(path, image_shape, own) not in {None, own}:
+            raise SynetError(f"{path}: takes images of {_by(own)}, not {_by(image_shape)}")
+        predictor = TflitePredictor(network)
+    if predictor.task == "classify" and not classifiers:
+        raise SynetError(f"{model}: {CLASSIFIER}")
+    return predictor
 
-        network = forks.load_model(path, repo=repo)
-        shape = _in_order(image_shape, network.image_shape) or network.image_shape
-        if shape is None:
-            raise SynetError(f"{path}: does not say its image shape; give --image-shape H W")
-        return TorchPredictor(network, shape, name=str(path))
 
-    from synet.tflite import TfliteModel
+def _torch_predictor(
+    path: Path, image_shape: tuple[int, int] | None, repo: str | Path | None
+) -> TorchPredictor:
+    from synet.backends import forks
 
-    network = TfliteModel(path, threads)
-    if _in_order(image_shape, network.image_shape) not in {None, network.image_shape}:
-        asked, own = ("x".join(map(str, shape)) for shape in (image_shape, network.image_shape))
-        raise SynetError(f"{path}: takes images of {own} (height x width), not {asked}")
-    return TflitePredictor(network)
+    network = forks.load_model(path, repo=repo)
+    shape = _asked(path, image_shape, network.image_shape) or network.image_shape
+    if shape is None:
+        raise SynetError(f"{path}: does not say its image shape; give --image-shape H W")
+    return TorchPredictor(network, shape, name=str(path))
 
 
 def fit(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, Placement | None]:
@@ -244,15 +274,20 @@ class TorchPredictor:
         self.image_shape = tuple(image_shape)
         self.names = class_names(network.names)
         self.channels = image_channels(network)
+        self.trained_by = getattr(network, "trained_by", "")
+        self.single_class = getattr(network, "single_class", False)
         self._network = network.eval().float()
         with _named(name):
-            head, form = find_head(network)
+            head, form = self._head, self._form = find_head(network)
             classes = head.nc if hasattr(head, "nc") else head.linear.out_features
             if classes != len(self.names):
                 raise SynetError(f"scores {classes} classes, but names {len(self.names)}")
         self.task = form.task
         self._strides = [float(stride) for stride in getattr(head, "stride", ())]
         self._name = name
+
+    at_once = 1  # it takes all threads itself
+    kernels = None
 
     @property
     def threads(self) -> int:  # noqa: D102
@@ -261,10 +296,25 @@ class TorchPredictor:
         return torch.get_num_threads()
 
     def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
-        from synet.layers.heads import run_network
+        for stage in self.stages:
+            image = stage(image)
+        return image
 
-        with _named(self._name):
-            told = run_network(self._network, self._input(image))
+    @property
+    def stages(self) -> tuple[Callable[[Any], Any], ...]:  # noqa: D102
+        return self._input, self._run, self._by_role
+
+    def _run(self, pixels: torch.Tensor) -> Any:
+        import torch
+
+        with torch.no_grad(), _named(self._name):
+            return self._network(pixels)
+
+    def _by_role(self, raw: Any) -> dict[str, np.ndarray]:
+        import torch
+
+        with torch.no_grad(), _named(self._name):
+            told = self._form.as_exported(self._head, raw, self.image_shape)
         found = {role: values[0].cpu().numpy() for role, values in told.items()}
         if "keypoints" in found:
             found["keypoints"] = found["keypoints"].reshape(len(found["scores"]), -1, 2)
@@ -272,17 +322,6 @@ class TorchPredictor:
             cells = cell_centres(self.image_shape, self._strides)
             found["rotated"] = rotated_boxes(found.pop("sides"), found.pop("angle"), cells)
         return found
-
-    def network_on(self, image: np.ndarray) -> Callable[[], Any]:  # noqa: D102
-        import torch
-
-        pixels = self._input(image)
-
-        def run() -> Any:
-            with torch.no_grad():
-                return self._network(pixels)
-
-        return run
 
     def _input(self, image: np.ndarray) -> torch.Tensor:
         import torch
@@ -323,24 +362,42 @@ class TflitePredictor:
         self.image_shape, self.channels = network.image_shape, network.channels
         self.names = network.names or tuple(map(str, range(network.classes)))
         self.task = network.task
+        self.trained_by = model.metadata.get("trained_by") or ""
+        self.single_class = model.metadata.get("single_cls") or False
 
     @property
     def threads(self) -> int:  # noqa: D102
         return self._model.threads
 
+    @property
+    def at_once(self) -> int:  # noqa: D102
+        return self._model.threads if self._model.kernels == REFERENCE else 1
+
+    @property
+    def kernels(self) -> Kernels:  # noqa: D102
+        return self._network.kernels
+
     def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
         return self._network(image)
 
-    def network_on(self, image: np.ndarray) -> Callable[[], Any]:  # noqa: D102
-        self._model.place(image)
-        return self._model.invoke
+    @property
+    def stages(self) -> tuple[Callable[[Any], Any], ...]:  # noqa: D102
+        model, network = self._model, self._network
+        return model.place, lambda _: model.invoke(), lambda _: network.by_role(model.read())
 
 
-def _in_order(
-    image_shape: tuple[int, int] | None, own: tuple[int, int] | None
+def _asked(
+    path: Path, image_shape: tuple[int, int] | None, own: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    """`image_shape` as height and width: a size given as width and height is known by `own`."""
-    if image_shape is None:
-        return None
-    height, width = image_shape
-    return (width, height) if (width, height) == own else (height, width)
+    """The image shape that was asked for, unless it is the model's own, turned."""
+    asked = tuple(image_shape) if image_shape else None
+    if asked and own and asked == own[::-1] != own:
+        raise SynetError(
+            f"{path}: the image shape {asked[0]} {asked[1]} is its own turned; height comes first: "
+            f"--image-shape {own[0]} {own[1]}"
+        )
+    return asked
+
+
+def _by(shape: tuple[int, int]) -> str:
+    return f"{shape[0]}x{shape[1]} (height x width)"

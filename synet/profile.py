@@ -14,6 +14,7 @@ from synet.chips import Chip, Violation, chips, get_chip
 from synet.chips.check import kib
 from synet.errors import SynetError
 from synet.graph import Graph, read_graph
+from synet.inspection.claimed import built, claimed
 from synet.judge import Judgement, judge
 from synet.memory import fitting_channels, fitting_shape, row_of
 from synet.tflite import read_content, read_metadata
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 OWN = ""  # the chip that a model names itself
 PATIENCE = 20  # seconds of work, after which no more files are made to find one that fits
 WORST = 8  # layers in a table of the worst
+CURVE = 20  # columns of a bar
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class Profile:
         """What there is to look at: every operation, or the worst layers by the chip's compiler."""
         if self.compiled is None:
             return [self.table()]
-        return [self._by_cycles(), self._by_memory(), self._summary()]
+        trades = [self._by_trade()] if len(self.compiled.trades) > 1 else []
+        return [self._by_cycles(), self._by_memory(), *trades, self._summary()]
 
     def table(self) -> Table:
         """A row per operation, and the totals below."""
@@ -137,34 +140,7 @@ class Profile:
                 f"{kib(self.peak.alive_bytes)} of activations (peak at {self.peak.layer}), "
                 f"{kib(self.weight_bytes)} of weights, {self.macs / 1e6:.1f} MMAC"
             )
-        if not self.violations:
-            return f"fits {self.chip.name}: {', '.join(self._figures())}"
-        told = []
-        if self.judged.operations:
-            told.append(f"problem 1 of {len(self.violations)}: {self.violations[0]}")
-        for violation in self.judged.memory:
-            if violation.where == "weights":
-                told.append(f"weights of {violation.problem}")
-            else:
-                excess = kib(self.judged.excess_bytes)
-                told.append(f"{excess} too much at layer {violation.where}{self._ways(violation)}")
-        return f"does not fit {self.chip.name}: {'; '.join(told)}"
-
-    def _figures(self) -> list[str]:
-        limit, compiled = kib(self.chip.activations_max_bytes), self.compiled
-        if compiled is None:
-            return [
-                f"{_kib(self.peak.alive_bytes)} of {limit} activations (peak at {self.peak.layer})",
-                f"{_kib(self.weight_bytes)} of {kib(self.chip.weights_max_bytes)} weights",
-                f"all {len(self.rows)} operations supported",
-            ]
-        return [
-            f"{_kib(compiled.sram_bytes)} of {limit} SRAM",
-            f"{kib(compiled.weight_bytes)} of weights in {compiled.placement}",
-            f"{compiled.cycles / 1e6:.2f} M cycles",
-            f"{compiled.frames_per_second:.1f} frames a second",
-            f"all {len(self.rows)} operations on the NPU",
-        ]
+        return self.judged.verdict(self._ways)
 
     def _ways(self, violation: Violation) -> str:
         shape, thin = self.fit.shape, self.fit.channels
@@ -180,9 +156,12 @@ class Profile:
 
         compiled, compiler = self.compiled, self.chip.compiler
         table = Table(title=f"{self.model} on {self.chip.title}", show_header=False)
+        most = compiled.fills.sram_bytes if compiled.fills else 0
+        more = f", {_kib(most)} where it may take more" if most > compiled.sram_bytes else ""
         rows = {
+            "compiler": f"Vela {compiled.version}",
             "weights": f"{kib(compiled.weight_bytes)} in {compiled.placement}",
-            "SRAM": f"{kib(compiled.sram_bytes)} of {kib(self.chip.activations_max_bytes)}",
+            "SRAM": f"{kib(compiled.sram_bytes)} of {kib(self.chip.activations_max_bytes)}{more}",
             "cycles": f"{compiled.cycles / 1e6:.2f} M at {compiler.clock_hz / 1e6:.0f} MHz",
             "time": f"{compiled.seconds * 1e3:.2f} ms, {compiled.frames_per_second:.1f} frames "
             f"a second",
@@ -192,6 +171,29 @@ class Profile:
         }
         for name, value in rows.items():
             table.add_row(name, value)
+        return table
+
+    def _by_trade(self) -> Table:
+        """Less memory for more cycles, as a table and as the curve of what it costs."""
+        from rich.bar import Bar
+        from rich.table import Table
+
+        trades = self.compiled.trades
+        most, fewest = trades[0].sram_bytes, trades[0].cycles
+        table = Table(title="less SRAM for more cycles")
+        for heading in ("SRAM KiB", "M cycles", "ms", "more"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("arena bytes", justify="right")
+        table.add_column("SRAM", width=CURVE, no_wrap=True)
+        for trade in trades:
+            table.add_row(
+                _kib(trade.sram_bytes),
+                f"{trade.cycles / 1e6:.3f}",
+                f"{1e3 * trade.cycles / self.chip.compiler.clock_hz:.2f}",
+                f"{trade.cycles / max(fewest, 1) - 1:.2%}" if trade is not trades[0] else "",
+                str(trade.arena_bytes),
+                Bar(most, 0, trade.sram_bytes, width=CURVE),
+            )
         return table
 
     def _by_cycles(self) -> Table:
@@ -239,6 +241,7 @@ def profile(
     chip: str | Chip | None = None,
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
+    compiler: str = "",
 ) -> Profile:
     """The costs of a model as the int8 file that it is, or would become.
 
@@ -255,25 +258,34 @@ def profile(
         Height and width in pixels; the model's own unless given.
     repo
         The folder of the fork that made the checkpoint, where there is one.
+    compiler
+        The version of the chip's compiler to ask, see `synet.chips.Chip.asking`. Default: the
+        first that the chip's file lists.
 
     Raises
     ------
     SynetError
         The model cannot be read, or a .tflite file has another image shape.
     ChipError
-        There is no such chip.
+        There is no such chip, or it has no such compiler.
     """
+    if isinstance(chip, str) and chip != OWN:
+        chip = get_chip(chip)
     if isinstance(model, bytes) or Path(model).suffix == ".tflite":
-        return _of_file(model, chip, image_shape)
+        return _of_file(model, chip, image_shape, compiler)
+    if claimed(model, image_shape, repo):
+        found = _of_the_zoo(model, chip, compiler)
+        if not found.violations:
+            return found
     started = time.process_time()
     from synet.quantize import load_network
 
-    if isinstance(chip, str) and chip != OWN:
-        chip = get_chip(chip)
     asked = chip.name if isinstance(chip, Chip) else ""
     network, shape = load_network(model, image_shape, repo, asked)
     if chip == OWN:
         chip = get_chip(network.synet["chip"])
+    if chip and compiler:
+        chip = chip.asking(compiler)
 
     def other(definition: dict[str, Any]) -> nn.Module:
         return rebuilt(Path(model), definition, repo, asked)
@@ -328,12 +340,16 @@ def profile_network(
 
 
 def _of_file(
-    model: str | Path | bytes, chip: str | Chip | None, image_shape: tuple[int, int] | None
+    model: str | Path | bytes,
+    chip: str | Chip | None,
+    image_shape: tuple[int, int] | None,
+    compiler: str,
 ) -> Profile:
     name, content = ("model", model) if isinstance(model, bytes) else read_content(model)
     if chip == OWN:
         chip = chip_of(content)
-    chip = get_chip(chip) if isinstance(chip, str) else chip
+    if chip and compiler:
+        chip = chip.asking(compiler)
     found = _profile(name, content, chip)
     graph = found.judged.graph if found.judged else read_graph(content)
     own = graph.tensors[graph.inputs[0]].shape[1:3]
@@ -342,6 +358,26 @@ def _of_file(
             f"{name} is made for images of {own}, not {tuple(image_shape)} (height, width)"
         )
     return found
+
+
+def _of_the_zoo(model: str | Path, chip: str | Chip | None, compiler: str) -> Profile:
+    """`profile` of a model of the zoo as it is, whose file is made once."""
+
+    def make() -> bytes:
+        import torch
+
+        from synet.quantize import to_tflite_bytes
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return to_tflite_bytes(model)
+
+    content = built("inspection", model, make)
+    if chip == OWN:
+        chip = claimed(model).chip
+    if chip and compiler:
+        chip = chip.asking(compiler)
+    return _profile(str(model), content, chip)
 
 
 def chip_of(content: bytes) -> Chip:

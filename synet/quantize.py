@@ -2,14 +2,15 @@
 
 The steps, in the order in which `quantize_model` reads: Keras from torch, and from it a float file
 that is checked against torch on real images; int8 from that, calibrated on real images; int8
-checked against float, and the file against the chip. A missed bar is an error, and leaves no file.
+checked against float, and the file against the chip. A missed bar is an error, and leaves no file;
+where the images leave nothing to hold it to, the file says itself that it is not proven.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,16 @@ from synet.export.context import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.files import refuse_foreign, refuse_used, write_atomic
 from synet.images import read_image
-from synet.judge import judge
+from synet.judge import Judgement, judge
+from synet.kernels import FAST
 from synet.layers.heads import find_head
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
 from synet.memory import memory_problems
+from synet.metadata import RANDOM, is_random
 from synet.models import get_model
 from synet.predictor import image_channels
+from synet.quantization.proof import Proof, prove, unproven
 from synet.roles import task_of
 from synet.streams import user_stream
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
@@ -44,10 +48,8 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("synet")
 
 KERAS_BAR = 1e-4  # float file against torch: scores, and boxes as a fraction of the longer side
-SCORE_BAR = 0.05  # int8 against float: mean over confident rows
-BOX_BAR = 0.01  # the same for boxes, as a fraction of the longer side
-CONFIDENT = 0.25
 CHECKED = 16  # images that both comparisons look at
+LEVELS = 1 / 64  # a model that scales its image by less takes pixels of 0 to 255
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class Result:
         Where it was written.
     keras
         Largest difference between torch and the float file that Keras makes.
-    int8
-        Mean difference between int8 and float, over rows that float is sure of.
+    proof
+        How far int8 is from float, by which bar, and whether that proves it.
+    judged
+        What the chip says.
     problems
         Bars that were missed under ``force``, and memory that a fork's own model lacks.
     layers
@@ -74,9 +78,15 @@ class Result:
     path: Path
     calibration: Calibration
     keras: Agreement
-    int8: Agreement
+    proof: Proof
+    judged: Judgement
     problems: tuple[str, ...]
     layers: Comparison | None = None
+
+    @property
+    def int8(self) -> Agreement:
+        """Mean difference between int8 and float, over the rows that count."""
+        return self.proof.agreement
 
 
 def quantize(
@@ -99,7 +109,7 @@ def quantize(
     data
         Data yaml in YOLO format, or a classifier's folder. Its test split, else its val split,
         calibrates. None calibrates on random images: good for looking at the file, not for using
-        it.
+        it. The file says that it is not proven: nothing is compared here, see `quantize_model`.
     image_size
         (width, height) or (height, width), matched against the model's own input.
     number
@@ -118,16 +128,17 @@ def quantize(
     Raises
     ------
     SynetError
-        An image size that is not the model's, a data set without images, a file that
-        cannot be written.
+        An image size that is not the model's, a model of pixels of 0 to 255, a data set without
+        images, a file that cannot be written, or would be lost to one of random images.
     """
     if out_path is not None:
-        refuse_foreign(Path(out_path), _is_ours)
+        _refuse_loss(Path(out_path), data is None)
     calibration = _calibration(keras_model, data, image_size, number, seed)
     content = _convert(keras_model, calibration, progress)
-    content = embed_metadata(content, {**_facts(calibration), **(metadata or {})})
+    proof = unproven(f"calibrated on {RANDOM}" if data is None else "it was compared with nothing")
+    content = embed_metadata(content, {**_facts(calibration, proof), **(metadata or {})})
     if out_path is not None:
-        refuse_foreign(Path(out_path), _is_ours)  # it took a while
+        _refuse_loss(Path(out_path), data is None)  # it took a while
         write_atomic(out_path, content)
     return content
 
@@ -175,7 +186,7 @@ def load_network(
 def inspection_bytes(network: nn.Module, image_shape: tuple[int, int]) -> bytes:
     """As `to_tflite_bytes`, of a network."""
     channels = image_channels(network)
-    calibration = Calibration((), image_shape, channels, "random images", 0)
+    calibration = Calibration((), image_shape, channels, RANDOM, 0)
     return _convert(to_keras(network, image_shape, channels), calibration, False)
 
 
@@ -189,9 +200,11 @@ def quantize_model(
     seed: int = 0,
     repo: str | Path | None = None,
     chip: str = "",
+    random: bool = False,
     force: bool = False,
     dump_layers: tuple[str | Path, str | Path] | None = None,
     progress: bool = True,
+    strict: bool = False,
 ) -> Result:
     """Export a checkpoint, or the untrained model of a yaml, and prove the result.
 
@@ -203,16 +216,19 @@ def quantize_model(
     model
         A ``.pt`` checkpoint, a model yaml or a name from the zoo.
     data, number, seed
-        As in `quantize`.
+        As in `quantize`. A checkpoint needs data, or `random`.
     image_shape
         Height and width. Default: the model's own.
     out_path
-        Default: beside a checkpoint, ``.tflite`` in place of ``.pt``; ``model.tflite`` in the
-        working directory for a yaml. A file there is replaced only if SyNet made it.
+        Default: beside a checkpoint, ``.tflite`` in place of ``.pt``, or ``-random.tflite``;
+        ``model.tflite`` in the working directory for a yaml. A file there is replaced only if
+        SyNet made it, and one of real images not by one of random images.
     repo
         Folder of the fork that trained it. Default: the installed yolov5 package.
     chip
         Chip to check against. Default: the one it was built for.
+    random
+        Calibrate on random images, for a file that is looked at and not used.
     force
         Keep a file that misses a bar.
     dump_layers
@@ -229,35 +245,24 @@ def quantize_model(
         No such model, no image shape, a head that SyNet does not know, data that cannot be used,
         a file or a folder that is in use.
     """
-    trained = Path(model).suffix == ".pt"
-    path = Path(out_path or (Path(model).with_suffix(".tflite") if trained else "model.tflite"))
-    refuse_foreign(path, _is_ours)
+    path = _place(Path(model), data, random, out_path)
+    _refuse_loss(path, data is None)
     if dump_layers:
         read_image(dump_layers[0])
         refuse_used(dump_layers[1])
     network, shape = load_network(model, image_shape, repo, chip)
     target = get_chip(chip or network.synet["chip"])
-    names = [network.names[i] for i in sorted(network.names)]
-    if any(side % int(max(network.stride)) for side in shape):
-        LOGGER.warning(
-            "%dx%d is no multiple of the largest stride, %d: cells lie elsewhere than in training "
-            "images that were, so expect to find less",
-            *shape,
-            max(network.stride),
-        )
     head, form = find_head(network)
-    if form.note(head):
-        LOGGER.warning("%s", form.note(head))
+    _tell_of(network, shape, form.note(head))
     channels = image_channels(network)
     whole = form.task == "classify"
-    calibration = calibration_for(data, shape, channels, number, seed, whole)
+    calibration = calibration_for(data, shape, channels, number, seed, whole, strict)
 
     torchs = torch_runner(network)
     keras_model = to_keras(network, shape, channels)
     float_file = to_float(keras_model)
-    exact = TfliteModel(float_file).run
     sample = list(islice(calibration.images(), CHECKED))
-    exported = compare(sample, torchs, exact, shape, max)
+    exported = compare(sample, torchs, TfliteModel(float_file, kernels=FAST).run, shape, max)
     problems = []
     if max(exported.scores, exported.boxes) > KERAS_BAR:
         problems.append(
@@ -266,16 +271,19 @@ def quantize_model(
         )
         _missed(problems, VerificationError, force)
     content = _quantized(float_file, calibration, progress)
-    facts = {**_facts(calibration), **_task(keras_model), "names": names, "chip": target.name}
-    content = embed_metadata(content, {**facts, "strides": [int(s) for s in network.stride]})
-    quantized = TfliteModel(content)
-    int8 = compare(sample, exact, quantized.run, shape, np.mean, CONFIDENT)
-    if int8.scores > SCORE_BAR or int8.boxes > BOX_BAR:
-        problems.append(
-            f"int8 differs from float by {int8.scores:.3f} (scores, bar {SCORE_BAR}) and "
-            f"{int8.boxes:.4f} of the image (boxes, bar {BOX_BAR})"
-        )
+    if data is None:
+        proof = unproven(f"calibrated on {RANDOM}")
+    else:
+        proof = prove(sample, float_file, content, shape, _path_of(head, network))
+        problems += [proof.missed] if proof.is_beyond else []
         _missed(problems, VerificationError, force)
+        proof = replace(proof, missed="; ".join(problems) or proof.missed)
+        if not proof.proven:
+            LOGGER.warning("not proven: %s", proof.missed)
+    facts = {**_facts(calibration, proof), **_task(keras_model), "chip": target.name}
+    facts |= _training(network)
+    facts["names"] = [network.names[i] for i in sorted(network.names)]
+    content = embed_metadata(content, {**facts, "strides": [int(s) for s in network.stride]})
     judged = judge(content, target)
     memory = memory_problems(
         judged, shape, int(max(network.stride)), lambda other: inspection_bytes(network, other)
@@ -284,13 +292,44 @@ def quantize_model(
     made_for_it = zoo.claims(getattr(network, "yaml", {})).chip == target.name
     _missed(problems + memory if made_for_it else problems, ChipError, force)
     problems += memory
-    refuse_foreign(path, _is_ours)  # it took a while
+    _refuse_loss(path, data is None)  # it took a while
     write_atomic(path, content)
     layers = None
     if dump_layers:
         image, folder = dump_layers
         layers = compare_files(float_file, content, [Path(image)], folder, progress=False)
-    return Result(content, path, calibration, exported, int8, tuple(problems), layers)
+    return Result(content, path, calibration, exported, proof, judged, tuple(problems), layers)
+
+
+def _place(model: Path, data: Any, random: bool, out_path: str | Path | None) -> Path:
+    """Where the file of a model goes, once it is clear which images it is calibrated on."""
+    trained = model.suffix == ".pt"
+    if random and data is not None:
+        raise SynetError(f"give one of --data {data} and --random")
+    name = f"{model.stem}-random.tflite" if random else f"{model.stem}.tflite"
+    if trained and data is None and not random and model.is_file():
+        raise SynetError(
+            f"{model}: a trained model is calibrated on images; give them with --data YAML, or "
+            f"--random for {model.stem}-random.tflite, which is good to look at only"
+        )
+    return Path(out_path or (model.with_name(name) if trained else "model.tflite"))
+
+
+def _tell_of(network: nn.Module, shape: tuple[int, int], note: str) -> None:
+    """Warn of what is exported otherwise than it was trained."""
+    stride = int(max(network.stride))
+    if any(side % stride for side in shape):
+        LOGGER.warning(
+            "%dx%d is no multiple of the largest stride, %d: cells lie elsewhere than in training "
+            "images that were, so expect to find less",
+            *(*shape, stride),
+        )
+    if note:
+        LOGGER.warning("%s", note)
+
+
+def _path_of(module: nn.Module, network: nn.Module) -> str:
+    return next(path for path, each in network.named_modules() if each is module)
 
 
 def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -> Result:
@@ -321,10 +360,22 @@ def _calibration(
     number: int,
     seed: int,
 ) -> Calibration:
+    _refuse_levels(keras_model)
     _, height, width, channels = keras_model.inputs[0].shape
     shape = matching_shape(image_size, (height, width))
     whole = isinstance(keras_model.output, dict) and "probabilities" in keras_model.output
     return calibration_for(data, shape, channels, number, seed, whole)
+
+
+def _refuse_levels(keras_model: keras.Model) -> None:
+    """Refuse a model that makes 0 to 1 of pixels of 0 to 255: that is what int8 itself does."""
+    scaling = import_keras().layers.Rescaling
+    for layer in keras_model.layers[:2]:  # the image is the first
+        if isinstance(layer, scaling) and np.all(np.abs(layer.scale) < LEVELS):
+            raise SynetError(
+                f"layer {layer.name} scales pixels of 0 to 255: give the model without it, of an "
+                f"image of 0 to 1, which int8 holds pixel by pixel"
+            )
 
 
 def _convert(keras_model: keras.Model, calibration: Calibration, progress: bool) -> bytes:
@@ -339,13 +390,13 @@ def _quantized(model: bytes, calibration: Calibration, progress: bool) -> bytes:
 
 def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
     if stream is None:
-        return calibration.images()
+        return calibration.exposures()
     from rich.progress import track
 
     from synet.system.terminal import Terminal
 
     return track(
-        calibration.images(),
+        calibration.exposures(),
         "calibrating",
         len(calibration),
         console=Terminal(file=stream),
@@ -353,7 +404,7 @@ def _counted(calibration: Calibration, stream: Any) -> Iterable[np.ndarray]:
     )
 
 
-def _facts(calibration: Calibration) -> dict[str, Any]:
+def _facts(calibration: Calibration, proof: Proof) -> dict[str, Any]:
     """What a reader of the file may want to know of how it came about."""
     return {
         "producer": f"synet {synet.__version__}",
@@ -366,6 +417,15 @@ def _facts(calibration: Calibration) -> dict[str, Any]:
             "images": len(calibration),
             "seed": calibration.seed,
         },
+        "proof": proof.metadata(),
+    }
+
+
+def _training(network: nn.Module) -> dict[str, Any]:
+    """What the data must look like that judges the model, as `synet.evaluate.judged_by` asks."""
+    return {
+        "trained_by": getattr(network, "trained_by", ""),
+        "single_cls": getattr(network, "single_class", False),
     }
 
 
@@ -383,6 +443,16 @@ def _missed(problems: Sequence[str], kind: type[SynetError], force: bool) -> Non
     if problems and not force:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise kind(f"{problems[0]}{more}; no file was written, --force keeps it")
+
+
+def _refuse_loss(path: Path, random: bool) -> None:
+    """Refuse to replace what SyNet did not make, or a file of real images by one of random ones."""
+    refuse_foreign(path, _is_ours)
+    if random and path.is_file() and not is_random(read_metadata(path)):
+        raise SynetError(
+            f"{path} was calibrated on images, and this one would be on random ones; give --data "
+            f"YAML, or another file with --out"
+        )
 
 
 def _is_ours(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from synet.errors import SynetError
+from synet.kernels import Kernels, kernels_of
 from synet.rotated import cell_centres, rotated_boxes
 from synet.tflite import Port, TfliteModel
 
@@ -89,6 +90,11 @@ class TfliteNetwork:
         if "keypoints" in ports:
             self.kpt_shape = _points(ports["keypoints"]), 3 if "presence" in ports else 2
 
+    @property
+    def kernels(self) -> Kernels:
+        """What it has run on so far."""
+        return kernels_of(self._model)
+
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """What the model finds in an image, float32, by role, of R rows.
 
@@ -103,7 +109,10 @@ class TfliteNetwork:
         image
             uint8 (height, width, channels), as the file has them.
         """
-        values = self._model.run(image)
+        return self.by_role(self._model.run(image))
+
+    def by_role(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The second half of a call: the model's outputs, by name, as what they are."""
         found = {role: values[port.name][0] for role, port in self.ports.items()}
         if "keypoints" in found:
             found["keypoints"] = found["keypoints"].reshape(len(found["scores"]), -1, 2)

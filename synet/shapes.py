@@ -19,6 +19,7 @@ from synet.images import write_image
 NAMES = ("circle", "square", "triangle")
 SIDES = (48, 4, 3)
 SIZES = (36, 96)  # pixels from side to side
+MOST = 5  # shapes in a picture
 LARGE = (0.5, 0.9)  # of the picture's shorter side: a shape that is what its picture shows
 CONTRAST = 70  # grey levels, at least, between a shape and the ground that it lies on
 VISIBLE = 0.65  # of every shape, at least, is left uncovered by the others
@@ -54,6 +55,7 @@ def draw_dataset(
     test: int = 48,
     shape: tuple[int, int] = (240, 320),
     task: str = "detect",
+    crowd: int = MOST,
 ) -> Path:
     """Draw a labelled data set in YOLO format.
 
@@ -72,6 +74,9 @@ def draw_dataset(
         What the labels are for: ``detect``, ``segment``, ``pose`` (the outermost points of a shape:
         top, right, bottom, left; a hidden one has no place), ``obb`` or ``classify``.
 
+    crowd
+        Shapes, at most, in an image of the train split: what is learned from one.
+
     Returns
     -------
     What a YOLO takes as its data: the yaml, whose paths are relative to it, or, to classify, the
@@ -87,7 +92,7 @@ def draw_dataset(
                 image, _ = draw_image(rng, shape, only=kind)
                 write_image(folder / split / NAMES[kind] / f"{index:04}.jpg", image)
                 continue
-            image, drawn = draw_image(rng, shape)
+            image, drawn = draw_image(rng, shape, most=crowd if split == "train" else MOST)
             write_image(folder / "images" / split / f"{index:04}.jpg", image)
             rows = (label(each, shape, task) for each in drawn)
             lines = "".join(
@@ -103,9 +108,12 @@ def draw_dataset(
 
 
 def draw_image(
-    rng: np.random.Generator, shape: tuple[int, int] = (240, 320), only: int | None = None
+    rng: np.random.Generator,
+    shape: tuple[int, int] = (240, 320),
+    only: int | None = None,
+    most: int = MOST,
 ) -> tuple[np.ndarray, list[Shape]]:
-    """Draw one picture of one to five shapes, or of a large one, of kind `only`.
+    """Draw one picture of one to `most` shapes, or of a large one, of kind `only`.
 
     Shapes differ from their ground in brightness, and in hue only by chance, so that a grayscale
     camera sees them as well.
@@ -117,7 +125,7 @@ def draw_image(
     canvas = _ground(rng, shape)
     for _ in range(rng.integers(3, 8)):
         _paint(rng, canvas, _distractor(rng, shape), contrast=15)
-    drawn = _add_shapes(rng, canvas, only)
+    drawn = _add_shapes(rng, canvas, only, most)
     for _ in range(rng.integers(0, 3)):
         _paint(rng, canvas, _line(rng, shape), contrast=15)
     return _photograph(rng, canvas), drawn
@@ -172,12 +180,14 @@ def _ground(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return np.float32(grey[..., None] + _tint(rng))
 
 
-def _add_shapes(rng: np.random.Generator, canvas: np.ndarray, only: int | None) -> list[Shape]:
+def _add_shapes(
+    rng: np.random.Generator, canvas: np.ndarray, only: int | None, most: int
+) -> list[Shape]:
     """Draw shapes, the later above the earlier."""
     height, width = canvas.shape[:2]
     drawn: list[Shape] = []
     whole: list[float] = []
-    for _ in range(rng.integers(1, 6) if only is None else 1):
+    for _ in range(rng.integers(1, most + 1) if only is None else 1):
         kind = int(rng.integers(len(NAMES))) if only is None else only
         size = rng.uniform(*SIZES) if only is None else rng.uniform(*LARGE) * min(height, width)
         corners = _regular_polygon(rng, SIDES[kind], size)

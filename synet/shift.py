@@ -45,9 +45,15 @@ class Shift:
 
 
 def float_twin(model: str | Path) -> Path | None:
-    """The checkpoint beside a ``.tflite`` file, of which `synet quantize` makes it; or None."""
-    twin = Path(model).with_suffix(".pt")
-    return twin if Path(model).suffix == ".tflite" and twin.is_file() else None
+    """The checkpoint beside a ``.tflite`` file, of which `synet quantize` makes it; or None.
+
+    That of ``best-random.tflite``, made without data, is ``best.pt``.
+    """
+    file = Path(model)
+    twins = (
+        file.with_name(f"{name}.pt") for name in (file.stem, file.stem.removesuffix("-random"))
+    )
+    return next(filter(Path.is_file, twins), None) if file.suffix == ".tflite" else None
 
 
 def confidence_shift(

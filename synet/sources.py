@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,8 +13,11 @@ import numpy as np
 
 from synet.errors import DataError
 from synet.images import is_image, read_image
+from synet.left_out import told_of_kinds
+from synet.listing import pictures
 from synet.videos import Stream, is_video
 
+LOGGER = logging.getLogger("synet")
 WILD = frozenset("*?[")
 
 
@@ -124,9 +128,16 @@ def _at(place: str, most: int | None) -> Iterator[Source]:
 
 
 def _all_of(paths: Iterable[Path], most: int | None, nothing: str) -> Iterator[Source]:
-    files = sorted(path for path in paths if (is_image(path) or is_video(path)) and path.is_file())
+    files, others = [], []
+    for path in filter(Path.is_file, paths):
+        (files if is_image(path) or is_video(path) else others).append(path)
+    left_out = pictures(map(str, others))
     if not files:
-        raise DataError(nothing)
+        raise DataError(f"{nothing}; {told_of_kinds(left_out, 'SyNet')}" if left_out else nothing)
+    if left_out:
+        folder = others[0].parent
+        LOGGER.warning("%s: left out: %s", folder, told_of_kinds(left_out, "SyNet"))
+    files.sort()
     for file in files:
         yield _source(file, most)
 

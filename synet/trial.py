@@ -19,16 +19,21 @@ from synet.errors import SynetError
 from synet.graph import read_graph
 from synet.system import confined
 
-# How the runtime computes: as it likes, with plain kernels that show every tensor, or with those
-# that define what an operation does.
-DELEGATED, FAST, REFERENCE = "delegated", "fast", "reference"
+# How the runtime computes: as fast as this processor can, with its own plain kernels, or with those
+# that define what an operation does, in plain loops. The last two show every tensor.
+FAST, PLAIN, REFERENCE = "fast", "plain", "reference"
 
 THREADS = 4  # at most: more only take more memory
 SECONDS = 10  # of the processor, and those that the arithmetic takes on a slow one
-RATES = {DELEGATED: 1e9, FAST: 1e9, REFERENCE: 1e8}  # multiply-accumulates a second
+RATES = {FAST: 1e9, PLAIN: 1e9, REFERENCE: 1e8}  # multiply-accumulates a second
 
 _CODE = "from synet.trial import main; main()"
 _REFUSED = (ValueError, RuntimeError, MemoryError, TypeError, IndexError, KeyError, OverflowError)
+
+
+class Refused(SynetError):
+    """The runtime says by itself that it cannot run a file."""
+
 
 _ours: set[bytes] = set()
 _tried: set[tuple[bytes, str]] = set()
@@ -50,9 +55,12 @@ def open_interpreter(content: bytes, kernels: str, threads: int | None) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     options: dict[str, Any] = {}
-    if kernels != DELEGATED:
-        fast, plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN_REF
-        options["experimental_op_resolver_type"] = plain if kernels == REFERENCE else fast
+    if kernels != FAST:
+        kinds = {
+            PLAIN: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            REFERENCE: OpResolverType.BUILTIN_REF,
+        }
+        options["experimental_op_resolver_type"] = kinds[kernels]
         options["experimental_preserve_all_tensors"] = True
     interpreter = Interpreter(model_content=content, num_threads=threads, **options)
     interpreter.allocate_tensors()
@@ -74,7 +82,7 @@ def try_out(name: str, content: bytes, kernels: str, threads: int | None) -> Non
     Raises
     ------
     SynetError
-        It cannot; why is told in a line.
+        It cannot; why is told in a line. `Refused` where the runtime survives it.
     """
     key = _digest(content), kernels
     if key[0] in _ours or key in _tried:
@@ -88,7 +96,7 @@ def try_out(name: str, content: bytes, kernels: str, threads: int | None) -> Non
         raise SynetError(f"{name} is damaged: LiteRT does not survive it ({error})") from None
     refused = json.loads(told.splitlines()[-1])
     if refused:
-        raise SynetError(f"{name} does not run in LiteRT: {refused}")
+        raise Refused(f"{name} does not run in LiteRT: {refused}")
     _tried.add(key)
 
 

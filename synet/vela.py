@@ -1,36 +1,41 @@
 """What Arm's compiler Vela makes of a TFLite file: where it lies, what it costs, what is left over.
 
 Vela runs as a process of its own, with a system configuration written from the chip's record:
-it prints a lot, and ends the process on a file that it cannot read. Its figures are
-read from the tables that it writes for debuggers, which number the operations as the file does.
+it prints a lot, and ends the process on a file that it cannot read. It takes seconds, so what it
+leaves is kept. Two versions of it are known, which schedule otherwise (`synet.chips.program`), and
+tell it otherwise (`synet.chips.vela_report`).
 """
 
 from __future__ import annotations
 
-import csv
-import importlib.util
-import re
+import contextlib
+import json
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from synet.chips import Chip
+from synet.chips.arena import explored, frontier, least_at_no_cost
+from synet.chips.program import Program, program
 from synet.chips.record import Compiler, Memory
-from synet.errors import ChipError, SynetError
+from synet.chips.vela_report import (
+    ARENA,
+    CONFIGURATION,
+    FORMS,
+    NETWORK,
+    PRINTED,
+    Form,
+    Report,
+    Span,
+)
+from synet.errors import ChipError
 from synet.graph import Graph, Held, Operator, layer_path, read_graph
-from synet.system import confined
+from synet.system.cache import remembered
 
-MODULE = "ethosu.vela"
-RUN = "import runpy; runpy.run_module('{}', run_name='__main__', alter_sys=True)"
-SECONDS = 600  # of the processor; networks that fit a chip take some
-CONFIGURATION = "chip"  # the name of the only one in a file of ours
-ARENA, WEIGHTS = "Sram", "OffChipFlash"  # what Vela calls a memory to write to, one to read from
-CPU = "Passthrough"  # what it calls an operation that it does not touch
-BUFFER = "OpBuffering"  # and the use of memory for weights that are read ahead
-
-Table = list[dict[str, str]]
+WEIGHTS = "OffChipFlash"  # what Vela calls a memory to read from
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,28 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Trade:
+    """What a file costs in an arena of `arena_bytes`, which Vela takes as a limit."""
+
+    arena_bytes: int
+    sram_bytes: int
+    cycles: int
+
+
+@dataclass(frozen=True)
 class Compiled:
     """A file as Vela compiles it for a chip.
 
     Parameters
     ----------
+    version
+        Of Vela.
     placement
         Name of the memory that holds the weights.
+    arena_bytes
+        What Vela was given for the activations.
     sram_bytes
-        Of the arena, the memory of the activations.
+        What they take.
     weight_bytes
         Of what lies in `placement`: compressed weights, scales, and the commands of the NPU.
     cycles, seconds
@@ -70,9 +88,15 @@ class Compiled:
         One of each operation, in the order of the file.
     moments
         What the arena holds, moment after moment, the largest first.
+    fills
+        What Vela does where the arena may take all that there is; it saves no cycles by it.
+    trades
+        Less memory for more cycles: this file's own figures first, the least memory last.
     """
 
+    version: str
     placement: str
+    arena_bytes: int
     sram_bytes: int
     weight_bytes: int
     cycles: int
@@ -81,6 +105,8 @@ class Compiled:
     on_cpu: tuple[tuple[Operator, str], ...]
     costs: tuple[Cost, ...]
     moments: tuple[tuple[Held, ...], ...]
+    fills: Trade | None = None
+    trades: tuple[Trade, ...] = ()
 
     @property
     def frames_per_second(self) -> float:
@@ -92,18 +118,24 @@ class Compiled:
         """Multiply-accumulates a cycle."""
         return self.macs / self.cycles if self.cycles else 0.0
 
+    @property
+    def trade(self) -> Trade:
+        """Its memory and its cycles."""
+        return Trade(self.arena_bytes, self.sram_bytes, self.cycles)
+
 
 def compile_for(content: bytes, chip: Chip) -> Compiled:
-    """Compile a TFLite file for a chip, with its weights in the first memory that holds them.
+    """Compile a TFLite file for a chip, in the least memory that costs no cycles.
 
-    Where that is the arena's own, the weights leave it less room, which Vela is told.
+    The weights lie in the first memory that holds them. Where that is the arena's own, they leave
+    it less room, which Vela is told.
 
     Parameters
     ----------
     content
         The file.
     chip
-        One that has a compiler.
+        One that has a compiler; `Chip.asking` chooses its version.
 
     Returns
     -------
@@ -119,26 +151,30 @@ def compile_for(content: bytes, chip: Chip) -> Compiled:
     """
     if chip.compiler is None:
         raise ChipError(f"{chip.name} has no public compiler; its file says what it runs")
-    try:
-        found = importlib.util.find_spec(MODULE)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        raise SynetError(
-            f"judging a file for {chip.name} needs its compiler Vela: pip install 'synet[sabre]'"
-        )
-    graph, compiler = read_graph(content), chip.compiler
+    asked = _Asked(content, read_graph(content), chip.compiler)
+    placed = _placed(asked)
+    if placed.sram_bytes > placed.arena_bytes:  # there is no room for it, so none to save
+        return replace(placed, trades=(placed.trade,))
+    smallest = asked.compile(placed.placement, placed.arena_bytes, "Size")
+    found = explored(placed, smallest.sram_bytes, partial(asked.smaller, placed.placement))
+    least = least_at_no_cost(found)
+    trades = (one.trade for one in frontier(found, least.sram_bytes))
+    return replace(least, fills=placed.trade, trades=tuple(trades))
+
+
+def _placed(asked: _Asked) -> Compiled:
+    """With the weights in the first memory that holds them, and all the rest for the arena."""
+    compiler, compiled = asked.compiler, None
     arena = compiler.memories[compiler.arena].bytes
-    compiled = None
     for name in compiler.weights:
-        compiled = _compile(content, graph, compiler, name, arena)
+        compiled = asked.compile(name, arena)
         if name != compiler.arena:
             if compiled.weight_bytes <= (compiler.memories[name].bytes or compiled.weight_bytes):
                 break
             continue
         room = arena - compiled.weight_bytes
         if 0 < room < compiled.sram_bytes:  # it uses what it is given, and may do with less
-            compiled = _compile(content, graph, compiler, name, room)
+            compiled = asked.smaller(name, room) or compiled
         if compiled.sram_bytes + compiled.weight_bytes <= arena:
             break
     return compiled
@@ -191,106 +227,119 @@ def _memory(kind: str, memory: Memory) -> list[str]:
     return [f"{kind}_{key}={value}" for key, value in values.items()]
 
 
-def _compile(
-    content: bytes, graph: Graph, compiler: Compiler, weights: str, arena_bytes: int
-) -> Compiled:
-    with tempfile.TemporaryDirectory(prefix="synet-vela-") as folder:
-        file, config = Path(folder, "model.tflite"), Path(folder, "chip.ini")
-        file.write_bytes(content)
-        config.write_text(configuration(compiler, weights, arena_bytes))
-        command = [
-            *confined.command(RUN.format(MODULE), SECONDS),
-            *(file.name, "--config", str(config)),
-            *("--accelerator-config", compiler.accelerator, "--optimise", "Performance"),
+@dataclass(frozen=True)
+class _Asked:
+    """A file, and the compiler that is asked about it again and again."""
+
+    content: bytes
+    graph: Graph
+    compiler: Compiler
+
+    def compile(self, weights: str, arena_bytes: int, optimise: str = "Performance") -> Compiled:
+        """What Vela says, with the weights in that memory and an arena of so many bytes."""
+        compiler = self.compiler
+        vela = program(compiler.version, compiler.versions[0])
+        form = FORMS.get(vela.version.partition(".")[0])
+        if form is None:
+            raise ChipError(f"Vela {vela.version} is none that SyNet can read; it reads 4 and 5")
+        arguments = (
+            *("--accelerator-config", compiler.accelerator, "--optimise", optimise),
             *("--system-config", CONFIGURATION, "--memory-mode", CONFIGURATION),
-            *("--output-dir", folder, "--enable-debug-db"),
-        ]
+            *form.arguments,
+        )
+        config = configuration(compiler, weights, arena_bytes)
+        files = remembered(
+            "vela",
+            (vela.version, config, *arguments, self.content),
+            lambda: json.dumps(_run(vela, form, self.content, config, arguments)).encode(),
+        )
+        try:
+            report = form.read(json.loads(files), self.graph)
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise ChipError(
+                f"Vela {vela.version} does not report as is known of version "
+                f"{compiler.version} ({type(error).__name__}: {error}): pip install "
+                f"'ethos-u-vela=={compiler.versions[0]}.*'"
+            ) from error
+        return self._compiled(report, vela.version, weights, arena_bytes)
+
+    def smaller(self, weights: str, arena_bytes: int) -> Compiled | None:
+        """The same, but None where Vela fails: its version 4 does if it cannot keep to a limit."""
+        with contextlib.suppress(ChipError):
+            return self.compile(weights, arena_bytes)
+        return None
+
+    def _compiled(self, report: Report, version: str, weights: str, arena_bytes: int) -> Compiled:
+        totals, operators = report.totals, self.graph.operators
+        costs = [Cost(operator.layer, operator.name) for operator in operators]
+        for at, cycles, macs, sram in report.steps:
+            costs[at] = replace(
+                costs[at],
+                cycles=costs[at].cycles + cycles,
+                macs=costs[at].macs + macs,
+                sram_bytes=max(costs[at].sram_bytes, sram),
+            )
+        cycles = int(totals["cycles_total"])
+        flash = sum(totals[f"{where}_chip_flash_memory_used"] for where in ("on", "off"))
+        return Compiled(
+            version=version,
+            placement=weights,
+            arena_bytes=arena_bytes,
+            sram_bytes=round(totals["sram_memory_used"] * 1024),
+            weight_bytes=round(flash * 1024),
+            cycles=cycles,
+            seconds=cycles / self.compiler.clock_hz,
+            macs=int(totals["nn_macs"]),
+            on_cpu=tuple((operators[at], reason) for at, reason in report.left.items()),
+            costs=tuple(costs),
+            moments=tuple(_moments(report.spans, self.graph)),
+        )
+
+
+def _run(
+    vela: Program, form: Form, content: bytes, config: str, arguments: tuple[str, ...]
+) -> dict[str, str]:
+    """The files that Vela leaves, and what it printed."""
+    with tempfile.TemporaryDirectory(prefix="synet-vela-") as folder:
+        file, ini = Path(folder, f"{NETWORK}.tflite"), Path(folder, "chip.ini")
+        file.write_bytes(content)
+        ini.write_text(config)
+        command = [*vela.command, file.name, "--config", str(ini), "--output-dir", folder]
         ran = subprocess.run(
-            command,
+            [*command, *arguments],
             cwd=folder,
-            env=confined.environment(),
+            env=dict(vela.environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
         )
         if ran.returncode:
-            last = ran.stdout.strip().splitlines()[-1:] or [f"exit status {ran.returncode}"]
-            raise ChipError(f"Vela cannot compile the file: {last[0].strip()}")
-        try:
-            return _read(Path(folder), ran.stdout, graph, compiler, weights)
-        except (KeyError, ValueError, IndexError, OSError) as error:
-            raise ChipError(
-                f"Vela does not report as its version 5.2 does ({type(error).__name__}: {error}): "
-                f"pip install 'ethos-u-vela==5.2.*'"
-            ) from error
+            lines = ran.stdout.strip().splitlines() or [f"exit status {ran.returncode}"]
+            why = next((line for line in reversed(lines) if "Error:" in line), lines[-1])
+            raise ChipError(f"Vela {vela.version} cannot compile the file: {why.strip()}")
+        left = (Path(folder, name) for name in form.files)
+        files = {path.name: path.read_text(errors="replace") for path in left if path.is_file()}
+        return {**files, PRINTED: ran.stdout}
 
 
-def _read(folder: Path, printed: str, graph: Graph, compiler: Compiler, weights: str) -> Compiled:
-    summary = _rows(Path(folder, f"model_summary_{CONFIGURATION}.csv").read_text())[0]
-    tables = _tables(Path(folder, "model_debug.xml").read_text(errors="replace"))
-    # an operation of the file may become several, each of which knows where it comes from
-    sources = {row["id"]: int(row["ext_key"]) for row in tables["source"]}
-    costs = [Cost(operator.layer, operator.name) for operator in graph.operators]
-    left = set()
-    for row in tables["perf"]:
-        at = sources[row["source_id"]]
-        costs[at] = replace(
-            costs[at],
-            cycles=costs[at].cycles + int(row["op_cycles"]),
-            macs=costs[at].macs + int(row["mac_count"]),
-            sram_bytes=max(costs[at].sram_bytes, int(row["staging_usage"])),
-        )
-        if row["operator"] == CPU:
-            left.add(at)
-    on_cpu = [graph.operators[at] for at in sorted(left)]
-    cycles = int(float(summary["cycles_total"]))
-    flash = sum(float(summary[f"{where}_chip_flash_memory_used"]) for where in ("on", "off"))
-    return Compiled(
-        placement=weights,
-        sram_bytes=round(float(summary["sram_memory_used"]) * 1024),
-        weight_bytes=round(flash * 1024),
-        cycles=cycles,
-        seconds=cycles / compiler.clock_hz,
-        macs=int(float(summary["nn_macs"])),
-        on_cpu=tuple(zip(on_cpu, _reasons(on_cpu, graph, printed), strict=True)),
-        costs=tuple(costs),
-        moments=tuple(_moments(tables["tensors"], graph)),
-    )
-
-
-def _reasons(operators: Iterable[Operator], graph: Graph, printed: str) -> list[str]:
-    """What Vela printed of each operation that it leaves out."""
-    told = re.findall(
-        r"^Warning \(supported operators\) operator: .*, ofm: '(.*)'\nReason: (.*)$",
-        printed,
-        re.MULTILINE,
-    )
-    reasons = {name: reason.strip().rstrip(".") for name, reason in told}
-    names = [[graph.tensors[number].name for number in op.outputs] for op in operators]
-    return [next((reasons[n] for n in own if n in reasons), "it does not say why") for own in names]
-
-
-def _moments(tensors: Table, graph: Graph) -> Iterator[tuple[Held, ...]]:
+def _moments(spans: tuple[Span, ...], graph: Graph) -> Iterator[tuple[Held, ...]]:
     """What lies in the arena, moment after moment; tensors may share a place there."""
     layers = {graph.tensors[number].name: layer for number, layer in graph.writers().items()}
-    spans = []
-    for row in tensors:
-        if row["memory"] != ARENA:
-            continue
-        buffer = row["usage"] == BUFFER
-        layer = "weights on their way" if buffer else _layer_of(row["name"], layers)
-        size, start = int(row["size"], 16), int(row["start_address"], 16)
-        spans.append((Held(layer, size), start, int(row["start_time"]), int(row["end_time"])))
-    spans.sort(key=lambda span: -span[0].bytes)
-    for moment in sorted({begin for _, _, begin, _ in spans}):
+    held = {
+        span: Held(
+            "weights on their way" if span.is_buffer else _layer_of(span.name, layers), span.bytes
+        )
+        for span in sorted(spans, key=lambda span: -span.bytes)
+    }
+    for moment in sorted({span.begin for span in spans}):
         taken: list[tuple[int, int]] = []
         found = []
-        for held, start, begin, end in spans:
-            stop = start + held.bytes
-            if begin <= moment <= end and all(stop <= a or start >= b for a, b in taken):
+        for span, one in held.items():
+            start, stop = span.address, span.address + span.bytes
+            if span.begin <= moment <= span.end and all(stop <= a or start >= b for a, b in taken):
                 taken.append((start, stop))
-                found.append(held)
+                found.append(one)
         yield tuple(found)
 
 
@@ -298,12 +347,3 @@ def _layer_of(name: str, layers: Mapping[str, str]) -> str:
     """The layer of a tensor, or of the one after which Vela has named a tensor of its own."""
     own = max((known for known in layers if name.startswith(known)), key=len, default="")
     return layers.get(own) or layer_path(name)
-
-
-def _tables(text: str) -> dict[str, Table]:
-    found = re.findall(r'<table name="(\w+)">\n<!\[CDATA\[\n(.*?)\n\]\]>', text, re.DOTALL)
-    return {name: _rows(content) for name, content in found}
-
-
-def _rows(text: str) -> Table:
-    return list(csv.DictReader(text.splitlines()))

@@ -29,7 +29,16 @@ def _leave_home_alone() -> None:
         os.environ[variable] = folder
 
 
+def _share_cache() -> None:
+    """Give all workers one cache, made for this run, whose variable they inherit."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="synet-tests-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["SYNET_CACHE"] = folder
+
+
 _share_processors()
+_share_cache()
 _leave_home_alone()
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -37,6 +37,17 @@ def good() -> bytes:
 
 
 @cache
+def heavy() -> bytes:
+    """Fits Sabre in 32 to 91 KiB: Vela reads weights ahead where there is room."""
+    keras = _keras()
+    image = keras.Input((*SHAPE, 1), batch_size=1, name="image")
+    found = _conv(image, "model.0", 8, kernel=3, stride=2)
+    for row, (channels, stride) in enumerate(((32, 1), (32, 1), (64, 2), (64, 1)), 1):
+        found = _conv(found, f"model.{row}", channels, kernel=3, stride=stride)
+    return _convert(keras.Model(image, found))
+
+
+@cache
 def bad() -> bytes:
     """Breaks a rule of Katana with nearly every layer."""
     keras = _keras()

@@ -1,4 +1,4 @@
-"""Commands that are killed at an operation of theirs on the files of a folder.
+"""Commands that are killed at an operation on the files of a folder, or find the disk full.
 
 Run as a script, it imports what commands need, and then starts each from a copy of itself: that
 is what makes thirty of them affordable. A job comes as a line of JSON on standard input.
@@ -6,9 +6,11 @@ is what makes thirty of them affordable. A job comes as a line of JSON on standa
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -60,14 +62,21 @@ class Server:
         )
 
     def run(
-        self, arguments: Sequence[str | Path], folder: Path, at: int = 0, seconds: float = 0
+        self,
+        arguments: Sequence[str | Path],
+        folder: Path,
+        at: int = 0,
+        seconds: float = 0,
+        room: int = 0,
     ) -> dict[str, Any]:
         """Run ``synet ARGUMENTS`` in `folder`; its status, how many operations, and what it said.
 
-        It is killed before operation number `at`, or after `seconds`, if they are not 0.
+        It is killed before operation number `at`, or after `seconds`, if they are not 0. No file
+        takes more than `room` bytes, if that is not 0: what goes beyond it cannot be written, as
+        on a full disk.
         """
         job = {"arguments": [str(each) for each in arguments], "folder": str(folder)}
-        job |= {"at": at, "seconds": seconds}
+        job |= {"at": at, "seconds": seconds, "room": room}
         self._process.stdin.write(json.dumps(job).encode() + b"\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
@@ -96,6 +105,8 @@ def _child(job: dict[str, Any], said: int, count: int) -> None:
         os.dup2(said, stream)
     sys.argv = ["synet", *job["arguments"]]
     killer = Killer(job["folder"], job["at"])
+    if job["room"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], resource.RLIM_INFINITY))
     try:
         status = importlib.import_module("synet.cli").main(job["arguments"], standalone_mode=False)
     except SystemExit as error:
@@ -107,15 +118,17 @@ def _child(job: dict[str, Any], said: int, count: int) -> None:
 
 
 def _run(job: dict[str, Any]) -> dict[str, Any]:
-    said = os.memfd_create("said")
+    said, says = os.pipe()
+    fcntl.fcntl(says, fcntl.F_SETPIPE_SZ, 1 << 20)  # read when it has ended
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
         try:
-            _child(job, said, write)
+            _child(job, says, write)
         finally:
             os._exit(1)
     os.close(write)
+    os.close(says)
     signal.signal(signal.SIGALRM, lambda *_: _kill(pid))
     signal.setitimer(signal.ITIMER_REAL, job["seconds"])
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -123,7 +136,6 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     told = {"status": status, "operations": int(os.read(read, 20) or 0)}
     os.close(read)
     with os.fdopen(said, "rb") as file:
-        file.seek(0)
         return told | {"said": file.read().decode("utf-8", "replace")}
 
 

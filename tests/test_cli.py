@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shlex
 import shutil
 import subprocess
@@ -154,6 +155,23 @@ def test_data_is_checked_before_anything_is_converted(tmp_path):
 def test_a_checkpoint_that_is_none(tmp_path):
     (tmp_path / "best.pt").write_text("not a checkpoint")
     assert "best.pt" in mistake("quantize", "--weights", "best.pt")
+    assert "best.pt" in mistake("quantize", "--weights", "best.pt", "--random")
+
+
+def test_a_yaml_is_no_checkpoint_nor_the_other_way_round(tmp_path):
+    said = "--weights katana-kqvga.yaml: no checkpoint, which ends in .pt; of an untrained model"
+    assert said in mistake("quantize", "--weights", "katana-kqvga.yaml")
+    assert "say --weights best.pt" in mistake("quantize", "--cfg", "best.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_quantize_ends_with_what_the_chip_says(tmp_path):
+    tiny_yolo.write(tmp_path)
+    result = synet_cli("quantize", "--cfg", "tiny.yaml", "--chip", "sabre")
+    last = result.stdout.splitlines()[-1]
+    assert re.search(
+        r", which fits sabre: \d+\.\d of 1500\.0 KiB SRAM, \d\.\d\d ms an image$", last
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,7 +229,9 @@ def test_quantize_and_profile(tmp_path):
     lines = result.stdout.splitlines()
     assert lines[0] == "calibrated on random images, seed 0"
     assert lines[1].startswith("Keras against torch: at most ")
+    assert lines[2] == "int8 against float: not proven: calibrated on random images"
     assert lines[-1].startswith("wrote model.tflite (")
+    assert re.search(r"which fits katana: \d+\.\d of 640\.0 KiB activations; its speed", lines[-1])
     assert len(lines) == 4
     assert {path.name for path in tmp_path.iterdir()} == {"tiny.yaml", "model.tflite"}
     assert TfliteModel("model.tflite").image_shape == (61, 99)

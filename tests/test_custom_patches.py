@@ -252,7 +252,7 @@ def test_a_mistake_in_a_yaml_is_one_line_before_any_training(clone, data, tmp_pa
 
 
 def test_the_data_of_a_command_of_ours_is_not_handed_to_a_fork(unpatched, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SYNET_CACHE", str(tmp_path / "cache"))
     (tmp_path / "images").mkdir()
     data = tmp_path / "my.yaml"
     data.write_text("path: .\ntrain: images\nval: images\nnames: [a]\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from synet.data import (
     load_dataset,
     read_definition,
     read_labels,
+    resolved_definition,
     resolved_yaml,
 )
 from synet.errors import DataError
@@ -109,7 +111,14 @@ def test_linked_folders_are_followed_and_keep_their_name(tree):
 
 @pytest.mark.parametrize(
     "text",
-    ["names: [a, 3]", "names: {1: 3, 0: a}", "nc: 2\r\nnames:\r\n  0: a\r\n  1: 3\r\n"],
+    [
+        "names: [a, 3]",
+        "names: {1: 3, 0: a}",
+        "names: {'1': 3, '0': a}",
+        "names: [a, 3]\nnc: '2'",
+        "names: [a, 3]\nnc: 2.0",
+        "nc: 2\r\nnames:\r\n  0: a\r\n  1: 3\r\n",
+    ],
 )
 def test_names_as_list_or_map(tmp_path, text):
     path = tmp_path / "data.yaml"
@@ -125,7 +134,11 @@ def test_names_as_list_or_map(tmp_path, text):
         ("", "expected keys"),
         ("val: images", "no 'names'; add the class names"),
         ("names: {0: a, 2: c}", "found 0, 2"),
-        ("names: {'0': a}", "names: ids must count up from 0"),
+        ("names: {0: a, '0': b}", "expected each of the ids 0 to 1 once, found 0, '0'"),
+        ("names: {a: 0}", "expected each of the ids 0 to 0 once, found 'a'"),
+        ("nc: 2.5", "nc: expected the number of classes, found 2.5"),
+        ("nc: many", "nc: expected the number of classes, found 'many'"),
+        ("nc: 1e12", "nc: expected the number of classes, found '1e12'"),
         ("names: []", "names: expected a list"),
         ("names: cat", "names: expected a list or a map from id to name, found 'cat'"),
         ("names: [a]\nnc: 2", "nc is 2, but names has 1"),
@@ -159,7 +172,7 @@ def test_missing_yaml(tmp_path):
 def test_a_missing_split_is_an_error_only_when_asked_for(tree):
     (tree / "empty").mkdir()
     (tree / "empty.txt").write_text("\n")
-    (tree / "a.zip").write_bytes(b"")
+    (tree / "a.zip").write_bytes(b"PK\x03\x04\xff")
     dataset = load_dataset(
         write_yaml(tree / "data.yaml", train="images/train", val="gone", test="empty")
     )
@@ -173,7 +186,7 @@ def test_a_missing_split_is_an_error_only_when_asked_for(tree):
     other = load_dataset(write_yaml(tree / "other.yaml", val="empty.txt", test="a.zip"))
     with pytest.raises(DataError, match="val: no images"):
         other.images("val")
-    with pytest.raises(DataError, match="a.zip: a split is a folder or a .txt list"):
+    with pytest.raises(DataError, match="a.zip: a split is a folder or a list of images"):
         other.images("test")
 
 
@@ -347,3 +360,59 @@ def test_blood_cells(shared):
     assert dataset.calibration_split() == "test"
     labels = [read_labels(image, len(dataset.names)) for image in dataset.images("val")]
     assert all(len(each) for each in labels)
+
+
+def test_where_the_images_of_a_stock_yaml_belong_is_told(tmp_path, monkeypatch):
+    if find_spec("ultralytics") is None:
+        pytest.skip("ultralytics is not installed")
+    settings = tmp_path / "Ultralytics" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"datasets_dir": "%s"}' % (tmp_path / "sets"))
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    dataset = load_dataset("coco8")
+    assert len(dataset.names) == 80
+    with pytest.raises(DataError, match=f"{tmp_path}/sets/coco8/images/val does not exist"):
+        dataset.images("val")
+
+
+@pytest.mark.parametrize("settings", ["", "no json", "[1]", '{"datasets_dir": 3}'])
+def test_settings_and_homes_that_cannot_be_used_are_no_error(tree, monkeypatch, settings):
+    (tree / "config" / "Ultralytics").mkdir(parents=True)
+    (tree / "config" / "Ultralytics" / "settings.json").write_text(settings)
+    monkeypatch.setenv("HOME", "/nowhere\x7f/at/all")
+    for folder in (str(tree / "config"), "/dev/null", "~nobody-of-this-name"):
+        monkeypatch.setenv("YOLO_CONFIG_DIR", folder)
+        dataset = load_dataset(write_yaml(tree / "data.yaml", path="images", val="val"))
+        assert names_of(dataset, "val") == ["b.png", "a.JPG"]
+
+
+def test_a_folder_stands_for_the_yaml_in_it(tree):
+    write_yaml(tree / "my.yml", val="images/val")
+    assert load_dataset(tree).yaml == tree / "my.yml"
+    write_yaml(tree / f"{tree.name}.yaml", val="images/extra")  # before .yml
+    assert names_of(load_dataset(tree), "val") == ["c.png"]
+    write_yaml(tree / "another.yaml", val="images/train")
+    assert names_of(load_dataset(tree), "val") == ["c.png"]
+
+
+def test_hidden_folders_are_not_looked_into(tree):
+    make_image(tree / "images" / "val" / ".thumbnails" / "b.png")
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val="images/val"))
+    assert names_of(dataset, "val") == ["b.png", "a.JPG"]
+
+
+def test_images_of_kinds_that_no_yolo_takes_are_counted(tree):
+    for name in ("a.gif", "b.GIF", "c.ppm", "deep/d.svg"):
+        (tree / "images" / "val" / name).write_bytes(b"")
+    make_image(tree / "images" / "val" / "e")  # by what is in it
+    make_image(tree / "images" / "val" / "labels.txt")
+    dataset = load_dataset(write_yaml(tree / "data.yaml", val="images/val"))
+    assert dataset.other_images("val") == {".gif": 2, ".ppm": 1, ".svg": 1, "": 1}
+
+
+def test_a_data_set_is_resolved_with_what_other_yolos_call_its_split(tree):
+    source = write_yaml(tree / "data.yaml", validation="images/val", names={"1": "b", "0": "a"})
+    content = resolved_definition(source)
+    expected = {"names": ["a", "b"], "nc": 2, "val": str(tree / "images/val")}
+    assert content == expected

@@ -759,3 +759,10 @@ def test_ultralytics_trains_on_it(shared, tmp_path):
     found = YOLODataset(img_path=data["train"], data=data, task="detect", imgsz=64).labels
     assert len(found) == 10
     assert sum(len(each["cls"]) for each in found) == count.boxes[0] > 5
+
+
+def test_a_folder_stands_for_the_old_yaml_and_for_no_new_one(old):
+    other = old.parent.rename(old.parent.with_name("elsewhere"))
+    assert data_subset(other, new(other / old.name), progress=False).before["train"].images == 10
+    with pytest.raises(DataError, match="coco8.yaml: cannot read the data yaml: No such file"):
+        data_subset(other, "coco8.yaml", progress=False)

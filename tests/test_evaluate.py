@@ -36,6 +36,8 @@ class ColourDetector:
     image_shape = (96, 128)
     channels = 3
     task = "detect"
+    at_once = 2
+    kernels = None
 
     def __init__(
         self, names: tuple[str, ...] = COLOURS, shift: float = 0.0, gain: float = 1.0
@@ -324,11 +326,65 @@ def test_missing_data_is_told_before_the_model_is_opened(tmp_path):
         evaluate(tmp_path / "no.pt", tmp_path / "no.yaml")
 
 
-def test_broken_label_stops_the_evaluation(tmp_path, scenes):
+def test_what_is_broken_is_left_out_and_told_or_stops_the_evaluation(tmp_path, scenes, caplog):
     data = make_dataset(tmp_path, scenes)
     (tmp_path / "labels" / "val" / "1.txt").write_text("0 0.5 0.5 0.1\n")
+    image = load_dataset(data).images("val")[2]
+    image.write_bytes(image.read_bytes()[:200])
+    image.with_suffix(".gif").write_bytes(b"GIF89a")
+    report = evaluate_predictor(ColourDetector(), load_dataset(data), progress=False)
+    assert (report.images, report.boxes, report.left_out) == (1, 2, 2)
+    assert (report.map50, report.map50_95) == PERFECT
+    assert "1 images (2 left out), 2 boxes" in report.table().caption
+    others, broken = caplog.messages
+    assert "val: 1 file is an image of a kind that YOLO does not take (1 .gif); left out" in others
+    assert "val: left out 2 of 3 images, as YOLO does: " in broken
+    assert "1.txt:1: 4 numbers" in broken and f"{image}: not an image, or a damaged" in broken
+    strict = load_dataset(data, strict=True)
+    with pytest.raises(DataError, match=r"\(1 \.gif\); convert, or do without --strict"):
+        evaluate_predictor(ColourDetector(), strict, progress=False)
+    image.with_suffix(".gif").unlink()
     with pytest.raises(DataError, match=r"1\.txt:1: 4 numbers"):
+        evaluate_predictor(ColourDetector(), strict, progress=False)
+
+
+def test_a_split_of_which_nothing_can_be_used(tmp_path, scenes):
+    data = make_dataset(tmp_path, scenes[:1])
+    (tmp_path / "labels" / "val" / "0.txt").write_text("0 0.5 0.5 0.1\n")
+    with pytest.raises(DataError, match="none of the 1 images can be used; the first: .*4 numbers"):
         evaluate_predictor(ColourDetector(), load_dataset(data), progress=False)
+
+
+@pytest.mark.parametrize(("line", "images"), [("ultralytics", 3), ("yolov5", 2), ("", 3)])
+def test_the_tolerance_is_that_of_the_yolo_that_trained_the_model(tmp_path, scenes, line, images):
+    data = make_dataset(tmp_path, scenes)
+    with (tmp_path / "labels" / "val" / "1.txt").open("a") as file:
+        file.write("\n0 1.005 0.5 0.1 0.1\n")
+    detector = ColourDetector()
+    detector.trained_by = line
+    report = evaluate_predictor(detector, load_dataset(data), progress=False)
+    assert (report.images, report.boxes) == (images, 5 if images == 3 else 2)
+
+
+class ItemDetector(ColourDetector):
+    """One that was trained with ``single_cls``, and so calls all that it finds one thing."""
+
+    trained_by, single_class = "yolov5", True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = ("item",)
+
+    def outputs(self, image):
+        found = ColourDetector().outputs(image)
+        return {**found, "scores": found["scores"].max(axis=1, keepdims=True)}
+
+
+def test_a_model_of_a_single_class_is_judged_as_it_was_trained(tmp_path, scenes):
+    dataset = load_dataset(make_dataset(tmp_path, scenes))
+    report = evaluate_predictor(ItemDetector(), dataset, progress=False)
+    assert report.per_class == {"item": PERFECT}
+    assert report.boxes == 4  # of two classes
 
 
 def test_progress_goes_to_stderr(tmp_path, scenes, capsys):

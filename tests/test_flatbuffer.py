@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import copy
 import os
 import struct
+import subprocess
+import sys
 import time
 from functools import cache
+from pathlib import Path
 
+import cv2
 import int8_models
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from synet.chips import get_chip
+from synet.cli import main
 from synet.errors import SynetError
 from synet.flatbuffer import read_content, read_file
+from synet.graph import STATE
+from synet.judge import judge
+from synet.profile import profile
 
 
 @cache
@@ -122,6 +133,50 @@ def test_numbers_that_cannot_be(change, message):
     change(model)
     with pytest.raises(SynetError, match=rf"is damaged, make it again \({message}"):
         read_content(packed(model))
+
+
+def test_a_file_with_a_state_is_judged(tmp_path):
+    """A variable, which no operation writes and no constant fills; and a tensor without values."""
+    model = unpacked(small())
+    (graph,) = model.subgraphs
+    for shape, variable in (([1, 2, 4, 1], True), ([0], False)):
+        tensor = copy.copy(graph.tensors[0])
+        tensor.shape, tensor.isVariable, tensor.name = shape, variable, f"state{len(shape)}"
+        graph.tensors.append(tensor)
+    graph.operators[0].inputs = [0, 2, 3]
+    judged = judge(packed(model), get_chip("katana"))
+    assert judged.peak_bytes == 3 * 32
+    assert [held.layer for held in judged.fullest].count(STATE) == 2
+    assert profile(packed(model), "katana").rows
+
+
+@pytest.fixture(scope="module")
+def for_the_npu(tmp_path_factory):
+    """A file that Vela has compiled."""
+    folder = tmp_path_factory.mktemp("compiled")
+    Path(folder, "model.tflite").write_bytes(int8_models.good())
+    vela = [sys.executable, "-m", "ethosu.vela", "model.tflite", "--output-dir", "."]
+    command = [*vela, "--accelerator-config", "ethos-u55-128"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "model_vela.tflite"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["profile", "summary", "sparsity", "latency", "evaluate", "report", "quantize --weights"],
+)
+def test_a_file_that_vela_has_compiled_is_told_to_be_one(command, for_the_npu, tmp_path):
+    data = tmp_path / "data.yaml"
+    data.write_text(f"val: {tmp_path}\nnames: [a]\n")
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((48, 64, 3), np.uint8))
+    with_data = ["--data", str(data)] if command in ("evaluate", "report") else []
+    ran = CliRunner().invoke(main, [*command.split(), str(for_the_npu), *with_data])
+    assert ran.exit_code == 2
+    (line,) = ran.stderr.splitlines()
+    assert line == (
+        f"synet: {for_the_npu} is what Vela has made of a model for an Ethos-U, which only that "
+        "can run; give the file that Vela was given"
+    )
 
 
 def test_a_file_that_refers_to_itself_without_end():

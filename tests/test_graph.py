@@ -8,7 +8,7 @@ import int8_models
 import pytest
 
 from synet.errors import SynetError
-from synet.graph import Graph, Operator, Tensor, layer_path, read_graph
+from synet.graph import INPUT, STATE, Graph, Operator, Tensor, layer_path, read_graph
 
 
 def graph_of(sizes, operators, inputs, outputs, constants=()):
@@ -45,6 +45,14 @@ def test_outputs_stay_until_the_end_and_inputs_only_to_their_last_reader():
     )
     assert graph.alive_bytes() == [10 + 7 + 2, 10 + 7 + 5, 7 + 5 + 3]
     assert graph.peak_activation() == (22, 1)
+
+
+def test_variables_are_always_there_and_no_layer_writes_them():
+    """Neither the model's input nor written by an operation: 2, which the second one reads."""
+    graph = graph_of([10, 20, 5, 40], [((0,), (1,)), ((1, 2), (3,))], (0,), (3,))
+    assert graph.alive_bytes() == [10 + 20 + 5, 20 + 5 + 40]
+    assert graph.lifetimes()[2] == (0, 1)
+    assert {held.layer for held in graph.alive(0)} == {INPUT, "layer.0", STATE}
 
 
 def test_what_is_written_in_which_order():

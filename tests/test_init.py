@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import configparser
+import importlib
 import os
 import subprocess
 import sys
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +64,22 @@ def test_what_it_lists_it_has(name):
 def test_what_it_has_not():
     with pytest.raises(AttributeError, match="module 'synet' has no attribute 'nothing'"):
         synet.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict", "profile", "report", "metrics"])
+def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
+    module = importlib.import_module(f"synet.{name}")
+    assert getattr(module, name) is getattr(synet, name)
+    told = run(
+        f"import synet.{name}; from synet.{name} import {name}; from synet import {name} as f\n"
+        f"print(synet.{name} is f is {name}, callable(f))"
+    )
+    assert told == ["True", "True"]
+
+
+def test_types_ship():
+    """A type checker believes the annotations of a package that says so."""
+    assert resources.files("synet").joinpath("py.typed").is_file()
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parent.parent / "setup.cfg")
+    assert "py.typed" in config["options.package_data"]["synet"].split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import killed
@@ -93,3 +94,21 @@ def test_what_the_user_has_put_there_since_is_his(server, tmp_path):
             assert (labels / "mine.txt").read_text() == "mine"
             assert not images.exists()
     assert between >= 3
+
+
+def test_two_processes_that_write_the_same(server, tmp_path):
+    """One of them makes it, the other says so in a line, and neither spoils what the other made."""
+    command = ("data_subset", "old/old.yaml", "new/new.yaml")
+    old_and_new(tmp_path / "alone")
+    server.run(command, tmp_path / "alone")
+    whole = set(tree(tmp_path / "alone"))
+    with killed.server("synet.data_subset") as other, ThreadPoolExecutor(2) as pool:
+        for number in range(5):
+            folder = tmp_path / str(number)
+            old_and_new(folder)
+            told = list(pool.map(lambda each: each.run(command, folder), (server, other)))  # noqa: B023
+            assert sorted(each["status"] for each in told) in ([0, 0], [0, 2]), told
+            for each in told:
+                assert each["status"] == 0 or each["said"].splitlines()[-1].startswith("synet: ")
+            assert set(tree(folder)) == whole
+            assert all(path.exists() for path in folder.rglob("*"))

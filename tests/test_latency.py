@@ -44,7 +44,8 @@ def test_statistics_are_those_of_the_runs():
     assert (found.min, found.max) == (runs.min(), runs.max())
     in_order = np.sort(runs)
     assert found.percentiles == pytest.approx({q: in_order[q] for q in (50, 90, 95, 99)})
-    assert found.frames_per_second == pytest.approx(1000 / np.mean(runs))
+    assert found.median == found.percentiles[50] == np.median(runs)
+    assert found.frames_per_second == pytest.approx(1000 / np.median(runs))
 
 
 def test_warming_up_does_not_count_and_every_step_has_its_own_time(clock):
@@ -70,6 +71,27 @@ def test_warming_up_does_not_count_and_every_step_has_its_own_time(clock):
     assert ticks == [False] * 7 and gc.isenabled()
 
 
+def test_the_network_is_timed_where_it_stands(clock, monkeypatch, tmp_path):
+    """It is a part of the whole in the very same run, so it cannot take longer."""
+
+    def step(milliseconds, returned=None):
+        return lambda *_, **__: clock(milliseconds) or returned
+
+    class Predictor:
+        image_shape, threads, task, kernels = (8, 8), 1, "detect", None
+        stages = step(4), step(8), step(16)
+
+    monkeypatch.setattr(timing, "load_predictor", lambda *_, **__: Predictor())
+    monkeypatch.setattr(timing, "read_image", step(1))
+    monkeypatch.setattr(timing, "fit", step(2, (None, None)))
+    monkeypatch.setattr(timing, "decode", step(32))
+    found = latency(tmp_path / "m.tflite", runs=3, warm_up=1, image="a.jpg", progress=False)
+    assert found.network.median == 8 and found.overall.median == 63
+    assert {name: part.median for name, part in found.parts.items()} == {
+        **{"decoding": 1, "fitting": 2, "network": 28, "boxes": 32}
+    }
+
+
 def test_garbage_is_collected_again_after_a_failure():
     with pytest.raises(ZeroDivisionError):
         timing._measure([lambda _: 1 / 0], 1, 0, lambda: None)
@@ -93,6 +115,10 @@ def test_a_file_from_image_to_boxes(vendor, tmp_path, capfd):
         assert each.milliseconds.shape == (5,) and each.milliseconds.min() > 0
     total = sum(part.milliseconds for part in found.parts.values())
     np.testing.assert_allclose(found.overall.milliseconds, total)
+    # the network alone is a part of the network with its input and output converted, run by run
+    assert (found.network.milliseconds < found.parts["network"].milliseconds).all()
+    assert found.network.median < found.parts["network"].median < found.overall.median
+    assert str(found.kernels) == "fast kernels" and "fast kernels" in found.table().caption
     assert found.estimate is None
     assert found.note == "no estimate for katana: its compiler is not public"
     assert "this machine: network " in found.verdict() and "katana" not in found.verdict()

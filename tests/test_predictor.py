@@ -150,7 +150,9 @@ def test_vendor_models_find_the_people(vendor_model, shared):
     height, width = predictor.image_shape
     assert f"{height}x{width}" in vendor_model.stem
     assert (predictor.channels, predictor.names) == (3, ("0",))
-    assert load_predictor(vendor_model, (width, height)).image_shape == (height, width)
+    turned = f"the image shape {width} {height} is its own turned.*--image-shape {height} {width}"
+    with pytest.raises(SynetError, match=turned):
+        load_predictor(vendor_model, (width, height))
 
     dataset = load_dataset(shared / "data" / "coco128" / "coco128.yaml")
     (path,) = [image for image in dataset.images("val") if image.stem == "000000000885"]
@@ -181,6 +183,13 @@ def test_a_classifier_is_loaded_for_those_who_ask():
     assert told.shape == (len(NAMES),) and told.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_a_shape_that_is_turned_is_no_shape_of_the_model():
+    checkpoint, (height, width) = tiny_files.checkpoint("detect"), tiny_ultralytics.SHAPE
+    with pytest.raises(SynetError, match=f"{width} {height} is its own turned; height comes first"):
+        load_predictor(checkpoint, (width, height))
+    assert load_predictor(checkpoint, (height, 2 * width)).image_shape == (height, 2 * width)
+
+
 def test_a_classifier_as_a_file():
     model = FewOutputs({"probabilities": np.float32([[0.25, 0.75]])})
     predictor = TflitePredictor(model)
@@ -207,10 +216,12 @@ def test_the_task_is_known_before_it_runs(head, task, role):
 
 def test_network_alone():
     network = Rows(ROW)
-    run = TorchPredictor(network, (8, 8)).network_on(np.full((8, 8, 3), 51, np.uint8))
+    place, run, read = TorchPredictor(network, (8, 8)).stages
+    pixels = place(np.full((8, 8, 3), 51, np.uint8))
     assert not hasattr(network, "seen")
-    run()
+    told = run(pixels)
     np.testing.assert_allclose(network.seen, 0.2)
+    assert {"x1y1", "x2y2", "scores"} == {*read(told)}
 
 
 # --- from what a network told to what is in the image --------------------------------------------

@@ -144,7 +144,7 @@ def test_the_vendors_detector_on_its_chip(shared):
     assert result.violations == ()
     assert result.verdict() == (
         "fits sabre: 1375.6 of 1500.0 KiB SRAM, 1231.0 KiB of weights in lpmem, 23.90 M cycles, "
-        "16.7 frames a second, all 117 operations on the NPU"
+        "59.76 ms (16.7 frames a second), all 117 operations on the NPU, says Vela 5.2.0"
     )
     text = shown(result)
     for figure in ("59.76 ms", "85.4 a cycle of 128", "1231.0 KiB in lpmem", "0 of 117 operations"):

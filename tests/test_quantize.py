@@ -22,9 +22,12 @@ from synet.custom_patches import unpatch
 from synet.data import letterbox, to_channels
 from synet.errors import ChipError, DataError, ExportError, SynetError, VerificationError
 from synet.export.tensorflow import import_keras
+from synet.graph import read_graph
 from synet.images import read_image
 from synet.layers.trace import make_rows_safe
+from synet.metadata import is_random
 from synet.models import get_model
+from synet.quantization import proof
 from synet.quantize import (
     Calibration,
     matching_shape,
@@ -32,6 +35,7 @@ from synet.quantize import (
     quantize_checkpoint,
     quantize_model,
 )
+from synet.shift import float_twin
 from synet.tflite import TfliteModel, read_metadata
 
 SHAPE = (24, 40)
@@ -135,12 +139,29 @@ def test_without_data_it_warns_and_works(caplog):
     assert quantize(small(), seed=1) != content
 
 
+def test_random_images_replace_no_file_of_real_ones(data, tmp_path):
+    out = tmp_path / "model.tflite"
+    quantize(small(), out_path=out)
+    good = quantize(small(), data, out_path=out)
+    with pytest.raises(SynetError, match="model.tflite was calibrated on images, and") as caught:
+        quantize(small(), out_path=out)
+    assert "give --data YAML, or another file with --out" in one_line(caught)
+    assert out.read_bytes() == good
+
+
+def test_a_keras_model_is_compared_with_nothing(data):
+    for given, why in ((data, "compared with nothing"), (None, "calibrated on random images")):
+        told = read_metadata(quantize(small(), given))["proof"]
+        assert (told["proven"], told["bar"]) == (False, "none") and why in told["missed"]
+
+
 def test_metadata(data):
     content = quantize(small(), data, number=3, seed=7, metadata={"names": ["thing"], "colour": 1})
     found = read_metadata(content)
     assert found["image_shape"] == found["imgsz"] == list(SHAPE)
     assert (found["channels"], found["names"], found["colour"]) == (1, ["thing"], 1)
     assert found["producer"].startswith("synet ")
+    assert found["proof"]["bar"] == "none"
     assert found["calibration"] == {
         "source": f"3 of 4 images of the test split of {data}",
         "images": 3,
@@ -213,6 +234,82 @@ def test_the_choice_is_seeded_and_has_no_image_twice(data):
     assert len(set(chosen(3, 1))) == 3
     assert len({chosen(4, seed) for seed in range(8)}) > 1
     assert set(chosen(500, 0)) == set((data.parent / "test" / "images").iterdir())
+
+
+def redrawn(data, change):
+    """The same data set with other calibration images: what `change` makes of each, by number."""
+    for number, file in enumerate(sorted((data.parent / "test" / "images").iterdir())):
+        cv2.imwrite(str(file), change(cv2.imread(str(file)), number))
+    return data
+
+
+SAME = np.random.default_rng(1).integers(0, 255, (30, 40, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda image, number: image * 0, "nothing but one colour"),
+        (lambda image, number: image * 0 + 255, "nothing but one colour"),
+        (lambda image, number: image * 0 + 60 * number, "nothing but one colour"),
+        (lambda image, number: SAME, "all the same picture"),
+    ],
+    ids=["black", "white", "a colour each", "alike"],
+)
+def test_images_that_say_nothing(change, said, data, tmp_path):
+    redrawn(data, change)
+    with pytest.raises(DataError) as caught:
+        quantize(small(), data, out_path=tmp_path / "out" / "model.tflite")
+    assert one_line(caught) == (
+        f"4 of 4 images of the test split of {data}: {said}, so no int8 range can be read off "
+        f"them; give images as the camera takes them with --data"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_image_and_some_black_ones_will_do(data):
+    redrawn(data, lambda image, number: image if number == 2 else image * 0)
+    assert len(calibration_for(data, SHAPE, 1, 500, 0)) == 4
+    (data.parent / "test" / "images" / "2.png").rename(data.parent / "one.png")
+    assert len(calibration_for(redrawn(data, lambda *_: SAME), SHAPE, 1, 1, 0)) == 1
+
+
+def test_dark_images_cut_nothing_off(data, caplog):
+    """All tensors of the file reach as far as with the bright images that they were made of."""
+
+    def scales():
+        content = quantize(small(), data, progress=False)
+        return [tensor.scale for tensor in read_graph(content).tensors if tensor.scale]
+
+    bright = scales()
+    assert not caplog.records
+    redrawn(data, lambda image, _: np.rint(image * 0.3).astype(np.uint8))
+    np.testing.assert_allclose(np.concatenate(scales()), np.concatenate(bright), rtol=0.05)
+    (record,) = caplog.records
+    assert f"the test split of {data}: dark, next to no pixel is above 7" in record.message
+
+
+def test_a_network_that_looks_at_images_sees_them_once(data):
+    """Brighter copies are for the ranges alone."""
+    redrawn(data, lambda image, _: image // 4)
+    calibration = calibration_for(data, SHAPE, 1, 500, 0, whole=True)
+    assert len(list(calibration.images())) == 4
+    exposures = list(calibration.exposures())
+    assert len(exposures) == 8
+    assert max(x.max() for x in exposures[:4]) < 0.27 and max(x.max() for x in exposures) > 0.95
+
+
+def test_a_model_of_pixels_of_0_to_255(data):
+    keras = import_keras()
+    image = keras.Input((*SHAPE, 1), batch_size=1)
+    scaled = keras.layers.Rescaling(1 / 255, name="to_unit")(image)
+    model = keras.Model(image, keras.layers.Conv2D(2, 3)(scaled))
+    with pytest.raises(SynetError, match="layer to_unit scales pixels of 0 to 255: give") as caught:
+        quantize(model, data)
+    one_line(caught)
+    centred = keras.layers.Rescaling(2.0, -1.0)(image)
+    model = TfliteModel(quantize(keras.Model(image, keras.layers.Conv2D(2, 3)(centred)), data))
+    assert (model.input.scale, model.input.zero_point) == (np.float32(1 / 255), -128)
 
 
 @pytest.mark.parametrize("number", [0, -1])
@@ -320,7 +417,7 @@ def tiny(tmp_path):
     return tiny_yolo.write(tmp_path)
 
 
-def test_the_untrained_model_of_a_yaml(tiny, data):
+def test_the_untrained_model_of_a_yaml(tiny, data, caplog):
     result = quantize_model(tiny, data, number=3, progress=False)
     assert result.path == Path("model.tflite")
     assert result.path.read_bytes() == result.content
@@ -338,6 +435,11 @@ def test_the_untrained_model_of_a_yaml(tiny, data):
     assert found["names"] == list(tiny_yolo.NAMES)
     assert (found["task"], found["strides"], found["chip"]) == ("detect", [8, 16], "katana")
     assert (found["image_shape"], found["colour"]) == ([64, 96], "grayscale")
+    told = found["proof"]  # it finds nothing, and is held to its features
+    assert told["proven"] and told["bar"] == "all rows and features"
+    assert (told["images"], told["values"]) == (3, 3 * rows * 2)
+    assert told["features_db"] == pytest.approx(result.proof.features_db, abs=1e-5)
+    assert told["features_db"] > 20 and not caplog.records
     again = quantize_model(tiny, data, number=3, progress=False)  # replaces its own file
     assert [p.name for p in Path().iterdir()] == ["model.tflite"]
     assert again.calibration == result.calibration
@@ -444,11 +546,43 @@ def test_a_checkpoint_has_its_file_beside_it(tiny, data, tmp_path):
     weights.parent.mkdir()
     trained = get_model(tiny)
     trained.names = {0: "thing", 1: "other"}
-    torch.save({"model": trained, "ema": None, "opt": {"imgsz": 96}}, weights)
+    options = {"imgsz": 96, "single_cls": True}
+    torch.save({"model": trained, "ema": None, "opt": options}, weights)
     result = quantize_checkpoint(weights, data, number=2, progress=False)
     assert result.path == weights.with_name("best.tflite")
-    assert read_metadata(result.path)["names"] == ["thing", "other"]
+    found = read_metadata(result.path)
+    assert found["names"] == ["thing", "other"]
+    assert (found["trained_by"], found["single_cls"]) == ("yolov5", True)
     assert sorted(p.name for p in weights.parent.iterdir()) == ["best.pt", "best.tflite"]
+
+
+def test_a_checkpoint_needs_images_or_is_asked_for_random_ones(tiny, data, tmp_path):
+    import torch
+
+    weights = tmp_path / "best.pt"
+    torch.save({"model": get_model(tiny), "ema": None, "opt": {"imgsz": 96}}, weights)
+    weights.with_name("best.tflite").write_bytes(b"\x1c\0\0\0TFL3 good")
+    with pytest.raises(SynetError, match="best.pt: a trained model is calibrated on") as caught:
+        quantize_model(weights, progress=False)
+    assert "--data YAML, or --random for best-random.tflite" in one_line(caught)
+    with pytest.raises(SynetError, match="give one of --data .* and --random"):
+        quantize_model(weights, data, random=True, progress=False)
+    result = quantize_model(weights, random=True, progress=False)
+    assert result.path == weights.with_name("best-random.tflite")
+    assert float_twin(result.path) == weights
+    assert str(result.proof) == "not proven: calibrated on random images"
+    assert is_random(read_metadata(result.path))
+    assert weights.with_name("best.tflite").read_bytes().endswith(b"good")
+
+
+def test_what_misses_the_lesser_bar_is_told_and_kept(tiny, data, monkeypatch, caplog):
+    monkeypatch.setattr(proof, "FEATURE_BAR", 90.0)
+    result = quantize_model(tiny, data, number=2, progress=False)
+    (record,) = caplog.records
+    assert record.message.startswith("not proven: the features before the head are ")
+    assert record.message.endswith("dB, bar 90")
+    assert result.problems == () and result.path.is_file()
+    assert not read_metadata(result.path)["proof"]["proven"]
 
 
 def test_a_yaml_that_does_not_say_its_shape(tiny):
@@ -459,8 +593,8 @@ def test_a_yaml_that_does_not_say_its_shape(tiny):
 
 def misses(monkeypatch, which):
     if which == "int8":
-        monkeypatch.setattr(module, "CONFIDENT", 0.0)
-        monkeypatch.setattr(module, "SCORE_BAR", -1.0)
+        monkeypatch.setattr(proof, "CONFIDENT", 0.0)
+        monkeypatch.setattr(proof, "SCORE_BAR", -1.0)
         return VerificationError, "int8 differs from float by"
     if which == "keras":
         monkeypatch.setattr(module, "KERAS_BAR", -1.0)
@@ -501,6 +635,8 @@ def test_a_file_that_misses_bars_is_kept_by_force(tiny, data, monkeypatch):
     result = quantize_model(tiny, data, number=2, progress=False, force=True)
     for problem, expected in zip(result.problems, said, strict=False):
         assert expected in problem
+    told = read_metadata(result.content)["proof"]
+    assert not told["proven"] and all(expected in told["missed"] for expected in said[:2])
     assert result.path.read_bytes() == result.content
 
 

@@ -66,3 +66,6 @@ def test_a_twin_lies_beside(tmp_path):
     file.with_suffix(".pt").touch()
     assert float_twin(file) == tmp_path / "best.pt"
     assert float_twin(tmp_path / "best.pt") is None
+    assert float_twin(tmp_path / "best-random.tflite") == tmp_path / "best.pt"
+    (tmp_path / "best-random.pt").touch()
+    assert float_twin(tmp_path / "best-random.tflite") == tmp_path / "best-random.pt"

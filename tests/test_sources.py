@@ -84,3 +84,15 @@ def test_pictures(place):
     assert many.total == len(list(many.pictures())) == 4
     with pytest.raises(DataError, match="notes.txt: not an image"):
         list(find_sources(["notes.txt"])[0].pictures())
+
+
+def test_images_of_other_kinds_are_told(place, caplog):
+    (place / "odd.ppm").write_bytes(b"")
+    assert found(".") == ["Straße 7.jpg", "a.jpg", "b.png", "clip.mp4"]
+    (told,) = caplog.messages
+    kinds = "2 files are images of a kind that SyNet does not take (1 without a suffix, 1 .ppm)"
+    assert told.endswith(f": left out: {kinds}")
+    (place / "only").mkdir()
+    (place / "odd.ppm").rename(place / "only" / "odd.ppm")
+    with pytest.raises(DataError, match=r"no images or videos in this folder; 1 file is an image"):
+        found("only")

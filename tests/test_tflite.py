@@ -10,6 +10,7 @@ import pytest
 
 from synet.errors import SynetError
 from synet.graph import read_graph
+from synet.kernels import FAST, REFERENCE
 from synet.tflite import TensorRunner, TfliteModel, embed_metadata, read_content, read_metadata
 
 
@@ -23,11 +24,12 @@ def image():
     return np.random.default_rng(1).integers(0, 256, (*int8_models.SHAPE, 1), dtype=np.uint8)
 
 
-def interpreted(content, stored):
+def interpreted(content, stored, kernels=REFERENCE):
     """The outputs of the bare runtime, by tensor index."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    interpreter = Interpreter(model_content=content)
+    kinds = {REFERENCE: OpResolverType.BUILTIN_REF, FAST: OpResolverType.AUTO}
+    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=kinds[kernels])
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], stored)
     interpreter.invoke()
@@ -45,10 +47,12 @@ def test_describes_its_ends(model):
     assert model.metadata == {}
 
 
-def test_runs_as_the_bare_runtime_does(model, image):
+@pytest.mark.parametrize("kernels", [REFERENCE, FAST])
+def test_runs_as_the_bare_runtime_does(image, kernels):
+    model = TfliteModel(int8_models.good(), kernels=kernels)
     scale, zero_point = model.input.scale, model.input.zero_point
     stored = np.clip(np.rint(image / 255 / scale) + zero_point, -128, 127).astype(np.int8)
-    expected = interpreted(int8_models.good(), stored[None])
+    expected = interpreted(int8_models.good(), stored[None], kernels)
     raw, real = model.run_quantized(image), model.run(image)
     assert list(raw) == list(real) == ["boxes", "scores"]
     for port in model.outputs:

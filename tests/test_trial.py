@@ -12,7 +12,7 @@ from synet import trial
 from synet.errors import SynetError
 from synet.metadata import embed_metadata
 from synet.tflite import TensorRunner, TfliteModel
-from synet.trial import DELEGATED, FAST, try_out, vouch
+from synet.trial import FAST, PLAIN, try_out, vouch
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,7 @@ def test_a_file_is_tried_out_once_for_each_kind_of_kernels(trials):
     for _ in range(2):
         model = TfliteModel(small())
         assert model.image_shape == (2, 4) and len(trials) == 1
+    TfliteModel(small(), kernels=FAST)
     TensorRunner(small())
     TensorRunner(small(), reference_kernels=True)
     assert len(trials) == 3
@@ -74,7 +75,7 @@ def test_what_becomes_of_the_trial_is_one_line(code, message, monkeypatch):
     hurt = f"from synet import trial; trial.open_interpreter = lambda *_: exec({code!r}); "
     monkeypatch.setattr(trial, "_CODE", hurt + trial._CODE)
     with pytest.raises(SynetError, match=f"^vendor.tflite:? {message}") as caught:
-        try_out("vendor.tflite", small(), DELEGATED, 1)
+        try_out("vendor.tflite", small(), FAST, 1)
     assert "\n" not in str(caught.value)
 
 
@@ -92,7 +93,7 @@ def test_the_trial_imports_nothing_from_where_it_is_started(tmp_path, monkeypatc
         (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    try_out("vendor.tflite", small(), FAST, 1)
+    try_out("vendor.tflite", small(), PLAIN, 1)
 
 
 def test_no_framework_is_loaded_for_it():

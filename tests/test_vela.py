@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import csv
 import dataclasses
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import int8_models
 import int8_ops
 import pytest
 
-from synet import vela
 from synet.chips import get_chip
+from synet.chips.program import program
 from synet.errors import ChipError, SynetError
 from synet.graph import read_graph
 from synet.judge import fullest
@@ -47,7 +49,7 @@ VENDOR = {
 def test_the_vendors_models(name, shared, sabre):
     found = compile_for((shared / "models" / f"{name}.tflite").read_bytes(), sabre)
     figures = (
-        found.sram_bytes / 1024,
+        found.fills.sram_bytes / 1024,
         found.weight_bytes / 1024,
         found.cycles / 1e6,
         found.macs_per_cycle,
@@ -94,6 +96,88 @@ def test_slower_weights_take_more_cycles(sabre, good):
         assert found.placement == memory
         cycles.append(found.cycles)
     assert cycles == sorted(cycles) and cycles[0] < cycles[-1]
+
+
+# Less memory, and the other compiler: each against its own command line
+
+
+def in_lpmem(chip):
+    """The chip, with all weights there."""
+    compiler = dataclasses.replace(chip.compiler, weights=("lpmem",))
+    return dataclasses.replace(chip, compiler=compiler)
+
+
+@pytest.fixture(scope="module", params=["5.2", "4.3"])
+def asked(request, sabre):
+    """Sabre by each version of its compiler, where that can be had."""
+    try:
+        program(request.param, "5.2")
+    except SynetError as error:
+        pytest.skip(str(error))
+    return in_lpmem(sabre).asking(request.param)
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory):
+    """Vela, as one types it: KiB of SRAM and cycles of `heavy` in an arena of so many bytes."""
+    folder = tmp_path_factory.mktemp("by hand")
+    Path(folder, "heavy.tflite").write_bytes(int8_models.heavy())
+
+    def ask(chip, arena_bytes):
+        compiler = chip.compiler
+        Path(folder, "my.ini").write_text(
+            configuration(compiler, "lpmem", compiler.memories["vmem"].bytes)
+        )
+        vela = program(compiler.version, "5.2")
+        command = [*vela.command, "heavy.tflite", "--config", "my.ini", "--output-dir", "."]
+        command += ["--accelerator-config", compiler.accelerator, "--optimise", "Performance"]
+        command += ["--system-config", "chip", "--memory-mode", "chip"]
+        command += ["--arena-cache-size", str(arena_bytes)]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, env=vela.environment)
+        with Path(folder, "heavy_summary_chip.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        return float(row["sram_memory_used"]) * 1024, int(float(row["cycles_total"]))
+
+    return ask
+
+
+def test_figures_are_those_of_the_compilers_own_command_line(asked, by_hand):
+    found = compile_for(int8_models.heavy(), asked)
+    assert found.version.startswith(asked.compiler.version) and found.on_cpu == ()
+    assert found.trades[0] == found.trade and found.fills.arena_bytes == 1536000
+    for trade in {found.fills, found.trade, found.trades[-1]}:
+        assert (trade.sram_bytes, trade.cycles) == by_hand(asked, trade.arena_bytes)
+    assert sum(cost.cycles for cost in found.costs) == found.cycles
+    assert sum(cost.macs for cost in found.costs) == found.macs
+    assert sum(held.bytes for held in fullest(found.moments)) == found.sram_bytes
+    names = [operator.layer for operator in read_graph(int8_models.heavy()).operators]
+    assert [cost.layer for cost in found.costs] == names and all(c.cycles for c in found.costs)
+
+
+def test_the_least_memory_is_what_a_search_by_hand_finds(sabre, by_hand):
+    """A KiB apart, and to a ten-thousandth of the cycles."""
+    chip = in_lpmem(sabre)
+    found = compile_for(int8_models.heavy(), chip)
+    most = by_hand(chip, 1536000)
+    assert (found.fills.sram_bytes, found.fills.cycles) == most
+    tried = [by_hand(chip, kib * 1024) for kib in range(44, 52)]
+    least = min(sram for sram, cycles in tried if cycles <= 1.0001 * most[1])
+    assert found.sram_bytes == pytest.approx(least, rel=0.02)
+    assert found.cycles == pytest.approx(most[1], rel=1e-4)
+    assert found.sram_bytes < 0.6 * most[0]
+    assert found.trades[-1].sram_bytes == min(sram for sram, _ in [*tried, by_hand(chip, 32768)])
+    pairs = [(trade.sram_bytes, -trade.cycles) for trade in found.trades]
+    assert pairs == sorted(pairs, reverse=True) and len(pairs) > 1
+
+
+@pytest.mark.parametrize("asked", ["4.3"], indirect=True)
+def test_what_the_other_compiler_leaves_to_the_processor(asked):
+    left = {
+        operator.name: reason for operator, reason in compile_for(int8_ops.left(), asked).on_cpu
+    }
+    assert left["GATHER"] == "a CPU only op"
+    assert left["DEPTHWISE_CONV_2D"].startswith("Stride values for both width and height must be")
+    assert len(left) == 8 and not any("why" in reason for reason in left.values())
 
 
 def test_the_configuration_is_the_chips(sabre):
@@ -156,27 +240,36 @@ def test_what_cannot_be_compiled_is_told_in_one_line(sabre, monkeypatch, tmp_pat
     with pytest.raises(ChipError, match="katana has no public compiler"):
         compile_for(int8_models.good(), get_chip("katana"))
     compiler = dataclasses.replace(sabre.compiler, accelerator="ethos-u55-127")
-    with pytest.raises(ChipError, match="Vela cannot compile the file: .*ethos-u55-127") as error:
+    with pytest.raises(
+        ChipError, match="Vela 5.2.0 cannot compile the file: .*ethos-u55-127"
+    ) as error:
         compile_for(int8_models.good(), dataclasses.replace(sabre, compiler=compiler))
     assert "\n" not in str(error.value)
 
 
-def test_without_vela(sabre, monkeypatch):
-    monkeypatch.setattr(vela, "MODULE", "ethosu.not_here")
-    with pytest.raises(SynetError, match=r"pip install 'synet\[sabre\]'"):
-        compile_for(int8_models.good(), sabre)
-    monkeypatch.setattr(vela, "MODULE", "not_here.vela")
-    with pytest.raises(SynetError, match=r"pip install 'synet\[sabre\]'"):
-        compile_for(int8_models.good(), sabre)
+def with_versions(chip, *versions):
+    """The chip with a compiler of other versions, of which the first is asked."""
+    compiler = dataclasses.replace(chip.compiler, versions=versions, version=versions[0])
+    return dataclasses.replace(chip, compiler=compiler)
+
+
+def test_without_the_vela_that_judges(sabre):
+    with pytest.raises(SynetError, match=r"Vela 99 \(5\.2\.0 is installed\): .*synet\[sabre\]'"):
+        compile_for(int8_models.good(), with_versions(sabre, "99"))
+
+
+def named(folder, code):
+    """A program that calls itself Vela 5.2.0, and does nothing else but what `code` does."""
+    path = folder / "vela"
+    path.write_text(f"#!{sys.executable}\nimport sys\n")
+    path.chmod(0o755)
+    with path.open("a") as file:
+        file.write(f"if sys.argv[1] == '--version':\n    sys.exit(print('5.2.0'))\n{code}\n")
+    return str(path)
 
 
 def test_a_vela_that_reports_otherwise(sabre, monkeypatch, tmp_path):
-    """Another compiler in its place, which writes nothing."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    Path(tmp_path, "silent.py").write_text("")
-    monkeypatch.setattr(vela, "MODULE", "silent")
-    with pytest.raises(ChipError, match="does not report as its version 5.2 does") as error:
-        compile_for(int8_models.good(), sabre)
+    monkeypatch.setenv("SYNET_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ChipError, match="Vela 5.2.0 does not report as is known of") as error:
+        compile_for(int8_models.good(), sabre.asking(named(tmp_path, "")))
     assert "\n" not in str(error.value)
-    sys.modules.pop("silent", None)

@@ -13,9 +13,11 @@ import pytest
 import torch
 import yaml
 from keras_twin import BAR, draw, settle
+from micro_twin import assert_same_in_micro
 
 from synet import zoo
 from synet.chips import get_chip
+from synet.chips.program import program
 from synet.custom_patches import unpatch
 from synet.errors import SynetError
 from synet.judge import judge
@@ -39,6 +41,7 @@ OUTPUTS = {
     "segment": {"x1y1", "x2y2", "scores", "coefficients", "prototypes"},
     "classify": {"probabilities"},
 }
+COSTS = {"sram_bytes": 1, "weight_bytes": 1, "cycles": 1, "placement": "vmem"}
 # The vendor's models, which ours of that task and shape have to beat.
 VENDOR = {
     "sabre-detect-vga": "person_detection_480x640",
@@ -173,6 +176,10 @@ def test_a_yaml_without_claims_makes_none():
         ({"macs": -1}, "m.yaml: synet: macs: -1 is not a whole number"),
         ({"cycles": "7"}, "m.yaml: synet: cycles: '7' is not a whole number"),
         *(
+            ({"compilers": costs}, "m.yaml: synet: compilers: .* is not the costs of each version")
+            for costs in (7, {"4.3": {"cycles": 7}}, {4.3: COSTS}, {"4.3": {**COSTS, "cycles": 0}})
+        ),
+        *(
             ({"image_shape": shape}, r"m.yaml: synet: image_shape: .* is not \[height, width\]")
             for shape in (640, [640], [1, 2, 3], [0, 4], ["4", 4], [4.0, 4], "4x4")
         ),
@@ -247,15 +254,35 @@ def test_every_claim_is_true(name, monkeypatch):
     assert (file.image_shape, file.channels) == (made.image_shape, judged.chip.image_channels)
     assert {port.name for port in file.outputs} == OUTPUTS[zoo.task(definition(name))]
     found = computed_claims(model, judged)
-    for claim in dataclasses.fields(made):
-        # Random weights are others in another torch: compressed, and ordered, a little differently.
-        room = {"sram_bytes": 0.05, "weight_bytes": 0.01, "cycles": 0.01}.get(claim.name)
-        bar = getattr(made, claim.name)
-        assert getattr(found, claim.name) == (pytest.approx(bar, rel=room) if room else bar)
+    assert_equal(found, dataclasses.replace(made, compilers={}))
     figures = row_figures(judged.graph, len(layers(name)))
     for number, line in enumerate(row_lines(name) if name not in SABRE else ()):
         told = [float(word) for word in line.partition("# ")[2].split()[1:5]]
         assert told == pytest.approx(figures[number], rel=0.01, abs=0.06), line
+    assert_same_in_micro(exported(name))  # here, where the file is made
+
+
+def assert_equal(found, made):
+    """Random weights are others in another torch: compressed, and ordered, a little differently."""
+    for claim in dataclasses.fields(made):
+        room = {"sram_bytes": 0.05, "weight_bytes": 0.01, "cycles": 0.01}.get(claim.name)
+        bar = getattr(made, claim.name)
+        assert getattr(found, claim.name) == (pytest.approx(bar, rel=room) if room else bar)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SABRE)
+def test_the_other_compiler_says_what_is_claimed_of_it(name, monkeypatch):
+    monkeypatch.setattr("synet.calibration.INSPECTION", 2)
+    chip = get_chip("sabre")
+    for version in chip.compiler.versions[1:]:
+        try:
+            program(version, chip.compiler.version)
+        except SynetError as error:
+            pytest.skip(str(error))
+        found = computed_claims(built(name), judge(exported(name), chip.asking(version)))
+        assert_equal(found, dataclasses.replace(claims(name).by(version), compilers={}))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -267,6 +294,8 @@ def test_every_cost_is_claimed(name):
         assert made.peak_activation_bytes and not any(costs)
     else:
         assert all(costs) and not made.peak_activation_bytes
+    chip = get_chip(made.chip)
+    assert list(made.compilers) == [*(chip.compiler.versions[1:] if chip.compiler else ())]
 
 
 @pytest.mark.parametrize("name", SABRE)

@@ -22,7 +22,7 @@ from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of, settle
 from synet.patches.new import FILE as PATCH_FILE
-from synet.system.text import printable
+from synet.system.text import first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("synet")
 # Files beside a checkpoint's folder in which trainers note their options.
-OPTION_FILES = ("opt.yaml", "args.yaml")
+# Options of a training, in a checkpoint and in a file beside its folder, and whose they are.
+OPTIONS = {"opt": "yolov5", "train_args": "ultralytics"}
+OPTION_FILES = {"opt.yaml": "yolov5", "args.yaml": "ultralytics"}
 # What a YOLO calls a model's class, by the head that the model ends in (Segment, Pose26, ...).
 MODELS = {
     "segment": "SegmentationModel",
@@ -59,7 +61,8 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     Returns
     -------
     The EMA model where there is one, in eval mode and float32, with ``names`` (by class
-    number) and ``image_shape`` (height, width).
+    number) and ``image_shape`` (height, width); ``trained_by``, the line of YOLOs, and
+    ``single_class``, whether it was trained with all classes as one.
 
     Raises
     ------
@@ -75,7 +78,11 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
         model = sound.trained_model(content, weights)
         settle(model)
     _name_classes(model)
-    model.image_shape = _trained_shape(weights, content, zoo.claims(model.yaml).image_shape)
+    options = _trained_with(weights, content)
+    claimed = zoo.claims(model.yaml).image_shape
+    model.image_shape = _trained_shape(weights, [noted for _, noted in options], claimed)
+    model.trained_by, noted = next((each for each in options if each[1]), ("", None))
+    model.single_class = _is_single(noted)
     return model
 
 
@@ -127,8 +134,7 @@ def _told(path: Path) -> Iterator[None]:
     except SynetError:
         raise
     except Exception as error:
-        told = printable(error).strip() or type(error).__name__
-        raise SynetError(f"{path}: the network cannot be built: {told[:300]}") from error
+        raise SynetError(f"{path}: the network cannot be built: {first_line(error)}") from error
 
 
 def _definition(cfg: str | Path, root: Path | None) -> tuple[Path, Path]:
@@ -344,8 +350,24 @@ def _name_classes(model: nn.Module) -> None:
     model.names = dict(names) if isinstance(names, dict) else dict(enumerate(names))
 
 
+def _trained_with(weights: str | Path, content: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The options of a training, in a checkpoint and beside it, each with its line of YOLOs."""
+    noted = [(line, content.get(key)) for key, line in OPTIONS.items()]
+    for name, line in OPTION_FILES.items():
+        file = Path(weights).resolve().parent.parent / name
+        if file.is_file():
+            with contextlib.suppress(SynetError):
+                noted.append((line, zoo.read_definition(file)))
+    return noted
+
+
+def _is_single(options: Any) -> bool:
+    options = getattr(options, "__dict__", options)  # a namespace's
+    return isinstance(options, dict) and options.get("single_cls") in (True, 1)
+
+
 def _trained_shape(
-    weights: str | Path, content: dict[str, Any], claimed: tuple[int, int] | None
+    weights: str | Path, noted: Iterable[Any], claimed: tuple[int, int] | None
 ) -> tuple[int, int] | None:
     """The image shape that a checkpoint, or the options beside it, say it was trained at.
 
@@ -353,12 +375,6 @@ def _trained_shape(
     """
     from synet.checkpoints.sound import noted_size
 
-    noted = [content.get("opt"), content.get("train_args")]
-    for name in OPTION_FILES:
-        file = Path(weights).resolve().parent.parent / name
-        if file.is_file():
-            with contextlib.suppress(SynetError):
-                noted.append(zoo.read_definition(file))
     for options in noted:
         size = noted_size(options, str(weights))
         if isinstance(size, tuple):

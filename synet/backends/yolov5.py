@@ -25,7 +25,8 @@ def run(module: str, arguments: list[str], repo: str | Path | None = None, chip:
     repo
         Folder of a fork. Default: the installed package.
     chip
-        Default: the chip that the model yaml names, else Katana.
+        Default: the chip that the model yaml names, or the checkpoint that a training starts from
+        or goes on with; else Katana.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def run(module: str, arguments: list[str], repo: str | Path | None = None, chip:
         there = sorted(p.relative_to(root).with_suffix("").as_posix() for p in _scripts(root))
         raise SynetError(f"{root} has no module {module!r}; it has {', '.join(there)}")
     sys.argv = [str(script), *arguments]
-    patch_custom(chip or chip_of(arguments), roots=[root])
+    patch_custom(chip or chip_of(arguments), roots=[root], fixed=bool(chip))
     base, name = import_name(root, script)
     sys.path.insert(0, str(base))
     if base == script.parent:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from synet.checkpoints.told import told
 from synet.errors import CheckpointError
+from synet.system.text import first_line
 
 _SIDE = 64  # of the image, or the largest stride where that is more
 _LARGEST = 1 << 22  # pixels of an image that is worth a try
@@ -48,7 +48,7 @@ def first_pass(model: nn.Module, sizes: Sequence[tuple[int, int]] = ()) -> None:
             failures.append((height, width, error))
     height, width, error = failures[-1]
     raise CheckpointError(
-        f"its network fails on an image of {height}x{width}: {told(error)}"
+        f"its network fails on an image of {height}x{width}: {first_line(error)}"
     ) from error
 
 

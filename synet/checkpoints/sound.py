@@ -14,9 +14,9 @@ from torch import nn
 
 from synet.checkpoints.first_pass import first_pass
 from synet.checkpoints.rules import HEAD, IMAGE_SIZE, LAYERS, MODEL, Rule, shapes
-from synet.checkpoints.told import told
 from synet.errors import CheckpointError
 from synet.network import is_row
+from synet.system.text import first_line
 
 _DEEPEST, _MOST = 100, 100_000  # modules in one another, and in all
 
@@ -61,7 +61,7 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
         raise CheckpointError(f"{weights}: {error}") from error
     except Exception as error:  # a model may be broken in any way
         what = "is broken" if isinstance(error, UnsoundError) else "cannot be used"
-        raise CheckpointError(f"{weights}: its model {what}: {told(error)}") from error
+        raise CheckpointError(f"{weights}: its model {what}: {first_line(error)}") from error
     return model
 
 

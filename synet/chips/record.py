@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -55,8 +55,9 @@ class Memory:
 class Compiler:
     """The compiler that judges a file for a chip, and what it has to know of the chip.
 
-    `arena` names the memory of the activations, and `weights` those that may hold the
-    weights, in the order in which they are tried. The ports are those of the NPU.
+    `versions` are those that may be asked, and `version` the one that is: the first, or what
+    `Chip.asking` was given. `arena` names the memory of the activations, and `weights` those that
+    may hold the weights, in the order in which they are tried. The ports are those of the NPU.
     """
 
     name: str
@@ -68,6 +69,8 @@ class Compiler:
     weights: tuple[str, ...]
     weights_port: str
     memories: Mapping[str, Memory]
+    versions: tuple[str, ...]
+    version: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,28 @@ class Chip:
     activations_max_bytes: int
     weights_max_bytes: int | None = None
     compiler: Compiler | None = None
+
+    def asking(self, compiler: str) -> Chip:
+        """This chip, judged by another version of its compiler.
+
+        Parameters
+        ----------
+        compiler
+            A version that the chip's file lists; or the path of a program, which knows its own.
+
+        Raises
+        ------
+        ChipError
+            The chip has no compiler, or not this one.
+        """
+        if self.compiler is None:
+            raise ChipError(f"{self.name} has no public compiler; its file says what it runs")
+        if compiler not in self.compiler.versions and not Path(compiler).is_file():
+            raise ChipError(
+                f"no {self.compiler.name} {compiler!r} is known for {self.name}; its file lists "
+                f"{', '.join(self.compiler.versions)}; or give the path of a program"
+            )
+        return replace(self, compiler=replace(self.compiler, version=compiler))
 
 
 def chips() -> tuple[str, ...]:
@@ -235,7 +260,8 @@ def _memory(value: Any, place: str) -> Memory:
 
 
 def _compiler(value: Any, place: str) -> Compiler:
-    compiler = Compiler(**_section(value, _COMPILER_KEYS, f"{place}."))
+    fields = _section(value, _COMPILER_KEYS, f"{place}.")
+    compiler = Compiler(**fields, version=fields["versions"][0])
     for key, names in (("arena", (compiler.arena,)), ("weights", compiler.weights)):
         for name in names:
             if name not in compiler.memories:
@@ -268,6 +294,7 @@ _MEMORY_KEYS: dict[str, Reader] = {
 }
 _COMPILER_KEYS: dict[str, Reader] = {
     "name": _one_of("vela"),
+    "versions": _list_of(_text),
     "accelerator": _text,
     "clock_hz": _count,
     "macs_per_cycle": _count,

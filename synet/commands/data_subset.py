@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import say, show
+from synet.commands.options import FRACTION, say, show
 
 
 @click.command("data_subset")
@@ -14,7 +14,7 @@ from synet.commands.options import say, show
 @click.argument("new", metavar="NEW.yaml")
 @click.option(
     "--max-bg-ratio",
-    type=float,
+    type=FRACTION,
     default=1.0,
     show_default=True,
     metavar="R",

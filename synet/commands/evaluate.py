@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, say, shape_option, show
+from synet.commands.options import (
+    data_option,
+    kernels_option,
+    repo_option,
+    say,
+    shape_option,
+    show,
+    strict_option,
+)
 from synet.errors import SynetError
 
 
@@ -17,6 +25,8 @@ from synet.errors import SynetError
 @shape_option
 @click.option("--classes", multiple=True, metavar="NAME", help="The data's names, in model order.")
 @click.option("--float", "float_model", metavar="PT", help="Default: the .pt beside a .tflite.")
+@kernels_option("fast")
+@strict_option
 @repo_option
 def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
     """mAP50 and mAP50-95 of MODEL, .pt or .tflite, on the same letterboxed images.
@@ -36,5 +46,7 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     say(
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
         f"on {report.images} images of the {report.split} split"
+        + (f" ({report.left_out} left out)" if report.left_out else "")
+        + (f", {report.kernels}" if report.kernels else "")
         + (f", {report.shift}" if report.shift else "")
     )

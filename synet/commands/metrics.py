@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from synet.commands.options import Gathering, repo_option, say, shape_option, show
+from synet.commands.options import (
+    FRACTION,
+    Gathering,
+    kernels_option,
+    repo_option,
+    say,
+    shape_option,
+    show,
+    strict_option,
+)
 
 
 @click.command(cls=Gathering)
@@ -24,7 +33,7 @@ from synet.commands.options import Gathering, repo_option, say, shape_option, sh
 @click.option(
     "--precisions",
     multiple=True,
-    type=float,
+    type=FRACTION,
     metavar="P...",
     help="Find the confidence at which each is reached on all data together, 0-1.",
 )
@@ -43,10 +52,12 @@ from synet.commands.options import Gathering, repo_option, say, shape_option, sh
     "--confidence",
     default=0.25,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=FRACTION,
     help="Of the confusion matrix, as in YOLO.",
 )
 @shape_option
+@kernels_option("fast")
+@strict_option
 @repo_option
 def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> None:
     """AP, curves, thresholds and confusion of models, on each DATA and on all together.
@@ -70,6 +81,7 @@ def metrics(data: tuple[str, ...], classes: tuple[str, ...], **options: Any) -> 
             f"{model.model}: mAP50 {map50:.4f}, mAP50-95 {map50_95:.4f} "
             f"on {model.together.images} images of {len(model.sets)} data set"
             + ("s" if len(model.sets) > 1 else "")
+            + (f", {model.kernels}" if model.kernels else "")
         )
     pictures = len(list(result.folder.rglob("*.png")))
     say(f"wrote metrics.json, metrics.csv, metrics.md and {pictures} pictures to {result.folder}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -13,7 +13,29 @@ from synet.system.text import printable
 # A command whose arguments belong to the program that it starts.
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
+
+class Fraction(click.FloatRange):
+    """A number from 0 to 1: a confidence, an overlap, a precision."""
+
+    name = "fraction"
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: D102
+        number = click.FLOAT.convert(value, param, ctx)
+        if not 0 <= number <= 1:
+            percent = f"; {number:g} % is {number / 100:g}" if 1 < number <= 100 else ""
+            self.fail(f"{number:g} is not a fraction, 0 to 1{percent}", param, ctx)
+        return number
+
+
+FRACTION = Fraction()
+
 repo_option = click.option("--repo", metavar="DIR", help="Folder of the fork to use.")
+exact_option = click.option(
+    "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
+)
 shape_option = click.option(
     "--image-shape",
     nargs=2,
@@ -21,9 +43,24 @@ shape_option = click.option(
     metavar="H W",
     help="Height and width in pixels. Default: the model's own.",
 )
+strict_option = click.option(
+    "--strict", is_flag=True, help="An image or label that cannot be read is an error."
+)
 data_option = click.option(
     "--data", metavar="YAML", type=click.Path(), help="Data yaml in YOLO format."
 )
+
+
+def kernels_option(default: str) -> Callable:
+    """What a .tflite runs on; see `synet.kernels`."""
+    return click.option(
+        "--kernels",
+        type=click.Choice(["reference", "fast"]),
+        default=default,
+        show_default=True,
+        help="Of a .tflite: those that chips are tested against, or 100 times as fast ones, "
+        "checked on the first images.",
+    )
 
 
 class Gathering(click.Command):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import repo_option, say, shape_option
+from synet.commands.options import FRACTION, kernels_option, repo_option, say, shape_option
 
 
 @click.command()
@@ -20,8 +20,12 @@ from synet.commands.options import repo_option, say, shape_option
     metavar="DIR",
     help="Each run makes a folder in it.",
 )
-@click.option("--confidence", default=0.25, show_default=True, help="Lowest score to draw.")
-@click.option("--iou", default=0.45, show_default=True, help="Of non-maximum suppression.")
+@click.option(
+    "--confidence", type=FRACTION, default=0.25, show_default=True, help="Lowest score to draw."
+)
+@click.option(
+    "--iou", type=FRACTION, default=0.45, show_default=True, help="Of non-maximum suppression."
+)
 @click.option(
     "--side-by-side",
     "beside",
@@ -37,6 +41,7 @@ from synet.commands.options import repo_option, say, shape_option
     "--frames", type=click.IntRange(min=1), metavar="N", help="Of each video or camera, at most N."
 )
 @shape_option
+@kernels_option("reference")
 @repo_option
 def predict(model: str, sources: tuple[str, ...], **options: Any) -> None:
     """Draw and save what MODEL, .pt or .tflite, finds in each SOURCE.
@@ -55,4 +60,6 @@ def predict(model: str, sources: tuple[str, ...], **options: Any) -> None:
     done = run(model, list(sources), **options)
     drawn = f"{len(done.drawn)} drawn file{'s' * (len(done.drawn) != 1)}"
     told = f"predictions.json ({done.images} images, {done.found} results)"
+    if done.kernels and done.kernels.images:
+        say(str(done.kernels))
     say(f"wrote {drawn} and {told} to {done.folder}")

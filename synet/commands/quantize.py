@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, say, shape_option
+from synet.commands.options import data_option, repo_option, say, shape_option, strict_option
 from synet.errors import SynetError
+
+if TYPE_CHECKING:
+    from synet.judge import Judgement
 
 
 @click.command()
@@ -24,6 +28,7 @@ from synet.errors import SynetError
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @click.option("--out", metavar="PATH", help="Default: beside the weights, or ./model.tflite.")
 @click.option("--chip", metavar="NAME", default="", help="Default: the one it was trained for.")
+@click.option("--random", is_flag=True, help="Calibrate on random images, to look at the file.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
 @click.option(
     "--dump-layers",
@@ -31,6 +36,7 @@ from synet.errors import SynetError
     metavar="IMAGE DIR",
     help="Write what every layer makes of an image, in float and in int8, as .npy.",
 )
+@strict_option
 @repo_option
 def quantize(
     backend: str | None,
@@ -50,6 +56,7 @@ def quantize(
     """
     if (weights is None) == (cfg is None):
         raise SynetError("give one of --weights PT and --cfg YAML")
+    _check_kind(weights, cfg)
     from synet.backends.forks import installed
     from synet.quantize import quantize_model
 
@@ -61,16 +68,35 @@ def quantize(
         f"Keras against torch: at most {result.keras.scores:.1e} (scores), "
         f"{result.keras.boxes:.1e} of the image (boxes)"
     )
-    if result.int8.rows:
-        say(
-            f"int8 against float: {result.int8.scores:.4f} (scores), {result.int8.boxes:.4f} of "
-            f"the image (boxes), mean of {result.int8.rows} confident values"
-        )
-    else:
-        say("int8 against float: nothing found in the images to compare")
+    say(f"int8 against float: {result.proof}")
     for problem in result.problems:
         say(f"problem: {problem}", err=True)
     if result.layers:
         say(f"wrote every layer's output to {options['dump_layers'][1]}")
         say(result.layers.verdict())
-    say(f"wrote {result.path} ({len(result.content) / 1024:.0f} KiB)")
+    size = f"{len(result.content) / 1024:.0f} KiB"
+    say(f"wrote {result.path} ({size}), which {_verdict(result.judged)}")
+
+
+def _check_kind(weights: str | None, cfg: str | None) -> None:
+    if weights is not None and Path(weights).suffix != ".pt":
+        raise SynetError(
+            f"--weights {weights}: no checkpoint, which ends in .pt; of an untrained model say "
+            f"--cfg {weights}"
+        )
+    if cfg is not None and Path(cfg).suffix == ".pt":
+        raise SynetError(f"--cfg {cfg}: a checkpoint; say --weights {cfg}")
+
+
+def _verdict(judged: Judgement) -> str:
+    """Whether it fits the chip, the memory of its limit, and the time of an image."""
+    from synet.chips.check import kib
+
+    chip, compiled = judged.chip, judged.compiled
+    fits = "does not fit" if judged.violations else "fits"
+    used, limit = judged.peak_bytes / 1024, kib(chip.activations_max_bytes)
+    if compiled is None:
+        return f"{fits} {chip.name}: {used:.1f} of {limit} activations; its speed is not public"
+    return (
+        f"{fits} {chip.name}: {used:.1f} of {limit} SRAM, {1e3 * compiled.seconds:.2f} ms an image"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import data_option, repo_option, say
+from synet.commands.options import data_option, kernels_option, repo_option, say, strict_option
 from synet.errors import SynetError
 
 
@@ -27,6 +27,8 @@ from synet.errors import SynetError
     show_default=True,
     help="To measure the errors of layers on.",
 )
+@kernels_option("fast")
+@strict_option
 @repo_option
 def report(
     model: str, data: str | None, out: str, classes: tuple[str, ...], **options: Any
@@ -51,4 +53,5 @@ def report(
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()
     )
-    say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}")
+    shift = f", {told.shift}" if told.shift else ""
+    say(f"wrote {out}: {told.title} {verdict} {told.chip.name}, {precision}{shift}")

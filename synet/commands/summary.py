@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synet.commands.options import repo_option, say, shape_option, show
+from synet.commands.options import exact_option, repo_option, say, shape_option, show
 
 
 @click.command()
@@ -12,17 +12,28 @@ from synet.commands.options import repo_option, say, shape_option, show
 @shape_option
 @repo_option
 @click.option("--chip", metavar="NAME", default="", help="Of a yaml that names none.")
-def summary(model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str) -> None:
+@exact_option
+def summary(
+    model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str, exact: bool
+) -> None:
     """Layers of MODEL, with their outputs, parameters and multiply-accumulates.
 
-    MODEL is a .pt, .keras, .tflite or .onnx file, a model yaml or a name from the zoo.
+    MODEL is a .pt, .keras, .tflite or .onnx file, a model yaml or a name from the zoo. Of one
+    that has not been built yet, the rows of its yaml and what that claims, at once.
 
     \b
     Example:
-      synet summary katana-kqvga
+      synet summary katana-kqvga --exact
       synet summary runs/train/exp/weights/best.tflite
       synet summary yolov8n.yaml --image-shape 256 320
     """
+    from synet.inspection.claimed import claimed, kept
+
+    told = None if exact else claimed(model, image_shape, repo)
+    if told and not kept("summary", model):
+        show(told.layers())
+        say(told.totals())
+        return
     from synet.summary import summarize
 
     found = summarize(model, image_shape, repo, chip)

@@ -1,8 +1,6 @@
 """The range of every tensor of a network over images: what int8 scales are made of.
 
-Some ranges are not seen but known. In int8 a logistic function and a softmax always give steps of
-1/256: what joins several of them keeps that scale, or each would be scaled once more. And
-a logistic function of less than -8 is 0, so its input needs no scale that reaches further.
+Some ranges are not seen but known, see `synet.export.ranges`.
 
 TensorFlow 2.21's own calibrator looks at the inputs of an operation after it has run.
 Where the runtime has let the output take the place of an input, as it does in
@@ -13,14 +11,11 @@ scale of a sum of +-18. Here every tensor keeps a place of its own, and is looke
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
+from synet.export.ranges import known_ranges
 from synet.tflite import TensorRunner
-
-SHARES = (0.0, 255 / 256)  # what int8 holds of a logistic function or a softmax
-SATURATED = 8.0  # the logistic function of which is 1 - 1/2981
 
 
 def calibrate(model: bytes, images: Iterable[np.ndarray]) -> bytes:
@@ -31,7 +26,7 @@ def calibrate(model: bytes, images: Iterable[np.ndarray]) -> bytes:
     model
         Of one image (1, H, W, C).
     images
-        float32 (H, W, C).
+        float32 (H, W, C), 0-1.
 
     Raises
     ------
@@ -49,7 +44,7 @@ def calibrate(model: bytes, images: Iterable[np.ndarray]) -> bytes:
         if tensor.type == schema.TensorType.FLOAT32 and content.buffers[tensor.buffer].data is None
     ]
     seen = dict(zip(ranged, zip(*_ranges(model, ranged, images), strict=True), strict=True))
-    for index, (minimum, maximum) in (seen | _known(content, seen)).items():
+    for index, (minimum, maximum) in (seen | known_ranges(content, seen)).items():
         tensors[index].quantization = schema.QuantizationParametersT()
         tensors[index].quantization.min = [float(minimum)]
         tensors[index].quantization.max = [float(maximum)]
@@ -74,29 +69,3 @@ def _ranges(
     if not np.isfinite(low).all():
         raise ValueError("no calibration images, or values that are not finite")
     return low, high
-
-
-def _known(content: Any, seen: dict[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
-    """The ranges that follow from what the operations are, by number of the tensor."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator as Operator
-
-    def is_any(operation: Any, *kinds: int) -> bool:
-        code = content.operatorCodes[operation.opcodeIndex]
-        return max(code.builtinCode, code.deprecatedBuiltinCode) in kinds
-
-    known = {}
-    operations = content.subgraphs[0].operators
-    for operation in operations:
-        (output, *_), inputs = operation.outputs, [i for i in operation.inputs if i in seen]
-        joins = is_any(operation, Operator.CONCATENATION, Operator.RESHAPE)
-        if is_any(operation, Operator.LOGISTIC, Operator.SOFTMAX) or (
-            joins and inputs and all(known.get(i) == SHARES for i in inputs)
-        ):
-            known[output] = SHARES
-    for operation in operations:
-        if is_any(operation, Operator.LOGISTIC):
-            (source,) = operation.inputs
-            readers = [other for other in operations if source in other.inputs]
-            if source in seen and all(is_any(other, Operator.LOGISTIC) for other in readers):
-                known[source] = tuple(np.clip(seen[source], -SATURATED, SATURATED))
-    return {index: found for index, found in known.items() if index in seen}

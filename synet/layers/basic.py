@@ -86,7 +86,7 @@ class Add(nn.Module, metaclass=Named):
     """Sum of a list of tensors of as many channels each, cut as `Cat` cuts them."""
 
     def forward(self, x: Sequence[Tensor]) -> Tensor:  # noqa: D102
-        if len({term.shape[1] for term in x}) > 1:  # torch would repeat a single channel
+        if any(term.shape[1] != x[0].shape[1] for term in x):  # torch would repeat a single channel
             raise ValueError(f"a sum of {' and '.join(str(t.shape[1]) for t in x)} channels")
         total, *rest = _cut(x)
         for term in rest:

@@ -1,7 +1,9 @@
 """TensorFlow's 'same' padding in torch: identical numbers, and free where torch pads by itself.
 
 'same' gives ``ceil(size / stride)`` outputs and pads just enough for them, the odd pixel
-*after* the image. That depends on the image size, which torch's own ``padding`` does not.
+*after* the image. Of a strided window that depends on the image size, which torch's own
+``padding`` does not. Where an exporter traces, the size is no number but what will be computed:
+nothing here asks how large it is.
 """
 
 from __future__ import annotations
@@ -25,8 +27,17 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
     Source: TensorFlow's documentation of ``tf.nn`` ("Notes on padding").
     """
     span = dilation * (kernel - 1) + 1
-    total = max((-(-size // stride) - 1) * stride + span - size, 0)
+    total = span - 1
+    if stride > 1:  # the last window begins on the last pixel that a step of `stride` reaches
+        total = total - (size - 1) % stride if span > 1 else 0
+    if span < stride:
+        total = max(total, 0)
     return total // 2, total - total // 2
+
+
+def _alike(*sides: tuple[int, int]) -> bool:
+    """Is it known to be as much before as after, on each axis?"""
+    return all(isinstance(before, int) and before == after for before, after in sides)
 
 
 def conv2d_same(
@@ -43,7 +54,7 @@ def conv2d_same(
     """
     top, bottom = same_padding(x.shape[2], weight.shape[2], stride[0], dilation[0])
     left, right = same_padding(x.shape[3], weight.shape[3], stride[1], dilation[1])
-    if top == bottom and left == right:
+    if _alike((top, bottom), (left, right)):
         return F.conv2d(x, weight, bias, stride, (top, left), dilation, groups)
     return F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, stride, 0, dilation, groups)
 
@@ -61,6 +72,8 @@ def conv_transpose2d_same(
     excess = [max(k - s, 0) for k, s in zip(weight.shape[2:], stride, strict=True)]
     missing = [max(s - k, 0) for k, s in zip(weight.shape[2:], stride, strict=True)]
     y = F.conv_transpose2d(x, weight, bias, stride, [e // 2 for e in excess], missing)
+    if not any(e % 2 for e in excess):
+        return y
     return y[:, :, : x.shape[2] * stride[0], : x.shape[3] * stride[1]]
 
 
@@ -126,7 +139,7 @@ def max_pool2d_same(x: Tensor, kernel: int, stride: int = 1) -> Tensor:
         return handle_torch_function(max_pool2d_same, (x,), x, kernel, stride)
     top, bottom = same_padding(x.shape[2], kernel, stride)
     left, right = same_padding(x.shape[3], kernel, stride)
-    if top == bottom and left == right:
+    if _alike((top, bottom), (left, right)):
         return F.max_pool2d(x, kernel, stride, (top, left))
     # Repeating the border cannot change a maximum, and unlike -inf it survives int8.
     return F.max_pool2d(F.pad(x, (left, right, top, bottom), mode="replicate"), kernel, stride)

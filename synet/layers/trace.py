@@ -112,8 +112,7 @@ def make_rows_safe(
         if form is None:
             continue
         sources = _sources(layer, index)
-        sources = [sources[i] for i in form.inputs(layer)]
-        if run.outputs.keys() >= set(sources):
+        if run.outputs.keys() >= {sources[i] for i in form.inputs(layer)}:
             run.mend_head(index, form, layer, sources)
     if run.refusals:
         raise UnsafeRow(run.refusals)
@@ -151,7 +150,7 @@ class _Rows:
     def mend_head(self, index: int, form: HeadForm, head: nn.Module, sources: list[int]) -> None:
         """Make safe what the export of a head runs."""
         with self._refusing(index):
-            maps = [self.outputs[source] for source in sources]
+            maps = [self.outputs.get(source) for source in sources]
             self._keep(index, *_mend_head(form, head, maps, self.chip, self._known))
 
     def _keep(self, index: int, replaced: list[Substitution], mended: Mended) -> None:
@@ -180,15 +179,15 @@ class _Export(nn.Module):
 
 
 def _mend_head(
-    form: HeadForm, head: nn.Module, x: list[Tensor], chip: Chip, known: Known
+    form: HeadForm, head: nn.Module, x: list[Tensor | None], chip: Chip, known: Known
 ) -> tuple[list[Substitution], Mended]:
     """Make safe what the export of a head runs, and leave alone what only its loss reads.
 
-    The head does not know its strides yet.
+    The head does not know its strides yet. Of `x` there is what the export reads.
     """
     own = getattr(head, "stride", None)
     is_own = "stride" in vars(head) | vars(head)["_buffers"]
-    head.stride = torch.tensor([IMAGE / y.shape[2] for y in x])
+    head.stride = torch.tensor([IMAGE / x[i].shape[2] for i in form.inputs(head)])
     box, run, recorder = nn.ModuleList([head]), _Export(form, head), Recorder(chip, known)
     try:
         with _evaluating(box), torch.no_grad(), recorder:

@@ -23,9 +23,10 @@ import numpy as np
 
 from synet.calibration import Calibration
 from synet.errors import SynetError
-from synet.export.calibrate import SATURATED
+from synet.export.ranges import SATURATED
 from synet.files import atomic_folder
 from synet.graph import read_graph
+from synet.kernels import FAST
 from synet.layerwise.dump import Dump
 from synet.layerwise.errors import AUDIBLE, Comparison, LayerError, Sums
 from synet.layerwise.isolated import Isolated
@@ -62,7 +63,7 @@ def compare_files(
     SynetError
         A file cannot be run, or `dump` not written; a `DataError` where an image cannot be read.
     """
-    model, pair = TfliteModel(int8), _Pair(reference, int8)
+    model, pair = TfliteModel(int8, kernels=FAST), _Pair(reference, int8)
     tallies = {
         tensor: _Tally(pair.limit(tensor), pair.int8.ports[tensor].scale)
         for tensor, *_ in pair.graph.written()
@@ -92,7 +93,7 @@ def dump_layers(
     int8, images, dump, progress
         As for `compare_files`.
     """
-    model = TfliteModel(int8)
+    model = TfliteModel(int8, kernels=FAST)
     graph, runner = read_graph(int8), _int8_runner(int8)
     with atomic_folder(dump) as folder:
         files = Dump(folder, graph, images)

@@ -11,10 +11,15 @@ import hashlib
 import logging
 import os
 import re
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from synet import zoo
+from synet.datasets_dir import YAMLS
+from synet.errors import SynetError
 from synet.patches.engine import DEFAULT_CHIP
+from synet.system import cache
 
 LOGGER = logging.getLogger("synet")
 
@@ -66,6 +71,12 @@ def chip_of(arguments: list[str]) -> str:
     return zoo.claims(zoo.read_definition(path), path).chip or DEFAULT_CHIP
 
 
+def weights_of(arguments: list[str]) -> str:
+    """The checkpoint that a training starts from, as ``--weights`` names it; else empty."""
+    at = value_at(arguments, "--weights")
+    return "" if at is None else arguments[at].removeprefix("--weights=")
+
+
 def _resolve_data(arguments: list[str], root: Path) -> None:
     """Put a copy that every fork can read in place of a data yaml that this one cannot."""
     at = value_at(arguments, "--data")
@@ -81,7 +92,6 @@ def _resolve_data(arguments: list[str], root: Path) -> None:
 def readable_copy(path: str | Path) -> Path | None:
     """A copy of a data yaml in which the folders are written out; None where they are not here."""
     from synet.data import load_dataset, resolved_yaml
-    from synet.errors import SynetError
 
     try:
         dataset = load_dataset(path)
@@ -92,11 +102,16 @@ def readable_copy(path: str | Path) -> Path | None:
         return None  # written for the folder that the fork is started in
     whole = Path(path).resolve()
     name = hashlib.sha256(bytes(whole) + whole.read_bytes()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    # Kept: a run that is resumed reads it again.
-    copy = cache / "synet" / "data" / f"{Path(path).stem}-{name}.yaml"
-    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return resolved_yaml(path, copy)
+    return resolved_yaml(path, _copies() / f"{Path(path).stem}-{name}.yaml")
+
+
+def _copies() -> Path:
+    """Where copies are kept for runs that are resumed; where no cache can be, a new folder."""
+    with suppress(SynetError):
+        folder = cache.private_folder("data")
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="synet-data-"))
 
 
 def knows_path(root: Path) -> bool:
@@ -115,7 +130,7 @@ def knows_path(root: Path) -> bool:
 
 
 def _is_yaml(path: str) -> bool:
-    return Path(path).suffix in (".yaml", ".yml") and Path(path).is_file()
+    return Path(path).suffix in YAMLS and Path(path).is_file()
 
 
 def _given(arguments: list[str], option: str) -> bool:

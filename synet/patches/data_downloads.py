@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from synet.datasets_dir import YAMLS
 from synet.errors import DataError, SynetError
 from synet.files import lies_within
 from synet.patches.parse_model import reason
@@ -26,6 +27,7 @@ TRUST = "SYNET_TRUST_DATA"
 _ARCHIVE = re.compile(r"https?://[\w.~:/%@+=,-]+\.(zip|tar|gz|tgz|xz|bz2|txz|tbz2)", re.ASCII)
 # Folders of a YOLO in which data yamls of its own lie, whose scripts are the user's own code.
 _OWN_FOLDERS = {"cfg", "data", "datasets"}
+_NOT_USED = "data-not-used-"
 _UNKNOWN = "unknown"  # of what is a folder, or an archive, with a data yaml in it
 # Keys of a checkpoint under which a YOLO keeps the options of its training.
 _OPTIONS = ("train_args", "opt")
@@ -95,7 +97,7 @@ def _own_code(root: Path | None) -> set[str]:
 
 
 def _own_yamls(root: Path | None) -> list[Path]:
-    files = root.rglob("*.yaml") if root else ()
+    files = [file for suffix in YAMLS for file in root.rglob(f"*{suffix}")] if root else []
     return [f for f in files if f.parent.name in _OWN_FOLDERS and lies_within(f, root)]
 
 
@@ -127,5 +129,7 @@ def _local(data: Any, roots: Iterable[Path]) -> str:
     name = Path(text).name
     if any(name == file.name for root in roots for file in _own_yamls(root)):
         return name
+    if text.startswith(_NOT_USED):
+        return text
     # A fork that is asked to use it says that there is no such file.
-    return f"data-not-used-{re.sub(r'[^A-Za-z0-9._]+', '-', text)[:80]}.yaml"
+    return f"{_NOT_USED}{re.sub(r'[^A-Za-z0-9._]+', '-', text)[:80]}.yaml"

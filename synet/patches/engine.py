@@ -264,7 +264,8 @@ class Fork:
     """One patched builder: the module that defines ``parse_model``, and where its fork lies.
 
     `chip` is that of the models that it builds now; where it is not `fixed`, a model whose yaml
-    names another chip is built for that.
+    names another chip is built for that. `weights` is the checkpoint that the command line has the
+    training start from, if it does.
     """
 
     builder: ModuleType
@@ -272,6 +273,7 @@ class Fork:
     family: Family
     chip: str | None
     fixed: bool = True
+    weights: str = ""
     # What this fork calls the classes that were swapped, by the name YOLO has for them.
     called: dict[str, str] = field(default_factory=dict)
     building: list[Building] = field(default_factory=list)  # innermost last
@@ -306,6 +308,8 @@ class Patching:
         Folders whose modules are certainly a fork's own, before any builder is seen.
     functions
         More wrappers for functions of a fork (repairs).
+    weights
+        As of `Fork`.
     """
 
     def __init__(
@@ -315,9 +319,11 @@ class Patching:
         roots: tuple[Path, ...] = (),
         functions: tuple[Wrap, ...] = (),
         fixed: bool = True,
+        weights: str = "",
     ) -> None:
         self.chip = chip
         self.fixed = fixed
+        self.weights = weights
         self.families = families
         self.roots = list(roots)
         self.functions = functions
@@ -394,7 +400,7 @@ class Patching:
         named = [family for family in self.families if family.builder == function.__name__]
         family = next((family for family in named if family.inputs_of(function)), None)
         root = fork_root(module.__name__, file)
-        fork = family and Fork(module, root, family, self.chip, self.fixed)
+        fork = family and Fork(module, root, family, self.chip, self.fixed, self.weights)
         missing = _missing(fork) if fork else [f"{function.__name__} of a definition and channels"]
         if fork and not missing:
             self._patch(fork, function)

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from synet.detections import Detections
 from synet.errors import DataError, SynetError
 from synet.images import to_channels
+from synet.kernels import FAST, SAMPLE, open_model
 from synet.patches.engine import Fork
 from synet.roles import TfliteNetwork, UnknownOutputs, class_names
 from synet.rotated import enclosing_boxes
 from synet.shift import confidence_shift, float_twin
 from synet.system.yaml_files import read_yaml
-from synet.tflite import TfliteModel
 
 LOGGER = logging.getLogger("synet")
 # Questions by which older versions tell what kind of file they run.
@@ -99,14 +99,20 @@ def as_rows(found: dict[str, np.ndarray], network: TfliteNetwork) -> tuple[np.nd
     return (np.concatenate(columns, axis=1).T,)
 
 
-def open_network(path: Any) -> TfliteNetwork | None:
-    """The int8 file at `path`, or None where it is no file that SyNet can tell the outputs of."""
+def open_network(path: Any, checked: int = 0) -> TfliteNetwork | None:
+    """The int8 file at `path`, or None where it is no file that SyNet can tell the outputs of.
+
+    Parameters
+    ----------
+    checked
+        So many images run on the reference kernels as well, see `synet.kernels`.
+    """
     if not isinstance(path, (str, Path)) or not str(path).endswith(".tflite"):
         return None
     if not Path(path).is_file() or str(path).endswith("_edgetpu.tflite"):  # compiled for that
         return None
     try:
-        return TfliteNetwork(TfliteModel(path))
+        return TfliteNetwork(open_model(path, kernels=FAST, checked=checked))
     except UnknownOutputs:
         return None
 
@@ -133,7 +139,7 @@ def wrap_init(fork: Fork | None) -> Callable:
     def __init__(wrapped: Callable, backend: nn.Module, args: tuple, kwargs: dict) -> None:  # noqa: N807
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         path = next(iter(bound.arguments.values()), None)  # called weights, and later model
-        network = open_network(path)
+        network = open_network(path, SAMPLE)
         if network is None:
             wrapped(*args, **kwargs)
             return
@@ -172,14 +178,18 @@ def wrap_forward(_: Fork | None) -> Callable:
 
 
 def wrap_init_metrics(fork: Fork | None) -> Callable:
-    """Compare an int8 file, while it is validated, with the checkpoint that lies beside it."""
+    """Compare an int8 file, while it is validated, with the checkpoint that lies beside it.
+
+    And say what it ran on.
+    """
 
     def init_metrics(wrapped: Callable, validator: Any, args: tuple, kwargs: dict) -> None:
         wrapped(*args, **kwargs)
         model = args[0] if args else kwargs["model"]
         rows = _int8(model)
-        if rows is None or "update_metrics" in vars(validator):  # a validator calls its parent's
+        if rows is None or "print_results" in vars(validator):  # a validator calls its parent's
             return
+        logger = fork.names.get("LOGGER", LOGGER) if fork else LOGGER
         _check_keypoints(rows.network, validator)
         dataset = validator.dataloader.dataset
         if hasattr(dataset, "update_labels"):  # what it cannot find is left out of the account
@@ -187,7 +197,8 @@ def wrap_init_metrics(fork: Fork | None) -> Callable:
         path = float_twin(rows.network.name)
         twin = _load_twin(model, path) if path else None
         if twin is not None:
-            _compare(validator, twin, path, fork.names.get("LOGGER", LOGGER) if fork else LOGGER)
+            _compare(validator, twin, path, logger)
+        _tell_kernels(validator, rows.network, logger)
 
     return init_metrics
 
@@ -271,6 +282,16 @@ def _compare(validator: Any, twin: Callable[[Tensor], Any], path: Path, logger: 
         logger.info(str(shift))
 
     validator.update_metrics, validator.print_results = update_metrics, print_results
+
+
+def _tell_kernels(validator: Any, network: TfliteNetwork, logger: Any) -> None:
+    report = validator.print_results
+
+    def print_results() -> None:
+        report()
+        logger.info(f"{network.name}: {network.kernels}")
+
+    validator.print_results = print_results
 
 
 def _detections(found: Any, side: int) -> list[Detections]:

@@ -17,8 +17,10 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.errors import ChipError, SynetError
 from synet.patches.engine import Building, Fork
+from synet.patches.made_for import made_for
 from synet.patches.own_keys import Definition, MissingKey, missing_in
 from synet.patches.rows import definition_path, read_rows, rewritten, row_place
+from synet.system.text import first_line
 
 LOGGER = logging.getLogger("synet")
 
@@ -85,12 +87,7 @@ def wrap_model_init(fork: Fork) -> Callable:
         chip = fork.chip
         if isinstance(definition, dict):
             path = path or _source(definition)
-            chip = zoo.claims(definition, path or "the checkpoint's yaml").chip or chip
-            if chip != fork.chip and fork.fixed:
-                raise ChipError(
-                    f"{path or 'the checkpoint'} is made for {chip}, and this process is "
-                    f"patched for {fork.chip}"
-                )
+            chip = made_for(definition, path, fork)
             if "ch" in definition and "ch" in signature.parameters:
                 bound.arguments["ch"] = definition["ch"]  # some lines read only the argument
         building = Building(path, type(model))
@@ -198,6 +195,6 @@ def _see_gray(layers: Any) -> None:
 
 def reason(error: Exception) -> str:
     """The first line of an error, with its type where that says more."""
-    text = str(error).strip().partition("\n")[0]
-    plain = text and (isinstance(error, SynetError) or type(error) in (AssertionError, Exception))
-    return text if plain else f"{type(error).__name__}: {text}"
+    text = first_line(error)
+    plain = isinstance(error, SynetError) or type(error) in (AssertionError, Exception)
+    return text if plain or text == type(error).__name__ else f"{type(error).__name__}: {text}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
+from synet.datasets_dir import YAMLS
 from synet.errors import SynetError
 from synet.patches import launch
 from synet.patches.arguments import readable_copy
@@ -62,7 +63,7 @@ def wrap_check_dataset(fork: Fork | None) -> Callable:
     def check_det_dataset(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         parameter, data = next(iter(bound.arguments.items()))
-        if isinstance(data, (str, Path)) and Path(data).suffix == ".yaml" and Path(data).is_file():
+        if isinstance(data, (str, Path)) and Path(data).suffix in YAMLS and Path(data).is_file():
             folder = zoo.read_definition(data).get("path")
             if folder and not Path(str(folder)).is_absolute():
                 bound.arguments[parameter] = str(readable_copy(data) or data)
@@ -74,7 +75,7 @@ def wrap_check_dataset(fork: Fork | None) -> Callable:
 def _found(wrapped: Callable, data: Any) -> str:
     """The file that ultralytics finds for what was given as data: it fetches addresses."""
     search = wrapped.__globals__.get("check_file")
-    for name in (str(data), f"{data}.yaml"):
+    for name in (str(data), *(f"{data}{suffix}" for suffix in YAMLS)):
         if search is not None and not Path(name).exists():
             with contextlib.suppress(SynetError, OSError):
                 name = str(search(name))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
+from synet.datasets_dir import YAMLS
 from synet.errors import DataError, SynetError
 from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import CHECKS, Family, Fork, Swap, Wrap, modules_below
@@ -50,7 +51,7 @@ def wrap_check_dataset(fork: Fork) -> Callable:
 
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         parameter, data = next(iter(bound.arguments.items()))
-        if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
+        if not isinstance(data, (str, Path)) or Path(data).suffix not in YAMLS:
             return call_without_code(wrapped, bound, data, fork.root)
         dataset = load_dataset(data)
         places = [place for split in ("train", "val") for place in dataset.sources.get(split, ())]

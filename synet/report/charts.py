@@ -14,7 +14,7 @@ import numpy as np
 
 from synet import extras
 from synet.curves import RECALLS
-from synet.report.sections import Accuracy, Layer, short_names
+from synet.report.sections import Accuracy, Layer, Trade, short_names
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -106,6 +106,30 @@ def cost(layers: Sequence[Layer]) -> Figure:
         f"{word} {unit}",
         [f"{value / total:.1%} of all" for value in values],
     )
+
+
+def trades(found: Sequence[Trade]) -> Figure:
+    """How much longer an image takes in less memory."""
+    figure = _graph_objects().Figure(layout=_layout("ms an image"))
+    figure.add_scatter(
+        x=[each.kib for each in found],
+        y=[each.milliseconds for each in found],
+        mode="lines+markers",
+        line={"color": LIGHT["peak"], "width": 2},
+        marker={"size": 7, "color": LIGHT["peak"]},
+        customdata=[f"{each.more:+.2%}" for each in found],
+        hovertemplate="%{x:,.1f} KiB, %{y:.2f} ms (%{customdata})<extra></extra>",
+        showlegend=False,
+    )
+    figure.update_xaxes(
+        title_text="activations in memory, KiB",
+        type="linear",
+        showgrid=True,
+        tickangle=0,
+        nticks=8,
+    )
+    figure.update_yaxes(rangemode="normal", tickformat=",.2f")
+    return figure
 
 
 def errors(comparison: Comparison) -> Figure:

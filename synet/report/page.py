@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import synet
 from synet import extras
 from synet.errors import SynetError
+from synet.quantization.proof import SCORE_BAR
 from synet.report import charts
 from synet.report.gallery import Exhibit
 from synet.report.interface import Interface
@@ -28,6 +29,7 @@ from synet.report.sections import (
     Layer,
     Missing,
     OperationKind,
+    Trade,
     Verdict,
 )
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from synet.chips import Chip
     from synet.compare import Comparison
     from synet.evaluation.chance import Change
+    from synet.shift import Shift
 
 MARK = '<meta name="generator" content="synet '  # by which a page of ours is known
 BEGINNING = 2048  # bytes of a page within which the mark stands
@@ -49,8 +52,14 @@ class Content:
     ----------
     title, split
         File name of the model, and the images that it was evaluated on.
+    doubt
+        What keeps the file from being used, whatever the figures are; mostly nothing.
+    shift
+        How far int8's confidences lie from float's; None without a float model.
     peak_bytes, held
         Of activations at the fullest moment, and which layers' outputs these are.
+    trades
+        How little memory the compiler can do with, and what that costs.
     models
         ``float``, where there is one, and ``int8``.
     changes
@@ -65,11 +74,14 @@ class Content:
 
     title: str
     split: str
+    doubt: str
+    shift: Shift | None
     chip: Chip
     verdict: Verdict
     layers: tuple[Layer, ...]
     peak_bytes: int
     held: list[tuple[str, int]]
+    trades: tuple[Trade, ...]
     errors: Comparison | Missing
     models: Mapping[str, Accuracy]
     changes: Mapping[str, Change] | None
@@ -89,6 +101,8 @@ def render(content: Content) -> str:
         "memory": charts.memory(content.layers, content.peak_bytes, content.chip),
         "cost": charts.cost(content.layers),
     }
+    if content.trades:
+        figures["trades"] = charts.trades(content.trades)
     if not isinstance(content.errors, Missing):
         figures["errors"] = charts.errors(content.errors)
     if content.models["int8"].lines:
@@ -105,6 +119,7 @@ def render(content: Content) -> str:
         all=ALL,
         shown=SHOWN,
         exact=charts.EXACT,
+        shift_bar=SCORE_BAR,
         lines=charts.line_names(content.models),
         mark=f"synet {synet.__version__}",
         policy=_policy(scripts),

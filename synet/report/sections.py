@@ -22,6 +22,8 @@ from synet.data import Dataset
 from synet.evaluate import Found, class_precision, mean_precision, unique_name
 from synet.evaluation.chance import Change, changes
 from synet.graph import INPUT
+from synet.kernels import Kernels
+from synet.metadata import doubt_of
 from synet.profile import Profile
 from synet.tflite import read_metadata
 
@@ -144,11 +146,23 @@ class Accuracy:
     boxes: int
 
 
+@dataclass(frozen=True)
+class Trade:
+    """Less memory for more time: KiB of activations, ms an image, and that over the first's."""
+
+    kib: float
+    milliseconds: float
+    cycles: int
+    more: float
+    arena_bytes: int
+
+
 def verdict(profile: Profile) -> Verdict:
     """What `synet profile` says of a file, in figures of one image."""
     chip, compiled = profile.chip, profile.compiled
     if chip.compiler:
-        judge = f"{chip.compiler.name.capitalize()}, the compiler of {chip.title}"
+        asked = f"{chip.compiler.name.capitalize()} {compiled.version}"
+        judge = f"{asked}, the compiler of {chip.title}"
     else:
         judge = (
             f"SyNet's own table, chips/{chip.name}.yaml, which marks what of it is assumed; "
@@ -163,6 +177,28 @@ def verdict(profile: Profile) -> Verdict:
         frames_per_second=compiled.frames_per_second if compiled else None,
         milliseconds=1e3 * compiled.seconds if compiled else None,
         problems=profile.violations,
+    )
+
+
+def doubt(content: bytes) -> str:
+    """What a file tells of itself that makes all its figures doubtful; mostly nothing."""
+    told = doubt_of(read_metadata(content))
+    return told[:1].upper() + told[1:]
+
+
+def trades(profile: Profile) -> tuple[Trade, ...]:
+    """How little memory a model can do with, the most first; none where there is no choice."""
+    found = profile.compiled.trades if profile.compiled else ()
+    return tuple(
+        Trade(
+            kib=each.sram_bytes / 1024,
+            milliseconds=1e3 * each.cycles / profile.chip.compiler.clock_hz,
+            cycles=each.cycles,
+            more=each.cycles / found[0].cycles - 1,
+            arena_bytes=each.arena_bytes,
+        )
+        for each in found
+        if len(found) > 1
     )
 
 
@@ -278,6 +314,7 @@ def made(
     data: str,
     split: str,
     images: int,
+    kernels: Kernels | None = None,
 ) -> dict[str, dict[str, str]]:
     """How a report came about: tables of names and values, by their titles."""
     files = {"model": _file(model, content)}
@@ -291,6 +328,7 @@ def made(
             "command": command,
             "date": f"{now:%Y-%m-%d %H:%M} UTC",
             "data": f"{data}, {images} images of the {split} split",
+            **({"int8 ran on": str(kernels)} if kernels else {}),
         },
         "Files": files,
         "Embedded in the model": embedded(content),

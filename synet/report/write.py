@@ -10,9 +10,10 @@ from synet import extras
 from synet.compare import Comparison, compare_layers
 from synet.data import load_dataset
 from synet.errors import SynetError
-from synet.evaluate import find_all, load_twin
+from synet.evaluate import find_all, judged_by, load_twin
 from synet.files import refuse_foreign, write_atomic
 from synet.graph import read_graph
+from synet.kernels import FAST
 from synet.predictor import Predictor, load_predictor
 from synet.profile import OWN, profile
 from synet.report import sections
@@ -21,7 +22,7 @@ from synet.report.interface import interface
 from synet.report.operating import operating_point
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
-from synet.shift import float_twin
+from synet.shift import confidence_shift, float_twin
 from synet.system.terminal import Terminal
 from synet.tflite import TfliteModel, read_content
 
@@ -70,6 +71,8 @@ def gather(
     repo: str | Path | None = None,
     command: str = "",
     progress: bool = True,
+    strict: bool = False,
+    kernels: str = FAST,
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -77,7 +80,7 @@ def gather(
     ----------
     model
         A ``.tflite`` file; or a ``.pt`` checkpoint, for the file beside it that was made of it.
-    data, split, classes, repo
+    data, split, classes, repo, strict
         As for `synet.evaluate.evaluate`.
     chip
         Its name; `synet.profile.OWN` for the file's own, see `synet.profile.chip_of`.
@@ -90,6 +93,9 @@ def gather(
         What was typed, for the record.
     progress
         Whether to tell each step on stderr.
+    kernels
+        As for `synet.predictor.load_predictor`; of what int8 finds. Errors of layers are those of
+        the reference kernels.
 
     Raises
     ------
@@ -101,9 +107,9 @@ def gather(
     name, content = read_content(file)
     if not any(tensor.scale for tensor in read_graph(file).tensors):
         raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
-    predictor = load_predictor(file)
-    dataset = load_dataset(data)
-    files = dataset.images(split)
+    predictor = load_predictor(file, kernels=kernels)
+    dataset = judged_by(predictor, load_dataset(data, strict))
+    dataset.images(split)
     twin = Path(float_model) if float_model else float_twin(file)
     reference = _reference(twin, predictor, repo, asked=float_model is not None)
     tell = _teller(progress)
@@ -112,6 +118,7 @@ def gather(
     profiled = profile(file, chip)
     tell("what int8 finds")
     int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
+    files = int8.images
     found = None
     if not isinstance(reference, Missing):
         tell("what float finds")
@@ -135,11 +142,14 @@ def gather(
     return Content(
         title=file.name,
         split=split,
+        doubt=sections.doubt(content),
+        shift=confidence_shift(zip(int8.found, found.found, strict=True)) if found else None,
         chip=profiled.chip,
         verdict=sections.verdict(profiled),
         layers=sections.layers(profiled),
         peak_bytes=profiled.judged.peak_bytes,
         held=sections.held_at_peak(profiled),
+        trades=sections.trades(profiled),
         errors=errors,
         models={kind: sections.accuracy(each, dataset) for kind, each in both.items()},
         changes=sections.precision_changes(found, int8, dataset),
@@ -157,6 +167,7 @@ def gather(
             str(data),
             split,
             len(files),
+            predictor.kernels,
         ),
     )
 

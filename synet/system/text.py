@@ -31,6 +31,12 @@ def printable_lines(text: object) -> str:
     return "\n".join(map(printable, str(text).split("\n")))
 
 
+def first_line(error: BaseException, longest: int = 300) -> str:
+    """What an error says, fit for a line of ours: its first line, else its name."""
+    line = str(error).strip().partition("\n")[0].rstrip() or type(error).__name__
+    return printable(line)[:longest]
+
+
 def in_one_line(record: logging.LogRecord) -> bool:
     """A filter of a logger, which makes messages `printable`."""
     record.msg, record.args = printable(record.getMessage()), None

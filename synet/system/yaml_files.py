@@ -8,6 +8,7 @@ as what they stand for, before anything is built from them.
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,7 @@ def read_yaml(
         such files are; it has a tag that asks for more than data. Of the class `error`.
     """
     text = read_text(path, error, errors, unreadable)
-    try:
-        _count(text)
-        return yaml.load(text, _Loader)  # its safe one
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else path
-        raise error(f"{place}: not a yaml file: {_reason(problem)}") from None
-    except (ValueError, OverflowError) as problem:  # a date, or a number, that there cannot be
-        raise error(f"{path}: not a yaml file: {_reason(problem)}") from None
+    return _understood(yaml.load, text, path, error)  # its safe loader
 
 
 def compose_yaml(path: str | Path, error: type[SynetError] = SynetError) -> yaml.Node:
@@ -71,11 +64,20 @@ def compose_yaml(path: str | Path, error: type[SynetError] = SynetError) -> yaml
     SynetError
         As `read_yaml`.
     """
-    text = read_text(path, error)
+    return _understood(yaml.compose, read_text(path, error), path, error)
+
+
+def _understood(
+    how: Callable[[str, type], Any], text: str, path: str | Path, error: type[SynetError]
+) -> Any:
     try:
         _count(text)
-        return yaml.compose(text, _Loader)
-    except (yaml.YAMLError, ValueError) as problem:
+        return how(text, _Loader)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else path
+        raise error(f"{place}: not a yaml file: {_reason(problem)}") from None
+    except (ValueError, OverflowError) as problem:  # a date, or a number, that there cannot be
         raise error(f"{path}: not a yaml file: {_reason(problem)}") from None
 
 

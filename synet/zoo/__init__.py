@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,10 @@ class Claims:
         0: not claimed.
     sram_bytes, weight_bytes, cycles, placement
         What the chip's compiler says of that file, weights at random, which it can compress
-        least: its arena, its constants, the time of one image, and the memory of the weights.
+        least: the least arena that costs no cycles, its constants, the time of one image, and the
+        memory of the weights.
+    compilers
+        The same four, by another version of the compiler, for each that the chip's file lists.
     """
 
     chip: str | None = None
@@ -94,6 +97,12 @@ class Claims:
     weight_bytes: int = 0
     cycles: int = 0
     placement: str = ""
+    compilers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def by(self, compiler: str) -> Claims:
+        """These claims as another version of the compiler has them, its costs unclaimed if not."""
+        costs = dict.fromkeys(_COSTS, 0) | {"placement": ""}
+        return replace(self, **costs | dict(self.compilers.get(compiler, {})))
 
 
 def read_definition(path: str | Path) -> dict[str, Any]:
@@ -158,6 +167,12 @@ def _is_shape(value: Any) -> bool:
     return is_pair and value[0] * value[1] <= LARGEST_IMAGE
 
 
+def _are_costs(item: tuple[Any, Any]) -> bool:
+    version, costs = item
+    whole = isinstance(version, str) and isinstance(costs, dict) and costs.keys() == _COSTS
+    return whole and all(_is_whole(n) for key, n in costs.items() if key != "placement")
+
+
 def _is_multiple(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < math.inf
 
@@ -168,7 +183,12 @@ _WHOLE: _Rule = (_is_whole, "a whole number above 0")
 _MULTIPLE: _Rule = (_is_multiple, "a number above 0")
 _COUNT: _Rule = (lambda value: type(value) is int and value >= 0, "a whole number")
 _TEXT: _Rule = (lambda value: isinstance(value, str), "a name")
+_COSTS = {"sram_bytes", "weight_bytes", "cycles", "placement"}
 _CLAIM_RULES = {
+    "compilers": (
+        lambda value: isinstance(value, dict) and all(map(_are_costs, value.items())),
+        "the costs of each version of the compiler",
+    ),
     "chip": _TEXT,
     "placement": _TEXT,
     "image_shape": (_is_shape, f"[height, width] of at most {LARGEST_IMAGE:,} pixels"),

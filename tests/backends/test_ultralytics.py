@@ -63,7 +63,7 @@ def drawn(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("SYNET_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 # --------------------------------------------------------------------------------- in a script

@@ -368,6 +368,13 @@ def test_what_the_export_of_a_head_runs_is_made_safe(needed):
     assert head.stride is stride
 
 
+@pytest.mark.parametrize("needed", [None, [2, 3]])
+def test_a_head_with_maps_that_training_alone_reads(needed):
+    """They come first, so that what the export reads has other numbers than it would alone."""
+    rows = heads.Network(heads.Dual(), 4).model
+    assert make_rows_safe(rows, 1, "katana", needed) == []
+
+
 def test_a_head_that_the_chip_does_not_run():
     head = heads.Distances()
     head.cv3[1].append(Call(lambda x: torch.sort(x, 1)[0]))

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from synet import zoo
-from synet.patches.arguments import chip_of, completed
+from synet.patches.arguments import chip_of, completed, readable_copy
 
 KQVGA = zoo.find_model_path("katana-kqvga")
 
@@ -99,7 +99,7 @@ CHECKS = {
 
 @pytest.mark.parametrize("kind", CHECKS)
 def test_an_old_fork_gets_a_data_yaml_that_it_can_read(kind, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SYNET_CACHE", str(tmp_path / "cache" / "synet"))
     root, images = tmp_path / "fork", tmp_path / "set" / "images"
     (root / "utils").mkdir(parents=True)
     (root / "utils" / "general.py").write_text(CHECKS[kind])
@@ -134,3 +134,18 @@ def test_the_chip_is_the_one_that_the_yaml_names(tmp_path):
     assert chip_of(["train.py", "--cfg", str(tmp_path / "ours.yaml")]) == "another"
     assert chip_of(["train.py", f"--cfg={tmp_path / 'ours.yaml'}"]) == "another"
     assert chip_of(["train.py", "--cfg", "nowhere.yaml"]) == chip_of(["python"]) == "katana"
+
+
+def test_a_copy_needs_no_home(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    data = tmp_path / "my.yml"
+    data.write_text("train: images\nvalidation: images\nnc: 2\n")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    for home in ("/dev/null", str(tmp_path / "home")):
+        monkeypatch.setenv("HOME", home)
+        copy = readable_copy(data)
+        content = yaml.safe_load(copy.read_text())
+        assert content["val"] == str(tmp_path / "images") and content["nc"] == 2
+    assert copy.is_relative_to(tmp_path / "home" / ".cache" / "synet")

@@ -258,3 +258,31 @@ def test_a_patched_process_reads_checkpoints_so(tmp_path, monkeypatch):
         "train_args": {"data": "data-not-used-https-host.example-data.yaml.yaml"},
         "opt": {"data": str(tmp_path)},
     }
+
+
+@pytest.mark.parametrize("name", ["my.yaml", "my.yml"])
+def test_ultralytics_gets_the_folder_of_a_relative_path(tmp_path, monkeypatch, name):
+    from synet.patches.ultralytics import wrap_check_dataset
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    (tmp_path / name).write_text("path: set\ntrain: images\nval: images\nnames: [a]\n")
+    content = wrap_check_dataset(None)(modern, None, (str(tmp_path / name),), {})
+    assert content["val"] == str(tmp_path / "set" / "images")
+
+
+def test_the_code_of_a_bare_name_is_found_whatever_its_suffix(tmp_path, monkeypatch):
+    from synet.patches.ultralytics import wrap_check_dataset
+
+    monkeypatch.chdir(tmp_path)
+    canary = tmp_path / "canary"
+    (tmp_path / "mine.yml").write_text(
+        f"train: no\nval: no\nnames: [a]\ndownload: open({str(canary)!r}, 'w').close()\n"
+    )
+
+    def check(dataset, autodownload=True):  # as ultralytics finds it
+        return modern(f"{dataset}.yml", autodownload)
+
+    with pytest.raises(DataError, match="which was not run"):
+        wrap_check_dataset(None)(check, None, ("mine",), {})
+    assert not canary.exists()

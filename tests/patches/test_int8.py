@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 from pathlib import Path
 
 import cv2
@@ -163,6 +164,7 @@ def test_an_int8_file_is_compared_with_its_twin(files, drawn, tmp_path, caplog):
         logger.removeHandler(caplog.handler)
     assert 0 < metrics.confidence_shift.mean < 0.05
     assert "confidence shift 0.0" in caplog.text and "best.pt finds" in caplog.text
+    assert re.search(r"fast kernels, up to \d+ of 255 steps off the reference in", caplog.text)
 
 
 def test_a_twin_that_cannot_be_read_is_told(files, drawn, tmp_path, caplog):

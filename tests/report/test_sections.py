@@ -54,7 +54,24 @@ def test_the_compilers_frames_a_second(compiled):
     told = sections.verdict(compiled)
     assert told.frames_per_second == compiled.compiled.frames_per_second > 0
     assert told.milliseconds == pytest.approx(1000 / told.frames_per_second)
-    assert told.judge == "Vela, the compiler of Sabre SR100"
+    assert told.judge == "Vela 5.2.0, the compiler of Sabre SR100"
+
+
+def test_less_memory_for_more_time(compiled, fits):
+    assert sections.trades(fits) == ()  # there is no compiler to ask
+    found = compiled.compiled
+    more = dataclasses.replace(found.trade, sram_bytes=1024, cycles=2 * found.cycles)
+    judged = dataclasses.replace(
+        compiled.judged, compiled=dataclasses.replace(found, trades=(found.trade, more))
+    )
+    first, last = sections.trades(dataclasses.replace(compiled, judged=judged))
+    assert (first.kib, first.more) == (found.sram_bytes / 1024, 0)
+    assert (last.kib, last.more, last.milliseconds) == (1, 1, pytest.approx(2 * first.milliseconds))
+    (line,) = charts.trades((first, last)).data
+    assert list(line.x) == [first.kib, 1] and list(line.y) == [
+        first.milliseconds,
+        last.milliseconds,
+    ]
 
 
 @pytest.mark.parametrize("chip", ["katana", "sabre"])

@@ -25,13 +25,13 @@ from synet.evaluate import evaluate
 from synet.evaluation.chance import Change
 from synet.profile import OWN
 from synet.quantize import quantize_model
-from synet.report import gather, report
+from synet.report import gather, report, sections
 from synet.report.charts import COLOURS, LIGHT
 from synet.report.operating import ALL
 from synet.report.page import MARK, Content, render
 from synet.report.sections import MEAN, Accuracy, Missing
 from synet.shapes import NAMES, draw_dataset
-from synet.tflite import TfliteModel, read_metadata
+from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
 IMAGES = 5
 WIDE, PHONE = (1280, 900), (360, 740)
@@ -92,6 +92,8 @@ def test_its_figures_are_those_of_the_other_commands(content, folder):
         assert (told.map50, told.map50_95) == (other.map50, other.map50_95)
         assert told.per_class == other.per_class
         assert (told.images, told.boxes) == (other.images, other.boxes)
+    assert content.shift.matched > 0
+    assert (content.shift.mean, content.shift.objects) == (other.shift.mean, other.shift.objects)
     assert any(each.lost_db < 60 for each in content.errors.layers)
     assert len(content.errors.images) == 2
     assert len(content.gallery) == IMAGES
@@ -161,6 +163,24 @@ def test_a_pt_beside_it_that_is_no_twin_is_told_in_the_page(folder, tmp_path):
     assert isinstance(told.errors, Missing) and "tiny.pt" in told.errors.reason
     with pytest.raises(SynetError, match=r"tiny\.pt"):
         gather(*arguments, float_model=tmp_path / "tiny.pt", progress=False)
+
+
+def test_a_file_of_random_images_has_a_red_banner(content, folder, tmp_path):
+    """And the confidence shift is told in red where it is far."""
+    headline = 'class="card bad" id="shift"'
+    plain = render(dataclasses.replace(content, shift=dataclasses.replace(content.shift, mean=0)))
+    assert content.doubt == "" and 'class="banner"' not in plain and headline not in plain
+    made = (folder / "tiny.tflite").read_bytes()
+    told = read_metadata(made) | {"calibration": {"source": "random images"}}
+    doubt = sections.doubt(embed_metadata(made, told))
+    assert doubt == "Calibrated on random images: good to look at, and not to be used"
+    far = dataclasses.replace(content.shift, mean=0.2298, matched=3)
+    text = render(dataclasses.replace(content, doubt=doubt, shift=far))
+    assert f'<p class="banner" role="alert">{doubt}.</p>' in text
+    assert headline in text and ">0.2298</p>" in text and "More than" in text
+    for shift, said in ((None, "not measured"), (dataclasses.replace(far, matched=0), "unknown")):
+        text = render(dataclasses.replace(content, shift=shift))
+        assert f'<p class="big quiet">{said}</p>' in text
 
 
 # --- mistakes, and files of others ---------------------------------------------------------------
@@ -303,7 +323,7 @@ def colour(browser, selector: str, name: str) -> str:
 def test_the_page_is_whole(browser, page, content, size, scheme):
     show(browser, page, size, scheme)
     counts = drawn(browser)
-    assert counts.keys() == CHARTS
+    assert counts.keys() == CHARTS | ({"trades"} if content.trades else set())
     assert counts["memory"] == sum(layer.alive_bytes > 0 for layer in content.layers)
     assert counts["cost"] == sum(layer.cycles > 0 for layer in content.layers)
     assert counts["errors"] >= 2

@@ -7,6 +7,7 @@ import pytest
 import small_heads as heads
 import torch
 from keras_twin import BAR, draw
+from micro_twin import assert_same_in_micro, needs_micro
 
 from synet.errors import SynetError
 from synet.export.tensorflow import to_float, to_int8
@@ -49,6 +50,7 @@ CASES = {
     "classify": (heads.Classify, {}, ("probabilities",)),
     "classify without softmax": (heads.Classify, {"logits": True}, ("probabilities",)),
 }
+SLOW = pytest.mark.slow
 TWICE = ("auxiliary", "dual")  # maps
 
 
@@ -175,17 +177,22 @@ RUNS = {"CONV_2D", "SOFTMAX", "RESHAPE", "ADD", "MUL", "LOGISTIC", "CONCATENATIO
 MORE = {"segment": {"TRANSPOSE_CONV"}, "classify": {"DEPTHWISE_CONV_2D"}}
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        *("keypoints", "face", "rotated", "groups", "no bins", "pose", "pose of two parts"),
-        *("segment", "rotated boxes", "classify"),
-    ],
+def to_int8_file(network, images):
+    shape = tuple(images[0].shape[:2])
+    return to_int8(to_float(to_keras(network, shape, 1)), lambda: (x.numpy() for x in images))
+
+
+INT8 = (
+    *("keypoints", "face", "rotated", "groups", "no bins", "pose", "pose of two parts"),
+    *("segment", "rotated boxes", "classify"),
 )
+
+
+@pytest.mark.parametrize("case", INT8)
 def test_int8_on_operations_that_simple_chips_run(case):
     network, names = build(case)
     shape, images = SHAPES[0], [image(SHAPES[0], seed)[0].permute(1, 2, 0) for seed in range(4)]
-    content = to_int8(to_float(to_keras(network, shape, 1)), lambda: (x.numpy() for x in images))
+    content = to_int8_file(network, images)
     runs = RUNS | MORE.get(case, set())
     assert {operator.name for operator in read_graph(content).operators} <= runs
     model = TfliteModel(content)
@@ -200,6 +207,22 @@ def test_int8_on_operations_that_simple_chips_run(case):
         bar = 0.02 if name in ("probabilities", "angle") else 0.01  # of logits that are far apart
         assert np.abs(found[name] - values.numpy()).mean() / unit < bar, name
         assert ports[name].scale <= 1.3 * unit / 255, name  # each output has a scale of its own
+    assert_same_in_micro(content)
+
+
+@needs_micro
+@pytest.mark.parametrize(
+    "case",
+    [
+        case if case in ("anchors", "masks", "distances") else pytest.param(case, marks=SLOW)
+        for case in CASES
+        if case not in INT8
+    ],
+)
+def test_every_other_head_in_tflite_micro(case):
+    network, _ = build(case)
+    images = [image(SHAPES[1], seed)[0].permute(1, 2, 0) for seed in range(2)]
+    assert_same_in_micro(to_int8_file(network, images))
 
 
 @pytest.mark.parametrize("case", ["anchors", "distances", "dual", "segment", "rotated boxes"])

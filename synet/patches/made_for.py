@@ -1,0 +1,81 @@
+"""The chip that a model is built for: its definition says so, or what its training starts from.
+
+A fork that resumes a training, or fine-tunes, hands the definition which lies in the checkpoint to
+its builder. A zoo model's claims name a chip there; a fork's own yaml claims nothing, so what is
+noted on the model is written into it when the checkpoint is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synet import zoo
+from synet.errors import ChipError
+from synet.patches.engine import Fork
+
+LOGGER = logging.getLogger("synet")
+
+KEY = "synet_chip"  # of the definition in a checkpoint
+
+
+def with_chip_noted(content: Any) -> Any:
+    """A checkpoint that has just been read, whose definitions name the chip of their models.
+
+    Parameters
+    ----------
+    content
+        What ``torch.load`` gave; changed in place.
+    """
+    parts = content if isinstance(content, Mapping) else {"model": content}
+    for model in (parts.get("model"), parts.get("ema")):
+        noted, definition = getattr(model, "synet", None), getattr(model, "yaml", None)
+        if isinstance(noted, dict) and isinstance(definition, dict) and noted.get("chip"):
+            definition[KEY] = noted["chip"]
+    return content
+
+
+def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None:
+    """The chip to build a model for.
+
+    Parameters
+    ----------
+    definition
+        Of the model.
+    path
+        The file that it is from; empty where it is from none.
+    fork
+        Which builds it.
+
+    Raises
+    ------
+    ChipError
+        It is made for another chip than `fork` is fixed to.
+    """
+    source = path or fork.weights or "the checkpoint"
+    named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(KEY)
+    start = "" if KEY in definition else _chip_of_start(fork)
+    if start and named and start != named:
+        LOGGER.warning(
+            "%s is made for %s, and the training starts from %s, a model for %s",
+            *(source, named, fork.weights, start),
+        )
+    elif start and not named:
+        source, named = fork.weights, start
+    if named and named != fork.chip and fork.fixed:
+        raise ChipError(
+            f"{source} is made for {named}, and this process is patched for {fork.chip}"
+        )
+    return named or fork.chip
+
+
+def _chip_of_start(fork: Fork) -> str:
+    """The chip of the checkpoint that the training starts from; empty where there is none."""
+    if not Path(fork.weights).is_file():
+        return ""
+    from synet import checkpoint
+    from synet.checkpoints.sound import chip_of
+
+    return chip_of(checkpoint.read(fork.weights, [fork.root], forkless=True), fork.weights)
