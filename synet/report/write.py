@@ -157,7 +157,7 @@ def gather(
         gallery=gallery(int8, found, dataset.names) if found else (),
         mistakes=gallery(int8, None, dataset.names),
         operations=sections.operation_kinds(profiled),
-        interface=interface(TfliteModel(file)),
+        interface=interface(TfliteModel(file, kernels=kernels)),
         made=sections.made(
             command or "synet.report.report(...), in Python",
             file,
