@@ -13,14 +13,14 @@ LEVELS = 255  # a pixel of 0 to 255 stands for 0 to 1
 MEANINGS = {  # by what an output is for
     "x1y1": "left and top of each box, in pixels of the input",
     "x2y2": "right and bottom of each box, in pixels of the input",
-    "scores": "of each class, 0 to 1",
+    "scores": "score of each class, 0 to 1",
     "keypoints": "x and y of each keypoint, in pixels of the input",
-    "presence": "of each keypoint, 0 to 1",
-    "coefficients": "of each mask: what each prototype weighs in it",
-    "prototypes": "of which all masks are sums",
+    "presence": "presence of each keypoint, 0 to 1",
+    "coefficients": "what each prototype weighs in each mask",
+    "prototypes": "pictures of which all masks are sums",
     "sides": "left, top, right and bottom of each box from the centre of its cell, along its axes",
-    "angle": "of each box, in radians, clockwise",
-    "probabilities": "of each class, 0 to 1",
+    "angle": "angle of each box, in radians, clockwise",
+    "probabilities": "probability of each class, 0 to 1",
 }
 
 
