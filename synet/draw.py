@@ -34,7 +34,12 @@ BONES = (
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2
 
 
-def draw(image: np.ndarray, detections: Detections, names: Sequence[str]) -> np.ndarray:
+def draw(
+    image: np.ndarray,
+    detections: Detections,
+    names: Sequence[str],
+    text_size: float | None = None,
+) -> np.ndarray:
     """A copy of an image with each box outlined in its class's colour and labelled.
 
     Masks are drawn in, too, and keypoints, those of a person joined to a skeleton; a rotated box in
@@ -50,13 +55,15 @@ def draw(image: np.ndarray, detections: Detections, names: Sequence[str]) -> np.
         In pixels of `image`.
     names
         Class names, by class id.
+    text_size
+        Of the labels, as OpenCV scales its font. Default: what suits the image's size.
 
     Returns
     -------
     uint8 RGB, of the shape of `image`.
     """
     canvas = np.ascontiguousarray(image).copy()
-    line, text_size = _line_width(canvas), _text_size(canvas)
+    line, text_size = _line_width(canvas), text_size or _text_size(canvas)
     best_first = detections[np.argsort(-detections.scores, kind="stable")]
     boxes = np.rint(best_first.boxes).astype(int).tolist()
     colours = [PALETTE[class_id % len(PALETTE)] for class_id in best_first.classes]

@@ -16,6 +16,7 @@ import numpy as np
 
 from synet import confusion
 from synet.curves import Score
+from synet.evaluation.pictures import TOGETHER, draw_all
 from synet.files import fill_folder
 from synet.metrics import IOU, Metrics, ModelMetrics, Performance, Threshold
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 ROWS = 20  # of classes, on a screen
 NARROW = 80  # columns of a terminal
 COLUMNS = 10  # classes whose confusion is told in columns; of more, the most frequent
-LONGEST = 100  # characters of a name in that of a file
 BACKGROUND = "background"
 CSV_COLUMNS = (
     "model data class images labels ap50 ap50_95 asked confidence precision recall f1".split()
@@ -228,7 +228,8 @@ def as_markdown(metrics: Metrics, pictures: dict[str, dict[str, list[str]]]) -> 
     Parameters
     ----------
     pictures
-        By model and data set, the pictures to show, relative to the page.
+        By model and data set, the pictures to show, relative to the page; those of several models
+        together by `TOGETHER`.
     """
     parts = [
         "# Metrics",
@@ -236,6 +237,9 @@ def as_markdown(metrics: Metrics, pictures: dict[str, dict[str, list[str]]]) -> 
         "COCO's, by pycocotools. Thresholds are chosen on all data sets together, over the finds "
         "of all classes: the lowest confidence that reaches the precision, so that most is found.",
     ]
+    if TOGETHER in pictures:
+        parts.append(f"## {TOGETHER}")
+        parts += [f"![]({picture})" for each in pictures[TOGETHER].values() for picture in each]
     for model in metrics.models:
         parts += [f"## {_plain(model.model)}", *([f"On {model.kernels}."] if model.kernels else [])]
         parts += [precision_grid(model).markdown(), threshold_grid(model).markdown()]
@@ -248,23 +252,7 @@ def as_markdown(metrics: Metrics, pictures: dict[str, dict[str, list[str]]]) -> 
 
 
 def _fill(folder: Path, metrics: Metrics) -> None:
-    from synet import plots
-
-    pictures: dict[str, dict[str, list[str]]] = {}
-    folders = _file_names([model.name for model in metrics.models])
-    for model, name in zip(metrics.models, folders, strict=True):
-        place = folder / name if len(metrics.models) > 1 else folder
-        place.mkdir(exist_ok=True)
-        tails = ["", *(f"-{each}" for each in _file_names([each.data for each in model.sets]))]
-        drawn = [model.together, *(model.sets if len(model.sets) > 1 else ())]
-        for each, tail in zip(drawn, tails, strict=False):
-            written = [
-                plots.precision_recall(place / f"precision-recall{tail}.png", model, each),
-                plots.f1(place / f"f1{tail}.png", model, each),
-                plots.confusion(place / f"confusion{tail}.png", model, each, metrics.confidence),
-            ]
-            paths = [path.relative_to(folder).as_posix() for path in written]
-            pictures.setdefault(model.model, {})[each.data] = paths
+    pictures = draw_all(folder, metrics)
     text = json.dumps(as_json(metrics), indent=1, ensure_ascii=False, allow_nan=False)
     for name, content in (
         ("metrics.json", text + "\n"),
@@ -378,13 +366,3 @@ def _empty(value: float) -> float | str:
 def _plain(text: str) -> str:
     """Text that Markdown does not take for anything else."""
     return re.sub(r"([\\|*_`<\[])", r"\\\1", text)
-
-
-def _file_names(names: Sequence[str]) -> list[str]:
-    """A name for a file for each, of letters and digits of whatever script, and not too long."""
-    taken: list[str] = []
-    for name in names:
-        stem = re.sub(r"[^\w.+-]+", "_", name)[:LONGEST].strip("._") or "data"
-        same = sum(other.lower() == stem.lower() for other in taken)
-        taken.append(f"{stem}-{same + 1}" if same else stem)
-    return taken

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from itertools import cycle
+from collections.abc import Iterator, Mapping
+from itertools import cycle, product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dashed", "dotted")
 MARKERS = "os^Dv*"
+BOLD = {"color": "black", "linewidth": 2.5}  # of all classes together
 NAMED = len(COLOURS) * len(DASHES)  # most classes that are all told apart
 COLOURED = 12  # of more classes, those that are told apart
 NUMBERS = 20  # classes up to which the confusion matrix shows its numbers
@@ -33,32 +35,36 @@ def precision_recall(path: Path, model: ModelMetrics, each: Performance) -> Path
 
     The area under a line is the average precision that its name tells.
     """
-    figure, axes = _figure(f"Precision and recall at IoU {OVERLAP}: {model.name}", each)
-    lines = np.stack([found.curve.interpolated() for found in each.matches])
+    title = f"Precision and recall at IoU {OVERLAP}: {model.name}"
+    figure, axes = _figure(title, _on(each))
     shown = ~np.isnan(each.precision[:, 0])
     for number, style in _styles(each, shown):
         name = _text(f"{each.classes[number]} {each.precision[number, 0]:.3f}")
-        axes.plot(RECALLS, lines[number], **({"label": name} | style))
-    if shown.any():
-        mean = lines[shown].mean(axis=0)
-        name = f"mean (mAP50) {each.mean_precision[0]:.3f}"
-        axes.plot(RECALLS, mean, color="black", linewidth=2.5, label=name)
+        line = each.matches[number].curve.interpolated()
+        axes.plot(RECALLS, line, **({"label": name} | style))
+    _plot_mean(axes, each, f"mean (mAP50) {each.mean_precision[0]:.3f}", BOLD)
     axes.set(xlabel="recall", ylabel="precision")
+    return _saved(path, figure, axes)
+
+
+def precision_recall_of_models(path: Path, data: str, models: Mapping[str, Performance]) -> Path:
+    """Draw precision over recall of several models, by their names: the mean of the classes."""
+    figure, axes = _figure(f"Precision and recall at IoU {OVERLAP}, and mAP50", f"on {data}")
+    for (name, each), style in zip(models.items(), _lines(), strict=False):
+        _plot_mean(axes, each, f"{name} {each.mean_precision[0]:.3f}", style)
+    axes.set(xlabel="recall", ylabel="precision, the mean of the classes")
     return _saved(path, figure, axes)
 
 
 def f1(path: Path, model: ModelMetrics, each: Performance) -> Path:
     """Draw F1 over the confidence: each class, and the finds of all classes, with thresholds."""
-    figure, axes = _figure(f"F1 at IoU {OVERLAP}: {model.name}", each)
+    figure, axes = _figure(f"F1 at IoU {OVERLAP}: {model.name}", _on(each))
     shown = np.array([found.labels > 0 for found in each.matches], bool)
     for number, style in _styles(each, shown):
         points = each.matches[number].curve.thresholds
         label = _text(each.classes[number])
         axes.plot(*_steps(points.confidence, points.f1), **({"label": label} | style))
-    points = each.pooled.curve.thresholds
-    if each.labels:
-        steps = _steps(points.confidence, points.f1)
-        axes.plot(*steps, color="black", linewidth=2.5, label="all finds")
+    _plot_f1(axes, each, "all finds", BOLD)
     for threshold, marker in zip(model.thresholds, cycle(MARKERS), strict=False):
         if threshold.confidence is not None:
             score, _ = each.above(threshold.confidence)
@@ -70,6 +76,16 @@ def f1(path: Path, model: ModelMetrics, each: Performance) -> Path:
     return _saved(path, figure, axes)
 
 
+def f1_of_models(path: Path, data: str, models: Mapping[str, Performance]) -> Path:
+    """Draw F1 over the confidence of several models, by their names: the finds of all classes."""
+    figure, axes = _figure(f"F1 at IoU {OVERLAP}, and the best", f"on {data}")
+    for (name, each), style in zip(models.items(), _lines(), strict=False):
+        best = max(each.pooled.curve.thresholds.f1, default=0.0)
+        _plot_f1(axes, each, f"{name} {best:.3f}", style)
+    axes.set(xlabel="confidence", ylabel="F1, of all finds")
+    return _saved(path, figure, axes)
+
+
 def confusion(path: Path, model: ModelMetrics, each: Performance, confidence: float) -> Path:
     """Draw the confusion matrix: counts, shaded by the share of what is there."""
     used = np.flatnonzero(each.confusion.any(axis=0) | each.confusion.any(axis=1))
@@ -78,7 +94,7 @@ def confusion(path: Path, model: ModelMetrics, each: Performance, confidence: fl
     matrix = each.confusion[np.ix_(used, used)]
     names = [_text((*each.classes, "background")[number]) for number in used]
     side = 4.5 + 0.32 * min(len(used), NUMBERS) + 0.16 * max(len(used) - NUMBERS, 0)
-    figure, axes = _figure(f"Confusion: {model.name}", each, (side + 1.2, side))
+    figure, axes = _figure(f"Confusion: {model.name}", _on(each), (side + 1.2, side))
     shares = matrix / np.maximum(matrix.sum(axis=0), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     size = 9 if len(used) <= NUMBERS else 6
@@ -97,15 +113,36 @@ def confusion(path: Path, model: ModelMetrics, each: Performance, confidence: fl
     return _written(path, figure)
 
 
-def _figure(
-    title: str, each: Performance, size: tuple[float, float] = (9, 5.5)
-) -> tuple[Figure, Axes]:
+def _figure(title: str, subtitle: str, size: tuple[float, float] = (9, 5.5)) -> tuple[Figure, Axes]:
     module = extras.load("matplotlib.figure", "report", "drawing curves")
     figure = module.Figure(figsize=size, dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    data = f"on {each.data}: {each.images} images, {each.labels} labels"
-    axes.set_title(_text(f"{title}\n{data}"), fontsize=10)
+    axes.set_title(_text(f"{title}\n{subtitle}"), fontsize=10)
     return figure, axes
+
+
+def _on(each: Performance) -> str:
+    return f"on {each.data}: {each.images} images, {each.labels} labels"
+
+
+def _plot_mean(axes: Axes, each: Performance, label: str, style: Mapping[str, Any]) -> None:
+    """The mean over recall of the classes that a label shows, if any does."""
+    shown = [found.curve.interpolated() for found in each.matches if found.labels]
+    if shown:
+        axes.plot(RECALLS, np.mean(shown, axis=0), label=_text(label), **style)
+
+
+def _plot_f1(axes: Axes, each: Performance, label: str, style: Mapping[str, Any]) -> None:
+    """F1 over the confidence, of the finds of all classes, if there is a label."""
+    points = each.pooled.curve.thresholds
+    if each.labels:
+        axes.plot(*_steps(points.confidence, points.f1), label=_text(label), **style)
+
+
+def _lines() -> Iterator[dict[str, Any]]:
+    """How to draw one model after another."""
+    for dash, colour in cycle(product(DASHES, COLOURS)):
+        yield {"color": colour, "linestyle": dash, "linewidth": 1.8}
 
 
 def _styles(each: Performance, shown: np.ndarray) -> list[tuple[int, dict]]:

@@ -59,6 +59,8 @@ class TfliteNetwork:
         By class id, where the file names them.
     kpt_shape : tuple of int or None
         Keypoints of an object, and 2 or 3 numbers each, where it tells keypoints.
+    ports : dict
+        The output of each role.
 
     Raises
     ------
@@ -72,11 +74,11 @@ class TfliteNetwork:
     def __init__(self, model: TfliteModel) -> None:
         self.name, self._model = model.name, model
         self.image_shape, self.channels = model.image_shape, model.channels
-        self._ports = _by_name(model.outputs) or _by_content(model)
-        self.task = _task(self._ports, model)
+        self.ports = _by_name(model.outputs) or _by_content(model)
+        self.task = _task(self.ports, model)
         if self.task == "obb":
-            self._cells = _cells(model, self._ports["scores"].shape[1])
-        ports = self._ports
+            self._cells = _cells(model, self.ports["scores"].shape[1])
+        ports = self.ports
         self.classes = ports["probabilities" if self.task == "classify" else "scores"].shape[-1]
         self.names = class_names(model.metadata["names"]) if model.metadata.get("names") else None
         if self.names and len(self.names) != self.classes:
@@ -111,7 +113,7 @@ class TfliteNetwork:
 
     def by_role(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The second half of a call: the model's outputs, by name, as what they are."""
-        found = {role: values[port.name][0] for role, port in self._ports.items()}
+        found = {role: values[port.name][0] for role, port in self.ports.items()}
         if "keypoints" in found:
             found["keypoints"] = found["keypoints"].reshape(len(found["scores"]), -1, 2)
         if "presence" in found:

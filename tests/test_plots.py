@@ -64,6 +64,28 @@ def test_f1_over_the_confidence_with_thresholds(tmp_path, drawn):
     )
 
 
+def test_several_models_are_drawn_over_each_other(tmp_path, drawn):
+    names = ("red", "green", "blue")
+    scenes = [[(0, 10, 10, 20, 30, 250), (1, 50, 40, 40, 20, 200)], [(0, 5, 5, 20, 20, 90, False)]]
+    data = load_dataset(make_dataset(tmp_path, scenes, names))
+    models = {
+        "good.pt": ColourDetector(names),
+        "$x$.pt": ColourDetector(names[::-1]),  # takes one for the other
+    }
+    measured = measure(models, [data], progress=False).models
+    overlaid = {model.name: model.together for model in measured}
+    plots.precision_recall_of_models(tmp_path, "street", overlaid)
+    plots.f1_of_models(tmp_path, "street", overlaid)
+    means = [each.mean_precision[0] for each in overlaid.values()]
+    best = [each.pooled.curve.f1.max() for each in overlaid.values()]
+    for figure, read, told in ((drawn[0], np.mean, means), (drawn[1], np.max, best)):
+        curves = lines(figure)
+        assert [*curves] == [f"good.pt {told[0]:.3f}", rf"\$x\$.pt {told[1]:.3f}"]
+        assert [read(points[:, 1]) for points in curves.values()] == pytest.approx(told)
+        assert len({line.get_color() for line in figure.axes[0].lines}) == 2
+        assert "street" in figure.axes[0].get_title()
+
+
 def test_many_classes_share_a_line_of_the_legend(tmp_path, drawn, monkeypatch):
     names = ("red", "green", "blue")
     model, each = of_colours(

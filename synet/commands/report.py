@@ -52,9 +52,10 @@ def report(
 ) -> None:
     """Write one page, a file of html, about MODEL: a .tflite, or the .pt beside it.
 
-    Whether the chip runs it, how fast, and what quantizing lost; memory, cycles and errors of each
-    layer; precision and recall; the images on which float and int8 disagree most. It needs no
-    other file and no network.
+    Whether the chip runs it, how fast, and what quantizing lost, or whether that is chance; memory,
+    cycles and errors of each layer; precision and recall, and an operating point; the images on
+    which float, int8 and the labels disagree most; the file's inputs and outputs. It needs no other
+    file and no network.
 
     \b
     Example:

@@ -128,7 +128,7 @@ def trades(found: Sequence[Trade]) -> Figure:
         tickangle=0,
         nticks=8,
     )
-    figure.update_yaxes(rangemode="normal", tickformat=",.2f")
+    figure.update_yaxes(rangemode="normal", tickformat=",.4~f")
     return figure
 
 

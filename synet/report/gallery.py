@@ -21,6 +21,7 @@ SAME = 0.5  # the least overlap of two boxes that are taken for the same object
 DRAWN = 0.45  # boxes of a class that overlap more are one, as `synet predict` draws them
 SIDE = 512  # pixels of the longer side of a picture, and its JPEG quality
 QUALITY = 82
+TEXT = 0.5  # of a label, for such a side: it can be read where a page is as wide as a phone
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ class Exhibit:
 def gallery(
     int8: Found, reference: Found | None, names: Sequence[str], count: int = 12
 ) -> tuple[Exhibit, ...]:
-    """The images on which int8 and float disagree most, the worst first.
+    """The images on which int8 disagrees most with float, or with the labels, the worst first.
 
     Parameters
     ----------
     int8, reference
-        What the int8 file and its float twin find on the same images; without a twin it is the
-        labels that int8 is compared with.
+        What the int8 file and its float twin find on the same images; None in place of the twin:
+        it is the labels that int8 is compared with.
     names
         Of the classes of the dataset.
     count
@@ -136,7 +137,8 @@ def _pictures(file: Path, kinds: dict[str, Detections], names: Sequence[str]) ->
         size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     for title, found in kinds.items():
-        drawn = draw(image, _scaled(found, factor), names)
+        text_size = TEXT * max(image.shape[:2]) / SIDE
+        drawn = draw(image, _scaled(found, factor), names, text_size)
         told = ", ".join(names[class_id] for class_id in found.classes) or "nothing"
         height, width = drawn.shape[:2]
         yield Picture(title, _address(drawn), width, height, f"{title} on {file.name}: {told}")

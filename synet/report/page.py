@@ -21,7 +21,10 @@ from synet.errors import SynetError
 from synet.quantization.proof import SCORE_BAR
 from synet.report import charts
 from synet.report.gallery import Exhibit
+from synet.report.interface import Interface
+from synet.report.operating import ALL, OperatingPoint
 from synet.report.sections import (
+    MEAN,
     Accuracy,
     Layer,
     Missing,
@@ -33,10 +36,12 @@ from synet.report.sections import (
 if TYPE_CHECKING:
     from synet.chips import Chip
     from synet.compare import Comparison
+    from synet.evaluation.chance import Change
     from synet.shift import Shift
 
 MARK = '<meta name="generator" content="synet '  # by which a page of ours is known
 BEGINNING = 2048  # bytes of a page within which the mark stands
+SHOWN = 6  # images of a gallery that a page opens with
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,12 @@ class Content:
         How little memory the compiler can do with, and what that costs.
     models
         ``float``, where there is one, and ``int8``.
+    changes
+        Of average precision from float to int8, by class; None without a float model.
+    operating
+        None where int8 finds nothing right.
+    gallery, mistakes
+        Where int8 and float disagree most, and where int8 and the labels do.
     made
         Tables of names and values, by their titles.
     """
@@ -73,8 +84,12 @@ class Content:
     trades: tuple[Trade, ...]
     errors: Comparison | Missing
     models: Mapping[str, Accuracy]
+    changes: Mapping[str, Change] | None
+    operating: OperatingPoint | None
     gallery: tuple[Exhibit, ...]
+    mistakes: tuple[Exhibit, ...]
     operations: tuple[OperationKind, ...]
+    interface: Interface
     made: Mapping[str, Mapping[str, str]]
 
 
@@ -96,10 +111,13 @@ def render(content: Content) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"kib": _kib, "points": _points, "change": _change, "db": _db}
+    environment.filters |= {"kib": _kib, "three": _three, "signed": _signed, "db": _db}
     return environment.from_string(_text_of("page.html.j2")).render(
         content=content,
         missing=isinstance(content.errors, Missing),
+        mean=MEAN,
+        all=ALL,
+        shown=SHOWN,
         exact=charts.EXACT,
         shift_bar=SCORE_BAR,
         lines=charts.line_names(content.models),
@@ -146,14 +164,14 @@ def _kib(count: int) -> str:
     return f"{count / 1024:,.1f}"
 
 
-def _points(fraction: float) -> str:
-    """An average precision in points, 0 to 100."""
-    return "–" if fraction != fraction else f"{100 * fraction:.1f}"
+def _three(fraction: float) -> str:
+    """A precision or recall, 0 to 1, as the terminal tells it."""
+    return "–" if fraction != fraction else f"{fraction:.3f}"
 
 
-def _change(fraction: float) -> str:
-    """How many points it is more, or less."""
-    return f"{100 * fraction:+.1f}".replace("-", "−")
+def _signed(fraction: float) -> str:
+    """How much it is more, or less."""
+    return "–" if fraction != fraction else f"{fraction:+.3f}".replace("-", "−")
 
 
 def _db(value: float) -> str:

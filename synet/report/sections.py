@@ -20,6 +20,7 @@ from synet.chips.check import problems_of
 from synet.curves import RECALLS, Curve, matches_of
 from synet.data import Dataset
 from synet.evaluate import Found, class_precision, mean_precision, unique_name
+from synet.evaluation.chance import Change, changes
 from synet.graph import INPUT
 from synet.kernels import Kernels
 from synet.metadata import doubt_of
@@ -117,11 +118,12 @@ class ClassLine:
     """Precision of one class, or the mean of all, at COCO's 101 recalls and an IoU of 0.5.
 
     `confidence` is the highest at which a recall is reached, NaN where it is at none; None for a
-    mean.
+    mean. `labels` is how many there are to be found.
     """
 
     precision: np.ndarray
     confidence: np.ndarray | None = None
+    labels: int = 0
 
 
 @dataclass(frozen=True)
@@ -278,18 +280,29 @@ def accuracy(found: Found, dataset: Dataset) -> Accuracy:
     map50, map50_95 = mean_precision(per_class)
     ids = {unique_name(dataset, int(each)): int(each) for each in found.class_ids if each >= 0}
     matches = matches_of(found.evaluation)
-    lines = {name: class_line(matches[ids[name]].curve) for name in per_class}
+    of_class = {name: matches[ids[name]] for name in per_class}
+    lines = {name: class_line(each.curve, each.labels) for name, each in of_class.items()}
     if len(lines) > 1:
         mean = np.mean([line.precision for line in lines.values()], axis=0)
-        lines = {MEAN: ClassLine(mean)} | lines
+        lines = {MEAN: ClassLine(mean, labels=found.boxes)} | lines
     return Accuracy(map50, map50_95, per_class, lines, len(found.images), found.boxes)
 
 
-def class_line(curve: Curve) -> ClassLine:
+def class_line(curve: Curve, labels: int = 0) -> ClassLine:
     """A curve as average precision reads it: the mean of these precisions is that average."""
     at = np.searchsorted(curve.recall, RECALLS, side="left")
     confidence = np.append(curve.confidence, np.nan)[at]
-    return ClassLine(curve.interpolated(), confidence)
+    return ClassLine(curve.interpolated(), confidence, labels)
+
+
+def precision_changes(
+    reference: Found | None, int8: Found, dataset: Dataset
+) -> dict[str, Change] | None:
+    """How much better int8 is than float, of the mean of the classes and of each; None alone."""
+    if reference is None:
+        return None
+    mean, of_class = changes(reference.evaluation, int8.evaluation)
+    return {MEAN: mean} | {unique_name(dataset, key): each for key, each in of_class.items()}
 
 
 def made(

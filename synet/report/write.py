@@ -18,11 +18,13 @@ from synet.predictor import Predictor, load_predictor
 from synet.profile import OWN, profile
 from synet.report import sections
 from synet.report.gallery import gallery
+from synet.report.interface import interface
+from synet.report.operating import operating_point
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
 from synet.shift import confidence_shift, float_twin
 from synet.system.terminal import Terminal
-from synet.tflite import read_content
+from synet.tflite import TfliteModel, read_content
 
 
 def report(
@@ -150,8 +152,12 @@ def gather(
         trades=sections.trades(profiled),
         errors=errors,
         models={kind: sections.accuracy(each, dataset) for kind, each in both.items()},
-        gallery=gallery(int8, found, dataset.names),
+        changes=sections.precision_changes(found, int8, dataset),
+        operating=operating_point(both, dataset),
+        gallery=gallery(int8, found, dataset.names) if found else (),
+        mistakes=gallery(int8, None, dataset.names),
         operations=sections.operation_kinds(profiled),
+        interface=interface(TfliteModel(file, kernels=kernels)),
         made=sections.made(
             command or "synet.report.report(...), in Python",
             file,

@@ -142,6 +142,7 @@ def test_accuracy_by_class_and_curves():
     assert told.map50 == pytest.approx((1 + 51 / 101) / 2)
     assert (told.images, told.boxes) == (1, 3)
     assert list(told.lines) == [MEAN, "all", "half"]
+    assert [line.labels for line in told.lines.values()] == [3, 1, 2]
     for name, line in told.lines.items():
         area = told.map50 if name == MEAN else told.per_class[name][0]
         assert line.precision.mean() == pytest.approx(area)

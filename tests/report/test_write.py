@@ -22,17 +22,20 @@ from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.errors import DataError, SynetError
 from synet.evaluate import evaluate
+from synet.evaluation.chance import Change
 from synet.profile import OWN
 from synet.quantize import quantize_model
 from synet.report import gather, report, sections
 from synet.report.charts import COLOURS, LIGHT
+from synet.report.operating import ALL
 from synet.report.page import MARK, Content, render
-from synet.report.sections import Accuracy, Missing
+from synet.report.sections import MEAN, Accuracy, Missing
 from synet.shapes import NAMES, draw_dataset
-from synet.tflite import embed_metadata, read_metadata
+from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
 IMAGES = 5
 WIDE, PHONE = (1280, 900), (360, 740)
+NARROW = (390, 844)  # a phone of these years; nothing is cut there
 CHARTS = {"memory", "cost", "errors", "curves"}
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\"'&amp;{{7*7}}"
 FLAGS = (
@@ -96,9 +99,39 @@ def test_its_figures_are_those_of_the_other_commands(content, folder):
     assert len(content.gallery) == IMAGES
     apart = [exhibit.disagreement.value for exhibit in content.gallery]
     assert apart == sorted(apart, reverse=True) and apart[0] > 0
+    assert len(content.mistakes) == IMAGES
+    assert [each.title for each in content.mistakes[0].pictures] == ["ground truth", "int8"]
     told = content.made["Embedded in the model"]
     assert told["names"] == ", ".join(NAMES)
     assert told["producer"] == read_metadata(folder / "tiny.tflite")["producer"]
+
+
+def test_what_chance_leaves_of_a_change_and_where_to_use_the_model(content):
+    change = content.changes[MEAN]
+    float_, int8 = (content.models[kind] for kind in ("float", "int8"))
+    assert change.value == pytest.approx(int8.map50_95 - float_.map50_95, abs=1e-12)
+    assert change.images == IMAGES and change.is_chance  # so few
+    for name, (_, ap50_95) in int8.per_class.items():
+        gain = ap50_95 - float_.per_class[name][1]
+        assert content.changes[name].value == pytest.approx(gain, abs=1e-12)
+        assert int8.lines[name].labels == content.operating.scores["int8"][name].labels
+    assert int8.lines[MEAN].labels == int8.boxes == content.operating.scores["float"][ALL].labels
+
+
+def test_the_interface_is_that_of_the_file(content, folder):
+    told, model = content.interface, TfliteModel(folder / "tiny.tflite")
+    assert told.input.port == model.input and told.input.port.shape == (1, *tiny.SHAPE, 3)
+    assert tuple(each.port for each in told.outputs) == model.outputs
+    assert {each.port.name for each in told.outputs} == {"x1y1", "x2y2", "scores"}
+
+
+def test_precision_is_told_in_fractions_as_in_a_terminal(content):
+    text = render(content).partition("<script")[0]
+    for accuracy in content.models.values():
+        assert f">{accuracy.map50_95:.3f}</span>" in text
+        for name, values in accuracy.per_class.items():
+            assert name in text and all(f">{value:.3f}</span>" in text for value in values)
+    assert "points" not in text and "within chance for so few images" in text
 
 
 def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
@@ -116,7 +149,10 @@ def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
     text = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
     assert told.errors.reason.split(":")[0] in text
     assert "does not fit" in text and "not public" in text
-    assert [each.title for each in told.gallery[0].pictures] == ["ground truth", "int8"]
+    assert told.gallery == () and told.changes is None
+    assert [each.title for each in told.mistakes[0].pictures] == ["ground truth", "int8"]
+    assert list(told.operating.scores) == ["int8"]
+    assert 'id="gallery"' not in text and 'id="mistakes"' in text
 
 
 def test_a_pt_beside_it_that_is_no_twin_is_told_in_the_page(folder, tmp_path):
@@ -152,8 +188,14 @@ def test_a_file_of_random_images_has_a_red_banner(content, folder, tmp_path):
 
 def test_images_that_show_no_class_of_the_model(content):
     nothing = Accuracy(math.nan, math.nan, {}, {}, images=5, boxes=0)
-    empty = dataclasses.replace(content, models={"float": nothing, "int8": nothing})
+    empty = dataclasses.replace(
+        content,
+        models={"float": nothing, "int8": nothing},
+        changes={MEAN: Change(math.nan, math.nan, math.nan, 5)},
+        operating=None,
+    )
     text = render(empty)
+    assert "There is none: nothing that int8 finds is right." in text
     assert "No image of the val split shows a class that the model finds." in text
     assert 'id="chart-curves"' not in text
     words = re.sub(r'"data:[^"]*"', "", text.partition("<script")[0])
@@ -248,7 +290,7 @@ def show(browser, page: Path, size: tuple[int, int] = WIDE, scheme: str = "light
 
     metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1}
     browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", metrics | {"mobile": size == PHONE}
+        "Emulation.setDeviceMetricsOverride", metrics | {"mobile": size != WIDE}
     )
     prefer(browser, scheme)
     for log in ("browser", "performance"):
@@ -311,6 +353,22 @@ def test_no_chart_is_clipped(browser, page):
                 .map(([id, text]) => `${id}: ${text}`)})"""
         )
         assert outside == []
+
+
+def test_on_a_phone_every_column_and_every_picture_is_in_sight(browser, page):
+    show(browser, page, NARROW)
+    cut = browser.execute_script(
+        """return [...document.querySelectorAll('.scroll, .pictures')]
+        .filter(each => each.scrollWidth > each.clientWidth)
+        .map(each => each.getAttribute('aria-label'))"""
+    )
+    assert cut == []
+    left, width = browser.execute_script(
+        """const boxes = [...document.querySelectorAll('#gallery .pictures img')].slice(0, 3)
+        .map(each => each.getBoundingClientRect());
+        return [new Set(boxes.map(box => box.left)).size, boxes[0].width]"""
+    )
+    assert left == 1 and width > 0.9 * NARROW[0]  # one below the other, as wide as the page
 
 
 def test_charts_answer_to_the_mouse_in_colours_that_can_be_read(browser, page, content):
@@ -421,6 +479,15 @@ def test_names_of_others_are_text_and_nothing_else(browser, content, tmp_path):
             lines={EVIL + name: value for name, value in accuracy.lines.items()},
         )
 
+    def evil_names(of_class):
+        return {name if name in (ALL, MEAN) else EVIL + name: v for name, v in of_class.items()}
+
+    tensor = content.interface.input
+    interface = dataclasses.replace(
+        content.interface,
+        input=dataclasses.replace(tensor, port=dataclasses.replace(tensor.port, name=EVIL)),
+    )
+    scores = {kind: evil_names(each) for kind, each in content.operating.scores.items()}
     first, *rest = content.gallery
     evil = dataclasses.replace(
         content,
@@ -430,7 +497,10 @@ def test_names_of_others_are_text_and_nothing_else(browser, content, tmp_path):
         held=[(EVIL, 1)],
         errors=errors,
         models={kind: renamed(accuracy) for kind, accuracy in content.models.items()},
+        changes=evil_names(content.changes),
+        operating=dataclasses.replace(content.operating, scores=scores),
         gallery=(dataclasses.replace(first, name=EVIL), *rest),
+        interface=interface,
         made={EVIL: {EVIL: EVIL}},
     )
     page = tmp_path / "evil.html"
