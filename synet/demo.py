@@ -32,15 +32,15 @@ from synet.system.private import sweep
 
 CHIP, MODEL = "katana", "katana-kqvga.yaml"
 # Crowded pictures teach as much in half as many; the ones that judge are drawn as ever.
-IMAGES, CROWD = 200, 12
-EPOCHS, BATCH_SIZE = 16, 8
+IMAGES, CROWD = 200, 24
+EPOCHS, BATCH_SIZE = 14, 5
 # For a few minutes instead of hundreds of epochs. Mosaics and large changes of scale would not pay
 # off. YOLOv5 scales cls by classes / 80 and obj by image area: the gains make up for that. Once
 # warm it takes a step for every 64 images; in a warm-up that does not end, after every batch, at
 # the learning rate lr0 times the part of the warm-up that is over.
 HYPERPARAMETERS = """\
-{lr0: 0.32, lrf: 0.02, momentum: 0.9, weight_decay: 0.0005,
- warmup_epochs: 160.0, warmup_momentum: 0.9, warmup_bias_lr: 0.0,
+{lr0: 0.25, lrf: 0.02, momentum: 0.9, weight_decay: 0.0005,
+ warmup_epochs: 140.0, warmup_momentum: 0.9, warmup_bias_lr: 0.0,
  box: 0.05, cls: 10.0, cls_pw: 1.0, obj: 3.0, obj_pw: 1.0, fl_gamma: 0.0, iou_t: 0.2, anchor_t: 4.0,
  hsv_h: 0.0, hsv_s: 0.0, hsv_v: 0.3, degrees: 0.0, translate: 0.1, scale: 0.2, shear: 0.0,
  perspective: 0.0, flipud: 0.5, fliplr: 0.5, mosaic: 0.0, mixup: 0.0, copy_paste: 0.0}
