@@ -41,6 +41,8 @@ _share_processors()
 _share_cache()
 _leave_home_alone()
 os.environ["MPLBACKEND"] = "Agg"
+# xdist tells its workers how wide its own terminal is; tables are as wide as where there is none.
+os.environ.pop("COLUMNS", None)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

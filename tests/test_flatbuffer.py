@@ -163,7 +163,7 @@ def for_the_npu(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "command",
-    ["profile", "summary", "sparsity", "latency", "evaluate", "report", "quantize --weights"],
+    ["profile", "summary", "sparsity", "latency", "evaluate", "report", "quantize"],
 )
 def test_a_file_that_vela_has_compiled_is_told_to_be_one(command, for_the_npu, tmp_path):
     data = tmp_path / "data.yaml"

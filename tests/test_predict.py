@@ -327,6 +327,11 @@ def test_a_camera_is_stopped_by_ctrl_c_and_all_is_well(model, tmp_path, monkeypa
         steps.append(os.kill(os.getpid(), signal.SIGINT) if len(steps) == 2 else None)
 
     monkeypatch.setattr(Progress, "advance", press)
-    done = predict(model, [clip], tmp_path / "runs", progress=False)
+    # A shell's background jobs, as tests may be, start with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = predict(model, [clip], tmp_path / "runs", progress=False)
+    finally:
+        after = signal.signal(signal.SIGINT, before)
     assert done.images == Stream.probe(done.drawn[0]).total == 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert after is signal.default_int_handler

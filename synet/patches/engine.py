@@ -619,11 +619,24 @@ def _holders(module: ModuleType, value: Any) -> Iterator[tuple[str, Any]]:
 
 def modules_below(*roots: Path) -> list[ModuleType]:
     """Imported modules whose files lie in forks, in the order of their import."""
-    return [
-        module
-        for module in list(sys.modules.values())
-        if any(within(file_of(module), root) for root in roots)
-    ]
+    known, found = _known_below(roots), []
+    for module in list(sys.modules.values()):
+        name = names_of(module).get("__file__")
+        is_text = type(name) is str  # anything may stand there
+        lies = known.get(name) if is_text else None
+        if lies is None:
+            file = file_of(module)
+            lies = any(within(file, root) for root in roots)
+            known |= {name: lies} if is_text else {}
+        if lies:
+            found.append(module)
+    return found
+
+
+@cache
+def _known_below(roots: tuple[Path, ...]) -> dict[str, bool]:
+    """Which files lie below `roots`, as far as it was asked: thousands, for each name of a fork."""
+    return {}
 
 
 def fork_root(name: str, file: Path) -> Path:

@@ -135,13 +135,13 @@ def faults(job: Job, told: dict[str, Any]) -> Iterator[str]:
     if found := CONTROL.search(told["out"] + told["err"].replace("\r", "")):
         yield f"printed {found[0]!r}"
     lines = [line for line in told["err"].splitlines() if line.strip()]
-    if told["status"] == 2:
+    if told["status"] == 2 or told["status"] == 3 and lines:  # else 3 is a verdict, with its table
         lines = [line for line in lines if not BESIDE.search(line)]
         if len(lines) != 1 or not lines[0].startswith("synet: "):
             yield f"said {len(lines)} lines: {' / '.join(lines)[-300:]}"
         elif len(lines[0]) > LONGEST:
             yield f"said a line of {len(lines[0])} letters"
-    elif not job.may_pass or told["status"] not in (0, 1) or "Traceback" in told["err"]:
+    elif not job.may_pass or told["status"] not in (0, 1, 3) or "Traceback" in told["err"]:
         yield f"status {told['status']}: {' / '.join(lines[-1:])[:300] or 'no line'}"
 
 

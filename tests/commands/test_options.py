@@ -60,7 +60,6 @@ def test_what_is_missing_or_wrong_is_told_as_ever(line):
         ("predict m.tflite a.jpg --confidence nan", "nan is not a fraction, 0 to 1\n"),
         ("metrics d.yaml --models m.pt --confidence 50", "50 % is 0.5"),
         ("metrics d.yaml --models m.pt --precisions 0.5 90", "90 % is 0.9"),
-        ("data_subset a.yaml b.yaml --max-bg-ratio 10", "10 % is 0.1"),
         ("predict m.tflite a.jpg --kernels slow", "'slow' is not one of 'reference', 'fast'"),
         ("evaluate m.tflite --data d.yaml --kernels slow", "'slow' is not one of"),
     ],

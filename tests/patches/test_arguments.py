@@ -140,7 +140,8 @@ def test_a_copy_needs_no_home(tmp_path, monkeypatch):
     (tmp_path / "images").mkdir()
     data = tmp_path / "my.yml"
     data.write_text("train: images\nvalidation: images\nnc: 2\n")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name in ("XDG_CACHE_HOME", "SYNET_CACHE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     for home in ("/dev/null", str(tmp_path / "home")):
