@@ -47,7 +47,7 @@ ON_TFLITE = (
 )
 ON_PT = (
     *("summary FILE", "sparsity FILE", "profile FILE", "evaluate FILE --data DATA"),
-    *("predict FILE IMAGE --out OUT", "quantize --weights FILE --out NEW.tflite"),
+    *("predict FILE IMAGE --out OUT", "quantize FILE --data DATA --out NEW.tflite --force"),
 )
 ON_OTHERS = ("summary FILE", "sparsity FILE")
 ON_YAML = (*ON_OTHERS, "profile FILE", "zoo create FILE -o NEW.yaml", "evaluate FLOAT --data FILE")
