@@ -367,6 +367,11 @@ def _named(name: str) -> Iterator[None]:
 class TflitePredictor:
     """A TFLite model, of whatever task; see `Predictor` and `synet.roles`.
 
+    Attributes
+    ----------
+    model
+        The file that it runs.
+
     Raises
     ------
     SynetError
@@ -374,7 +379,7 @@ class TflitePredictor:
     """
 
     def __init__(self, model: TfliteModel) -> None:
-        self._model, self._network = model, TfliteNetwork(model)
+        self.model, self._network = model, TfliteNetwork(model)
         network = self._network
         self.image_shape, self.channels = network.image_shape, network.channels
         self.names = network.names or tuple(map(str, range(network.classes)))
@@ -384,11 +389,11 @@ class TflitePredictor:
 
     @property
     def threads(self) -> int:  # noqa: D102
-        return self._model.threads
+        return self.model.threads
 
     @property
     def at_once(self) -> int:  # noqa: D102
-        return self._model.threads if self._model.kernels == REFERENCE else 1
+        return self.model.threads if self.model.kernels == REFERENCE else 1
 
     @property
     def kernels(self) -> Kernels:  # noqa: D102
@@ -399,7 +404,7 @@ class TflitePredictor:
 
     @property
     def stages(self) -> tuple[Callable[[Any], Any], ...]:  # noqa: D102
-        model, network = self._model, self._network
+        model, network = self.model, self._network
         return model.place, lambda _: model.invoke(), lambda _: network.by_role(model.read())
 
 

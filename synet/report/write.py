@@ -24,7 +24,7 @@ from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
 from synet.shift import confidence_shift, float_twin
 from synet.system.terminal import Terminal
-from synet.tflite import TfliteModel, read_content
+from synet.tflite import read_content
 
 
 def report(
@@ -157,7 +157,7 @@ def gather(
         gallery=gallery(int8, found, dataset.names) if found else (),
         mistakes=gallery(int8, None, dataset.names),
         operations=sections.operation_kinds(profiled),
-        interface=interface(TfliteModel(file, kernels=kernels)),
+        interface=interface(predictor.model),
         made=sections.made(
             command or "synet.report.report(...), in Python",
             file,
