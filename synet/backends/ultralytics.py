@@ -108,12 +108,10 @@ def _chip_of(model: str, root: Path, patching: Patching) -> str:
 
         return read_metadata(model).get("chip") or ""
     if suffix == ".pt":
-        from synet import checkpoint
-        from synet.checkpoints.sound import chip_of
+        from synet.patches.made_for import chip_of_checkpoint
 
         importable_builders(root, patching.families)  # whose modules the checkpoint names
-        content = checkpoint.read(model, roots=[root], forkless=True)
-        return chip_of(content, model)
+        return chip_of_checkpoint(model, root)
     return ""
 
 

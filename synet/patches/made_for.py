@@ -56,7 +56,8 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
     """
     source = path or fork.weights or "the checkpoint"
     named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(KEY)
-    start = "" if KEY in definition else _chip_of_start(fork)
+    starts = KEY not in definition and Path(fork.weights).is_file()
+    start = chip_of_checkpoint(fork.weights, fork.root) if starts else ""
     if start and named and start != named:
         LOGGER.warning(
             "%s is made for %s, and the training starts from %s, a model for %s",
@@ -71,11 +72,22 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
     return named or fork.chip
 
 
-def _chip_of_start(fork: Fork) -> str:
-    """The chip of the checkpoint that the training starts from; empty where there is none."""
-    if not Path(fork.weights).is_file():
-        return ""
+def chip_of_checkpoint(weights: str | Path, root: Path) -> str:
+    """The chip that a checkpoint's model was trained for; empty where it does not say so.
+
+    Parameters
+    ----------
+    weights
+        The file.
+    root
+        Folder of the fork whose classes it names.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be read.
+    """
     from synet import checkpoint
     from synet.checkpoints.sound import chip_of
 
-    return chip_of(checkpoint.read(fork.weights, [fork.root], forkless=True), fork.weights)
+    return chip_of(checkpoint.read(weights, [root], forkless=True), weights)
