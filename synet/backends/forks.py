@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from synet.patches.engine import Fork, Patching
 
 LOGGER = logging.getLogger("synet")
-# Files beside a checkpoint's folder in which trainers note their options.
 # Options of a training, in a checkpoint and in a file beside its folder, and whose they are.
 OPTIONS = {"opt": "yolov5", "train_args": "ultralytics"}
 OPTION_FILES = {"opt.yaml": "yolov5", "args.yaml": "ultralytics"}

@@ -13,7 +13,7 @@ from synet.commands.options import out_option
 @click.command()
 @out_option(FOLDER, "Folder for all of it.", default="runs/demo")
 def demo(out: str) -> None:
-    """The whole way on drawn images: train, quantize, evaluate, check, look. About 4 minutes.
+    """The whole way on drawn images: train, quantize, evaluate, check, look. About 2 minutes.
 
     \b
     Example:
