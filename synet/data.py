@@ -260,6 +260,8 @@ def read_definition(path: str | Path) -> Definition:
         entries = [entries] if isinstance(entries, str) else entries
         if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
             raise DataError(f"{path}: {split}: expected a path or a list of paths, found {entries}")
+        if any("\0" in entry for entry in entries):
+            raise DataError(f"{path}: {split}: no file has a name with a zero byte in it")
         if entries:
             written[split] = tuple(entries)
     root = path.parent / os.path.expanduser(root)

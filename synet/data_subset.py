@@ -35,6 +35,7 @@ from synet.data import (
     read_definition,
 )
 from synet.errors import DataError, SynetError
+from synet.files import regular_bytes
 from synet.labels import Rules, parsed
 from synet.left_out import LeftOut
 from synet.staging import refuse_taken, staged_together, undo_killed
@@ -419,7 +420,7 @@ def _find_original(image: _Image) -> None:
 
 def _read_label(image: _Image, rules: Rules, classes: Mapping[int, int]) -> None:
     try:
-        content = _read(image.label)
+        content = regular_bytes(image.label)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
@@ -432,17 +433,6 @@ def _read_label(image: _Image, rules: Rules, classes: Mapping[int, int]) -> None
     image.after = tuple(classes[label.class_id] for label in kept)
     rests = (lines[label.line].split(None, 1)[1].rstrip() for label in kept)
     image.rows = b"".join(map(b"%d %s\n".__mod__, zip(image.after, rests, strict=True)))
-
-
-def _read(path: str) -> bytes:
-    handle = os.open(path, os.O_RDONLY | _BINARY)
-    try:
-        parts = []
-        while part := os.read(handle, 1 << 16):
-            parts.append(part)
-    finally:
-        os.close(handle)
-    return b"".join(parts)
 
 
 def _chosen(images: Iterable[_Image], max_bg_ratio: float, seed: int) -> list[_Image]:

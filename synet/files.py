@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -15,12 +16,44 @@ from pathlib import Path
 from synet.errors import SynetError
 from synet.system.private import make_private, release, sweep
 
+# a pipe is not waited for where the system can say so; Windows would change line ends
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
 
 def lies_within(file: Path, folder: Path) -> bool:
     """Is `file` below `folder`, and not in a Python environment that happens to lie there?"""
     if not file.is_relative_to(folder):
         return False
     return not {"site-packages", "dist-packages"} & set(file.relative_to(folder).parts)
+
+
+def regular_bytes(path: str | Path, largest: int | None = None) -> bytes:
+    """What is in an ordinary file: a device has no end, and a pipe would be waited for.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened or read, is something else, or has more than `largest` bytes;
+        ``strerror`` says what.
+    """
+    try:
+        handle = os.open(path, _READING)
+    except ValueError:  # a NUL in its name
+        raise OSError(errno.EINVAL, "no file has such a name") from None
+    try:
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file")
+        if largest is not None and found.st_size > largest:
+            raise OSError(errno.EFBIG, f"it is larger than {largest >> 20} MiB")
+        parts = []
+        while part := os.read(handle, found.st_size + 1):
+            parts.append(part)
+    finally:
+        os.close(handle)
+    return b"".join(parts)
 
 
 @contextmanager

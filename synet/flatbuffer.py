@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import stat
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from synet.errors import SynetError
+from synet.files import regular_bytes
 
 LARGEST = 512 * 2**20  # bytes of a file, and of a tensor: those of chips are a hundredth of it
 PARTS = 10**6  # tables in a file, which the runtime counts as well
@@ -103,18 +103,9 @@ def read_file(path: str | Path, largest: int = LARGEST) -> bytes:
         It cannot be read, is no ordinary file, or is larger than any model is.
     """
     try:
-        found = Path(path).stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise SynetError(f"cannot read {path}: it is a folder")
-        if not stat.S_ISREG(found.st_mode):
-            raise SynetError(f"cannot read {path}: it is no ordinary file")
-        if found.st_size > largest:
-            raise SynetError(f"{path} is larger than {largest >> 20} MiB, which no model is")
-        return Path(path).read_bytes()
+        return regular_bytes(path, largest)
     except OSError as error:
         raise SynetError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError:  # a NUL in its name
-        raise SynetError(f"cannot read {path!s}: no file has such a name") from None
 
 
 def bits_of(dtype: str) -> int:

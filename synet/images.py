@@ -17,7 +17,7 @@ import numpy as np
 from synet import extras
 from synet.dialects import DIALECTS, Dialect
 from synet.errors import DataError, SynetError
-from synet.files import write_atomic
+from synet.files import regular_bytes, write_atomic
 
 try:
     from PIL import Image, ImageOps, features
@@ -93,7 +93,7 @@ def check_image(path: str | Path, dialect: Dialect) -> None:
 
 def _content(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return regular_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot read the image: {error.strerror or error}") from None
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from synet.dialects import EITHER, Dialect, Lone
 from synet.errors import DataError
+from synet.files import regular_bytes
 
 LABEL_FORM = "a line is 'class x y width height' or 'class x1 y1 x2 y2 x3 y3 ...', in 0-1"
 _Row = list[float]
@@ -121,7 +122,8 @@ def read_labels(
     path = label_path(image_path)
     rules = rules or Rules(classes, keypoint_shape)
     try:
-        text = path.read_text(encoding=rules.dialect.encoding) if path.is_file() else ""
+        content = regular_bytes(path) if path.is_file() else b""
+        text = content.decode(rules.dialect.encoding)
     except UnicodeDecodeError:
         raise DataError(f"{path}: cannot read the labels: not UTF-8 text") from None
     except OSError as error:

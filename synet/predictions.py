@@ -12,6 +12,7 @@ from synet.data import Dataset
 from synet.detections import Detections
 from synet.errors import DataError
 from synet.evaluate import Found, collect, ids_of_classes
+from synet.files import regular_bytes
 
 LOGGER = logging.getLogger("synet")
 FORM = "a line is 'class x y width height confidence', in 0-1"
@@ -123,7 +124,7 @@ def _require_files(place: Path, images: Sequence[Path], split: str) -> None:
 def _read(path: Path, classes: int) -> np.ndarray:
     """Class, box and confidence of each line, float64 ``(N, 6)``."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = regular_bytes(path).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         lines = []
     except (OSError, UnicodeDecodeError) as error:

@@ -304,6 +304,12 @@ def test_a_definition_says_what_is_written_and_looks_for_nothing(tmp_path):
     assert definition.content["merge"] == {"a": 1}
 
 
+def test_a_name_with_a_zero_byte(tmp_path):
+    path = write_yaml(tmp_path / "data.yaml", train="x", val=["y", "z\0"])
+    with pytest.raises(DataError, match=r"data\.yaml: val: no file has a name with a zero byte"):
+        read_definition(path)
+
+
 def test_the_folders_of_all_images(tree):
     (tree / "val.txt").write_text("images/val/b.png\nimages/val/deep/a.JPG\n")
     (tree / "a.zip").write_bytes(b"")

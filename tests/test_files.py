@@ -13,8 +13,27 @@ from synet.files import (
     new_folder,
     refuse_foreign,
     refuse_used,
+    regular_bytes,
     write_atomic,
 )
+
+
+def test_only_ordinary_files_are_read(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"four")
+    assert regular_bytes(file) == regular_bytes(str(file), 4) == b"four"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    refused = [(tmp_path / "pipe", "no ordinary file"), (tmp_path / "link", "no ordinary file")]
+    refused += [(tmp_path, "a folder"), ("a\0b", "no file has such a name")]
+    for path, told in refused:
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - which one is what it says
+            regular_bytes(path)
+        assert told in caught.value.strerror
+    with pytest.raises(OSError, match="larger than 0 MiB"):
+        regular_bytes(file, 3)
+    with pytest.raises(FileNotFoundError):
+        regular_bytes(tmp_path / "none")
 
 
 def test_each_new_folder_has_a_name_of_its_own(tmp_path):

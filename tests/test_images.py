@@ -48,6 +48,12 @@ def test_unreadable_image(tmp_path, content):
         read_image(path)
 
 
+def test_a_device_has_no_end(tmp_path):
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"zero\.png: cannot read the image: it is no ordinary"):
+        read_image(tmp_path / "zero.png")
+
+
 def test_missing_image_and_folder(tmp_path):
     with pytest.raises(DataError, match=r"a\.png: cannot read the image: No such file"):
         read_image(tmp_path / "a.png")

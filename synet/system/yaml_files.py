@@ -7,7 +7,6 @@ as what they stand for, before anything is built from them.
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from synet.errors import SynetError
+from synet.files import regular_bytes
 
 LARGEST_BYTES = 16 * 2**20
 MOST_VALUES = (
@@ -95,18 +95,11 @@ def read_text(
         It cannot be read, or is too large for a text that people write. Of the class `error`.
     """
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
-            raise error(f"{path}: {unreadable}: it is no file")
-        with open(path, "rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
-        if len(data) > LARGEST_BYTES:
-            raise error(f"{path}: {unreadable}: it is larger than {LARGEST_BYTES // 2**20} MiB")
-        return data.decode("utf-8-sig", errors)
+        return regular_bytes(path, LARGEST_BYTES).decode("utf-8-sig", errors)
     except UnicodeDecodeError:
         raise error(f"{path}: {unreadable}: not UTF-8 text") from None
-    except (OSError, ValueError) as problem:  # a name with a zero byte in it is a ValueError
-        reason = getattr(problem, "strerror", None) or problem
-        raise error(f"{path}: {unreadable}: {reason}") from None
+    except OSError as problem:
+        raise error(f"{path}: {unreadable}: {problem.strerror or problem}") from None
 
 
 def _count(text: str) -> None:

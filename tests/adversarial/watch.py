@@ -30,7 +30,7 @@ class Job:
     way: str
     arguments: tuple[str, ...]
     may_pass: bool = False
-    sound: tuple[str, ...] = ()  # the same of a sound file, which a new process does first
+    sound: tuple[str, ...] = ()  # the same of a sound file, which a process does before the first
 
 
 @dataclass
@@ -42,18 +42,18 @@ class Workers:
     patched: str = ""
     modules: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)  # in the folder of each job
-    first: dict[str, Any] = field(default_factory=dict, init=False)
+    _warm: set[tuple[str, ...]] = field(default_factory=set, init=False)
     _process: subprocess.Popen | None = field(default=None, init=False)
 
     def do(self, job: Job) -> dict[str, Any]:
         """What the job did; its status is None where it ended the process or never ended."""
         if self._process is None:
             self._process = self._start()
-            first = self._told(job.way, job.sound, 10 * PATIENCE) if job.sound else b"{}"
-            if not first:
+        if job.sound and job.sound not in self._warm:
+            if not self._told(job.way, job.sound, 10 * PATIENCE):
                 self._end()
                 raise RuntimeError(f"{' '.join(job.sound)}: does not end with a sound file")
-            self.first = json.loads(first)
+            self._warm.add(job.sound)
         if line := self._told(job.way, job.arguments, PATIENCE):
             return json.loads(line)
         reason = self._end()
@@ -74,6 +74,7 @@ class Workers:
     def _end(self) -> str:
         """Let go of a process that tells nothing; why it does not."""
         process, self._process = self._process, None
+        self._warm.clear()
         try:
             return f"ended the process: {process.wait(timeout=1)}"
         except subprocess.TimeoutExpired:

@@ -62,7 +62,7 @@ def test_places_that_are_no_files(tmp_path):
         for read, kind in READERS.values():
             with pytest.raises(kind, match="read"):
                 read(tmp_path / name)
-    with pytest.raises(SynetError, match="/dev/zero: cannot be read: it is no file"):
+    with pytest.raises(SynetError, match="/dev/zero: cannot be read: it is no ordinary file"):
         read_yaml("/dev/zero")
 
 
