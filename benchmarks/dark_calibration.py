@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from synet.data import load_dataset
-from synet.errors import SynetError
 from synet.evaluate import evaluate
 from synet.images import read_image, write_image
 from synet.quantize import quantize_checkpoint
+from synet.system.errors import SynetError
 
 HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("SYNET_SHARED", HERE.parents[1] / "shared"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synet.errors import VerificationError
+from synet.system.errors import VerificationError
 
 if TYPE_CHECKING:
     import keras

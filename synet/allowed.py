@@ -12,8 +12,8 @@ from pathlib import Path
 
 from torch import nn
 
-from synet.errors import CheckpointError
-from synet.files import lies_within
+from synet.system.errors import CheckpointError
+from synet.system.files import lies_within
 
 _OURS = (Path(nn.__file__).resolve().parent, Path(__file__).resolve().parent)
 

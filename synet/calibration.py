@@ -13,10 +13,10 @@ import numpy as np
 
 from synet.data import SPLITS, Dataset, letterbox, load_dataset, read_image, to_channels
 from synet.datasets_dir import find_yaml
-from synet.errors import DataError, SynetError
 from synet.images import check_image
 from synet.left_out import LeftOut
 from synet.metadata import RANDOM
+from synet.system.errors import DataError, SynetError
 
 LOGGER = logging.getLogger("synet")
 

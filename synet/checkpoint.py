@@ -21,8 +21,8 @@ from torch import nn
 
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
-from synet.errors import CheckpointError
 from synet.run import HANDED_OVER
+from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 from synet.unpickle import Reading, names_in, shown
 

@@ -15,8 +15,8 @@ import click
 
 import synet
 from synet.commands.options import be_quiet, be_verbose, say_last
-from synet.errors import SynetError
 from synet.run import SETTINGS
+from synet.system.errors import SynetError
 from synet.system.text import printable
 
 # Each is a module of `synet.commands` with a function of its name, in the order of the help.

@@ -21,10 +21,10 @@ from typing import Any
 
 import wrapt
 
-from synet.errors import PatchError, SynetError
 from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root, within
 from synet.patches.guests import Guests, home_of, visiting
 from synet.run import patching_variables
+from synet.system.errors import PatchError, SynetError
 from synet.system.process import names_of, unchanged
 
 PACKAGES = ("ultralytics", "yolov5")  # that change a process when they import each other

@@ -14,8 +14,6 @@ import yaml
 
 from synet.datasets_dir import datasets_dir, find_yaml, is_stock
 from synet.dialects import EITHER, Dialect
-from synet.errors import DataError
-from synet.files import write_atomic
 from synet.images import (
     Placement,
     letterbox,
@@ -25,6 +23,8 @@ from synet.images import (
 )
 from synet.labels import Rules, label_form, label_path, read_labels
 from synet.listing import image_files, other_images
+from synet.system.errors import DataError
+from synet.system.files import write_atomic
 from synet.system.yaml_files import read_yaml
 
 __all__ = [

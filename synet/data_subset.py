@@ -34,11 +34,11 @@ from synet.data import (
     load_dataset,
     read_definition,
 )
-from synet.errors import DataError, SynetError
-from synet.files import regular_bytes
 from synet.labels import Rules, parsed
 from synet.left_out import LeftOut
-from synet.staging import refuse_taken, staged_together, undo_killed
+from synet.system.errors import DataError, SynetError
+from synet.system.files import regular_bytes
+from synet.system.staging import refuse_taken, staged_together, undo_killed
 from synet.system.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -20,14 +20,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from synet.data import load_dataset
 from synet.draw import draw, side_by_side
-from synet.errors import SynetError, TrainingError
 from synet.evaluate import Report, evaluate, ground_truth
-from synet.files import write_atomic
 from synet.images import read_image, write_image
 from synet.predictor import detect, load_predictor
 from synet.profile import profile
 from synet.quantize import quantize_checkpoint
 from synet.shapes import draw_dataset
+from synet.system.errors import SynetError, TrainingError
+from synet.system.files import write_atomic
 from synet.system.private import sweep
 
 CHIP, MODEL = "katana", "katana-kqvga.yaml"

@@ -25,11 +25,11 @@ from rich.progress import track
 from synet.data import Dataset, load_dataset, read_image
 from synet.detections import Detections
 from synet.dialects import DIALECTS
-from synet.errors import DataError, SynetError
 from synet.kernels import FAST, Kernels
 from synet.left_out import LeftOut
 from synet.predictor import Predictor, detect, load_predictor
 from synet.shift import SURE, Shift, confidence_shift, float_twin
+from synet.system.errors import DataError, SynetError
 from synet.system.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from synet.errors import SynetError
-from synet.files import regular_bytes
+from synet.system.errors import SynetError
+from synet.system.files import regular_bytes
 
 LARGEST = 512 * 2**20  # bytes of a file, and of a tensor: those of chips are a hundredth of it
 PARTS = 10**6  # tables in a file, which the runtime counts as well

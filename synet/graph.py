@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synet.errors import SynetError
 from synet.flatbuffer import bits_of, names_of, read_content
+from synet.system.errors import SynetError
 
 INPUT = "input"  # the layer that the image counts as
 STATE = "variables"  # and what no operation writes: a state from one image to the next

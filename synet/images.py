@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from synet import extras
 from synet.dialects import DIALECTS, Dialect
-from synet.errors import DataError, SynetError
-from synet.files import regular_bytes, write_atomic
+from synet.system import optional_packages as extras
+from synet.system.errors import DataError, SynetError
+from synet.system.files import regular_bytes, write_atomic
 
 try:
     from PIL import Image, ImageOps, features

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from synet.dialects import EITHER, Dialect, Lone
-from synet.errors import DataError
-from synet.files import regular_bytes
+from synet.system.errors import DataError
+from synet.system.files import regular_bytes
 
 LABEL_FORM = "a line is 'class x y width height' or 'class x1 y1 x2 y2 x3 y3 ...', in 0-1"
 _Row = list[float]

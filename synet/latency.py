@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from synet.chips import Chip, get_chip
-from synet.errors import SynetError
 from synet.images import read_image, write_image
 from synet.kernels import FAST, Kernels
 from synet.predictor import Predictor, decode, fit, load_predictor
+from synet.system.errors import SynetError
 from synet.system.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from synet.errors import DataError
 from synet.images import MissingDecoder
+from synet.system.errors import DataError
 
 if TYPE_CHECKING:
     from synet.data import Dataset

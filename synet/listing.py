@@ -10,8 +10,8 @@ from pathlib import Path
 
 import cv2
 
-from synet.errors import DataError
 from synet.images import is_image
+from synet.system.errors import DataError
 
 # What lies beside images in data sets; they need not be opened to see that they are none.
 _NEITHER = "a split is a folder or a list of images, and this is neither"

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synet.errors import SynetError
 from synet.flatbuffer import read_content
+from synet.system.errors import SynetError
 from synet.trial import vouch_as
 
 METADATA_FILE = "metadata.json"

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from synet import extras
 from synet.confusion import CONFIDENCE, confusion_matrix
 from synet.curves import (
     Matches,
@@ -28,7 +27,6 @@ from synet.curves import (
 )
 from synet.data import Dataset, load_dataset
 from synet.detections import Detections
-from synet.errors import DataError, SynetError
 from synet.evaluate import (
     Found,
     coco_evaluation,
@@ -41,6 +39,8 @@ from synet.evaluate import (
 from synet.kernels import FAST, Kernels
 from synet.predictions import files_folder, read_predictions
 from synet.predictor import Predictor, load_predictor
+from synet.system import optional_packages as extras
+from synet.system.errors import DataError, SynetError
 
 LOGGER = logging.getLogger("synet")
 ALL = "all data sets"

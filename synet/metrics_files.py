@@ -17,8 +17,8 @@ import numpy as np
 from synet import confusion
 from synet.curves import Score
 from synet.evaluation.pictures import TOGETHER, draw_all
-from synet.files import fill_folder
 from synet.metrics import IOU, Metrics, ModelMetrics, Performance, Threshold
+from synet.system.files import fill_folder
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from synet import extras
-from synet.errors import SynetError
 from synet.flatbuffer import read_content
 from synet.graph import read_graph
 from synet.system import confined
+from synet.system import optional_packages as extras
+from synet.system.errors import SynetError
 from synet.trial import RATES, REFERENCE, SECONDS
 
 OFFERED = 1 << 26  # bytes of the arena that it may take from

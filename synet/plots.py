@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synet import extras
 from synet.confusion import IOU
 from synet.curves import RECALLS
 from synet.metrics import IOU as OVERLAP
 from synet.metrics import ModelMetrics, Performance
+from synet.system import optional_packages as extras
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

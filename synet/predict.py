@@ -19,13 +19,13 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from synet.draw import caption, draw, side_by_side
-from synet.errors import SynetError
-from synet.files import atomic_path, new_folder, write_atomic
 from synet.images import write_image
 from synet.kernels import REFERENCE, Kernels
 from synet.predictor import Predictor, decode, fit, load_predictor
 from synet.results import class_entries, found_entries, image_id
 from synet.sources import Picture, Source, find_sources
+from synet.system.errors import SynetError
+from synet.system.files import atomic_path, new_folder, write_atomic
 from synet.system.private import sweep
 from synet.system.terminal import Terminal
 from synet.videos import video_writer

@@ -10,9 +10,9 @@ import numpy as np
 
 from synet.data import Dataset
 from synet.detections import Detections
-from synet.errors import DataError
 from synet.evaluate import Found, collect, ids_of_classes
-from synet.files import regular_bytes
+from synet.system.errors import DataError
+from synet.system.files import regular_bytes
 
 LOGGER = logging.getLogger("synet")
 FORM = "a line is 'class x y width height confidence', in 0-1"

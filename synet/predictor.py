@@ -13,13 +13,13 @@ import numpy as np
 from synet.calibration import filled
 from synet.data import letterbox, to_channels
 from synet.detections import Detections, best_rows
-from synet.errors import SynetError
 from synet.images import Placement
 from synet.kernels import REFERENCE, SAMPLE, Kernels, open_model
 from synet.masks import draw_masks
 from synet.metadata import doubt_of
 from synet.roles import TfliteNetwork, class_names
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
+from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
     import torch

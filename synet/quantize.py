@@ -22,10 +22,8 @@ from synet import zoo
 from synet.agreement import Agreement, compare, torch_runner
 from synet.calibration import Calibration, calibration_for
 from synet.chips import get_chip
-from synet.errors import SynetError, UnfitError, VerificationError
 from synet.export.context import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.files import refuse_foreign, refuse_used, write_atomic
 from synet.images import read_image
 from synet.judge import Judgement, judge
 from synet.kernels import FAST
@@ -38,8 +36,10 @@ from synet.models import get_model
 from synet.predictor import image_channels
 from synet.quantization.proof import Proof, prove, unproven
 from synet.roles import task_of
-from synet.streams import user_stream
+from synet.system.errors import SynetError, UnfitError, VerificationError
+from synet.system.files import refuse_foreign, refuse_used, write_atomic
 from synet.system.steps import counted, step
+from synet.system.streams import user_stream
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from synet.errors import SynetError
 from synet.kernels import Kernels, kernels_of
 from synet.rotated import cell_centres, rotated_boxes
+from synet.system.errors import SynetError
 from synet.tflite import Port, TfliteModel
 
 CORNERS = ("x1y1", "x2y2")

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from synet.errors import SynetError
-from synet.extras import origin
+from synet.system.errors import SynetError
+from synet.system.optional_packages import origin
 
 STARTUP = Path(__file__).with_name("startup")
 SETTINGS = "SYNET_RUN"

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from synet.chips import Chip, Violation, get_chip
-from synet.errors import ChipError, UnfitError
 from synet.layers.heads import head_form
 from synet.layers.record import Problem
 from synet.layers.replace import Substitution, replace_layers
 from synet.layers.same import pair
 from synet.layers.trace import mend, problems_of
+from synet.system.errors import ChipError, UnfitError
 
 LOGGER = logging.getLogger("synet")
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import yaml
 
-from synet.files import write_atomic
 from synet.images import write_image
+from synet.system.files import write_atomic
 
 NAMES = ("circle", "square", "triangle")
 SIDES = (48, 4, 3)

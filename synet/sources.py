@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.errors import DataError
 from synet.images import is_image, read_image
 from synet.left_out import told_of_kinds
 from synet.listing import pictures
+from synet.system.errors import DataError
 from synet.videos import Stream, is_video
 
 LOGGER = logging.getLogger("synet")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synet.errors import SynetError
 from synet.readers import Kernel, Source, format_of
 from synet.summary import shown
+from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
     from rich.table import Table

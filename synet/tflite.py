@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from synet.errors import SynetError
 from synet.flatbuffer import read_content
 from synet.metadata import embed_metadata, metadata_of, read_metadata
-from synet.streams import quiet
+from synet.system.errors import SynetError
+from synet.system.streams import quiet
 from synet.trial import PLAIN, REFERENCE, Refused, open_interpreter, reason, try_out
 
 __all__ = [

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from synet.errors import SynetError
 from synet.graph import read_graph
 from synet.system import confined
+from synet.system.errors import SynetError
 
 # How the runtime computes: as fast as this processor can, with its own plain kernels, or with those
 # that define what an operation does, in plain loops. The last two show every tensor.

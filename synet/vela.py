@@ -31,9 +31,9 @@ from synet.chips.vela_report import (
     Report,
     Span,
 )
-from synet.errors import ChipError, UnfitError
 from synet.graph import Graph, Held, Operator, layer_path, read_graph
 from synet.system.cache import remembered
+from synet.system.errors import ChipError, UnfitError
 from synet.system.steps import step
 
 WEIGHTS = "OffChipFlash"  # what Vela calls a memory to read from

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from synet.errors import DataError, SynetError
-from synet.files import atomic_path
-from synet.streams import quiet
+from synet.system.errors import DataError, SynetError
+from synet.system.files import atomic_path
+from synet.system.streams import quiet
 
 VIDEO_SUFFIXES = frozenset(".asf .avi .gif .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm .wmv".split())
 CODEC = "mp4v"  # MPEG-4, which OpenCV writes everywhere with nothing else installed

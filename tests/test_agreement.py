@@ -8,8 +8,8 @@ import small_heads as heads
 
 from synet import agreement as module
 from synet.agreement import compare, keras_runner, torch_runner
-from synet.errors import SynetError, VerificationError
 from synet.quantize import to_keras
+from synet.system.errors import SynetError, VerificationError
 
 SHAPE = (10, 20)
 IMAGES = [np.zeros((*SHAPE, 1), np.float32)] * 2

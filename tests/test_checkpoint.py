@@ -27,7 +27,7 @@ from hostile import HostedFork, archive, call, glob, mapping, pickled, text
 from torch import nn
 
 from synet import checkpoint
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import synet
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.errors import SynetError, VerificationError
+from synet.system.errors import SynetError, VerificationError
 from synet.tflite import TfliteModel
 
 

@@ -21,9 +21,9 @@ from synet.calibration import Calibration
 from synet.cli import main
 from synet.compare import compare_layers, dump_int8
 from synet.custom_patches import unpatch
-from synet.errors import DataError, SynetError
 from synet.export.tensorflow import to_float, to_int8
 from synet.quantize import to_keras
+from synet.system.errors import DataError, SynetError
 
 ODD = (61, 99)
 

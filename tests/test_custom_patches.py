@@ -20,7 +20,7 @@ from small_fork import FILES, forget, load, write_package
 from synet import custom_patches, layers
 from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
-from synet.errors import ChipError, PatchError
+from synet.system.errors import ChipError, PatchError
 
 # ------------------------------------------------------------------------------ in one process
 
@@ -158,7 +158,7 @@ def test_without_repairs_libraries_stay_as_they_are(unpatched):
     ],
 )
 def test_a_script_ends_as_the_command_line_does(tmp_path, last_line, status, told):
-    lines = real_forks.TWO_LINES + "from synet.errors import *\n" + last_line
+    lines = real_forks.TWO_LINES + "from synet.system.errors import *\n" + last_line
     (tmp_path / "script.py").write_text(lines)
     assert run("script.py", cwd=tmp_path, status=status) == told
 

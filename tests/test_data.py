@@ -19,7 +19,7 @@ from synet.data import (
     resolved_definition,
     resolved_yaml,
 )
-from synet.errors import DataError
+from synet.system.errors import DataError
 
 
 def make_image(path: Path) -> Path:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from synet.cli import main
 from synet.data import label_path, load_dataset, read_labels
 from synet.data_subset import data_subset
-from synet.errors import DataError, SynetError
+from synet.system.errors import DataError, SynetError
 
 NAMES = ["person", "car", "bus", "truck", "dog"]
 BOX = "0.5 0.5 0.25 0.125"

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from synet import demo
 from synet.data import load_dataset
-from synet.errors import SynetError, TrainingError
 from synet.images import read_image
+from synet.system.errors import SynetError, TrainingError
 
 # What YOLOv5 prints in one epoch; a progress bar ends each of its states with a carriage return.
 TRAINING_OUTPUT = """\

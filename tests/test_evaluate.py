@@ -16,7 +16,6 @@ from pycocotools.cocoeval import COCOeval
 
 from synet.data import label_path, load_dataset
 from synet.detections import Detections
-from synet.errors import DataError, SynetError
 from synet.evaluate import (
     average_precision,
     evaluate,
@@ -25,6 +24,7 @@ from synet.evaluate import (
     ground_truth,
 )
 from synet.images import write_image
+from synet.system.errors import DataError, SynetError
 
 COLOURS = ("red", "green", "blue")
 PERFECT = pytest.approx((1, 1))  # pycocotools adds an epsilon to what it divides by

@@ -15,9 +15,9 @@ from every_form import HEIC, LYING, picture
 
 from synet.data import Dataset, load_dataset
 from synet.dialects import ULTRALYTICS, YOLOV5
-from synet.errors import DataError
 from synet.evaluate import collect
 from synet.images import read_image
+from synet.system.errors import DataError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 READS = {

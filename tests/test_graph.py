@@ -7,8 +7,8 @@ import sys
 import int8_models
 import pytest
 
-from synet.errors import SynetError
 from synet.graph import INPUT, STATE, Graph, Operator, Tensor, layer_path, read_graph
+from synet.system.errors import SynetError
 
 
 def graph_of(sizes, operators, inputs, outputs, constants=()):

@@ -67,7 +67,7 @@ CODE_IN_ROWS = {"name", "argument", "argument in a list", "channels", "lambda", 
 BUILD = """
 import json, sys, synet
 from synet.custom_patches import patch_custom
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 family, files = sys.argv[1], sys.argv[2:]
 patch_custom("katana")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from synet.errors import DataError, SynetError
 from synet.images import PADDING, Placement, letterbox, read_image, to_channels, write_image
+from synet.system.errors import DataError, SynetError
 
 RNG = np.random.default_rng(0)
 SHAPES = [(240, 320), (480, 640), (241, 323), (64, 64)]

@@ -43,7 +43,7 @@ def test_help_takes_a_quarter_of_a_second():
     "code",
     [
         "import synet",
-        "import synet.errors, synet.zoo, synet.files; synet.zoo.names()",
+        "import synet.system.errors, synet.zoo, synet.system.files; synet.zoo.names()",
         "from synet.cli import main; main(['--help'], standalone_mode=False)",
         "from synet.cli import main; main(['zoo', 'list'], standalone_mode=False)",
     ],

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from synet import latency as timing
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.errors import ChipError, DataError, SynetError
 from synet.images import write_image
 from synet.latency import Timing, latency
+from synet.system.errors import ChipError, DataError, SynetError
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -92,7 +92,7 @@ library = {
 def failing(call):
     try:
         call()
-    except synet.errors.SynetError:
+    except synet.system.errors.SynetError:
         return None
     raise AssertionError("it should have failed")
 

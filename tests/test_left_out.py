@@ -15,8 +15,8 @@ from test_evaluate import ColourDetector, make_dataset
 from synet.calibration import calibration_for
 from synet.cli import main
 from synet.data import load_dataset
-from synet.errors import DataError
 from synet.metrics import measure
+from synet.system.errors import DataError
 
 SHAPE = (96, 128)
 

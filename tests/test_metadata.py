@@ -9,8 +9,8 @@ import zipfile
 import pytest
 from test_flatbuffer import small
 
-from synet.errors import SynetError
 from synet.metadata import LARGEST, embed_metadata, read_metadata
+from synet.system.errors import SynetError
 
 
 def file(folder, *entries, way=zipfile.ZIP_DEFLATED):

@@ -12,8 +12,8 @@ import yaml
 from test_evaluate import ColourDetector, evaluation_of_files, make_dataset
 
 from synet.data import label_path, load_dataset
-from synet.errors import DataError, SynetError
 from synet.metrics import measure, metrics, short_names
+from synet.system.errors import DataError, SynetError
 
 RED, GREEN, ZEBRA = (0, 10, 10, 20, 30), (1, 50, 40, 40, 20), (2, 90, 5, 30, 30)
 

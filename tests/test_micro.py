@@ -14,10 +14,10 @@ from test_flatbuffer import packed, unpacked
 from synet import micro
 from synet.chips import get_chip
 from synet.cli import main
-from synet.errors import SynetError
 from synet.judge import judge
 from synet.kernels import FAST, REFERENCE, open_model
 from synet.micro import run_micro
+from synet.system.errors import SynetError
 
 VENDOR = ["person_detection_480x640", "person_pose_detection_256x480"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from synet import checkpoint
-from synet.errors import CheckpointError
 from synet.network import Network
+from synet.system.errors import CheckpointError
 
 NET = """
 from types import SimpleNamespace

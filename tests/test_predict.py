@@ -21,11 +21,11 @@ from test_videos import write as write_video
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.data import load_dataset
-from synet.errors import DataError, SynetError
 from synet.images import read_image, write_image
 from synet.predict import Predicted, predict
 from synet.predictor import detect, load_predictor
 from synet.shapes import NAMES, draw_image
+from synet.system.errors import DataError, SynetError
 from synet.videos import Stream
 
 

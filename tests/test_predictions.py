@@ -9,8 +9,8 @@ import pytest
 from test_evaluate import make_dataset
 
 from synet.data import load_dataset
-from synet.errors import DataError
 from synet.predictions import read_predictions
+from synet.system.errors import DataError
 
 LINE = "0 0.5 0.5 0.25 0.5 0.75\n"
 

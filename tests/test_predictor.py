@@ -13,7 +13,6 @@ from few_outputs import FewOutputs
 from synet.agreement import keras_runner
 from synet.custom_patches import unpatch
 from synet.data import load_dataset, read_image
-from synet.errors import SynetError
 from synet.evaluate import ground_truth
 from synet.images import Placement, letterbox
 from synet.predictor import (
@@ -27,6 +26,7 @@ from synet.predictor import (
 )
 from synet.quantize import to_keras
 from synet.shapes import NAMES
+from synet.system.errors import SynetError
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,7 +20,6 @@ from synet.calibration import calibration_for, filled
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.data import letterbox, to_channels
-from synet.errors import ChipError, DataError, ExportError, SynetError, VerificationError
 from synet.export.tensorflow import import_keras
 from synet.graph import read_graph
 from synet.images import read_image
@@ -36,6 +35,7 @@ from synet.quantize import (
     quantize_model,
 )
 from synet.shift import float_twin
+from synet.system.errors import ChipError, DataError, ExportError, SynetError, VerificationError
 from synet.tflite import TfliteModel, read_metadata
 
 SHAPE = (24, 40)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from few_outputs import FewOutputs
 
-from synet.errors import SynetError
 from synet.roles import TfliteNetwork, UnknownOutputs, class_names
+from synet.system.errors import SynetError
 from synet.tflite import TfliteModel
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)

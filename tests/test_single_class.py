@@ -10,11 +10,11 @@ import tiny_yolo
 
 from synet.backends.forks import load_model
 from synet.data import label_path, load_dataset
-from synet.errors import DataError
 from synet.evaluate import evaluate
 from synet.metrics import metrics
 from synet.models import get_model
 from synet.shapes import draw_dataset
+from synet.system.errors import DataError
 
 
 @pytest.fixture(scope="module")

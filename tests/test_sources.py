@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_videos import write as write_video
 
-from synet.errors import DataError
 from synet.images import write_image
 from synet.sources import find_sources
+from synet.system.errors import DataError
 
 GREY = np.full((20, 30, 3), 128, np.uint8)
 

@@ -8,9 +8,9 @@ import int8_models
 import numpy as np
 import pytest
 
-from synet.errors import SynetError
 from synet.graph import read_graph
 from synet.kernels import FAST, REFERENCE
+from synet.system.errors import SynetError
 from synet.tflite import TensorRunner, TfliteModel, embed_metadata, read_content, read_metadata
 
 

@@ -9,8 +9,8 @@ import pytest
 from test_flatbuffer import packed, small, unpacked
 
 from synet import trial
-from synet.errors import SynetError
 from synet.metadata import embed_metadata
+from synet.system.errors import SynetError
 from synet.tflite import TensorRunner, TfliteModel
 from synet.trial import FAST, PLAIN, try_out, vouch
 

@@ -18,7 +18,7 @@ import torch
 import wrapt
 
 from synet import checkpoint
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 
 NAMES = list(hostile.pickles(argparse.Namespace(package="", canary="", tag="")))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synet.errors import DataError, SynetError
+from synet.system.errors import DataError, SynetError
 from synet.videos import Stream, is_video, video_writer
 
 LEVELS = [40, 90, 140, 190]

@@ -19,12 +19,12 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.chips.program import program
 from synet.custom_patches import unpatch
-from synet.errors import SynetError
 from synet.judge import judge
 from synet.layers.heads import PIXELS, head_form
 from synet.models import get_model
 from synet.quantize import to_keras, to_tflite_bytes
 from synet.shapes import draw_dataset
+from synet.system.errors import SynetError
 from synet.tflite import TfliteModel
 from synet.vela import compile_for
 from synet.zoo.create import computed_claims, row_figures

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synet import zoo
-from synet.errors import PatchError, SynetError
-from synet.files import lies_within
+from synet.system.errors import PatchError, SynetError
+from synet.system.files import lies_within
 
 if TYPE_CHECKING:
     from torch import nn

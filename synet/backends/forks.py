@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from synet import zoo
 from synet.custom_patches import borrowed
-from synet.errors import PatchError, SynetError
-from synet.extras import install_command
-from synet.files import lies_within
 from synet.patches.arguments import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of, settle
 from synet.patches.new import FILE as PATCH_FILE
+from synet.system.errors import PatchError, SynetError
+from synet.system.files import lies_within
+from synet.system.optional_packages import install_command
 from synet.system.text import first_line
 
 if TYPE_CHECKING:

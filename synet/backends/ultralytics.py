@@ -19,8 +19,8 @@ from synet.backends.forks import (
     stock_yaml,
 )
 from synet.custom_patches import patch_custom
-from synet.errors import PatchError, SynetError
-from synet.files import lies_within
+from synet.system.errors import PatchError, SynetError
+from synet.system.files import lies_within
 
 if TYPE_CHECKING:
     from synet.patches.engine import Patching

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from synet.backends.forks import folder_of, import_name, installed
 from synet.custom_patches import patch_custom
-from synet.errors import SynetError
 from synet.patches.arguments import chip_of
+from synet.system.errors import SynetError
 
 
 def run(module: str, arguments: list[str], repo: str | Path | None = None, chip: str = "") -> None:

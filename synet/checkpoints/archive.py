@@ -21,7 +21,7 @@ import torch
 from torch.storage import TypedStorage
 
 from synet.checkpoints.machine import ForbiddenError, Machine
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 
 # What torch < 1.6 wrote begins with a pickled number, in whichever protocol.
 _LEGACY = re.compile(rb"\x80.(\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)

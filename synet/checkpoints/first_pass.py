@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 
 _SIDE = 64  # of the image, or the largest stride where that is more

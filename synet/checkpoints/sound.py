@@ -14,8 +14,8 @@ from torch import nn
 
 from synet.checkpoints.first_pass import first_pass
 from synet.checkpoints.rules import HEAD, IMAGE_SIZE, LAYERS, MODEL, Rule, shapes
-from synet.errors import CheckpointError
 from synet.network import is_row
+from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 
 _DEEPEST, _MOST = 100, 100_000  # modules in one another, and in all

@@ -15,11 +15,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from synet.errors import SynetError
-from synet.extras import install_command
-from synet.files import atomic_folder
 from synet.system import confined
 from synet.system.cache import private_folder
+from synet.system.errors import SynetError
+from synet.system.files import atomic_folder
+from synet.system.optional_packages import install_command
 
 PACKAGE, MODULE = "ethos-u-vela", "ethosu.vela"
 SECONDS = 600  # of the processor; networks that fit a chip take some

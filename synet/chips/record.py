@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from synet.errors import ChipError
+from synet.system.errors import ChipError
 
 SCHEMA = 1
 

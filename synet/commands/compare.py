@@ -9,7 +9,7 @@ import click
 
 from synet.commands.kinds import FILE, FOLDER
 from synet.commands.options import figures, json_option, out_option, repo_option, say, show
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 MODELS = {".pt", ".tflite"}
 SHOWN = 20

@@ -25,7 +25,7 @@ from synet.commands.options import (
     split_option,
     strict_option,
 )
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 
 @click.command(cls=Gathering)

@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 from synet.commands.kinds import CHIP, FILE, FOLDER, FRACTION, MODEL, SPLIT
-from synet.streams import user_stream
 from synet.system.json_text import json_text
+from synet.system.streams import user_stream
 from synet.system.text import printable
 
 LOGGER = logging.getLogger("synet")

@@ -18,7 +18,7 @@ from synet.commands.options import (
     shape_option,
     show,
 )
-from synet.errors import SynetError, UnfitError
+from synet.system.errors import SynetError, UnfitError
 
 if TYPE_CHECKING:
     from synet.profile import Profile

@@ -19,7 +19,7 @@ from synet.commands.options import (
     shape_option,
     strict_option,
 )
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
     from synet.judge import Judgement

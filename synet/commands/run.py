@@ -6,7 +6,7 @@ import click
 
 from synet.commands.kinds import PASSED_ON
 from synet.commands.options import chip_option
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 
 @click.command(context_settings={"allow_interspersed_args": False})

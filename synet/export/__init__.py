@@ -1,6 +1,6 @@
 """Building a Keras model by running a torch module on Keras tensors."""
 
-from synet.order import triton_before_tensorflow
+from synet.system.import_order import triton_before_tensorflow
 
 triton_before_tensorflow()  # whoever exports will import tensorflow
 

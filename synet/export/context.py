@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from synet.chips import Chip, get_chip
-from synet.errors import ExportError
+from synet.system.errors import ExportError
 
 _local = threading.local()
 

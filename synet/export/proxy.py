@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from synet.errors import ExportError
 from synet.export.context import where
+from synet.system.errors import ExportError
 
 NCHW = (0, 3, 1, 2)
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from synet.chips import Chip
-from synet.errors import ExportError
 from synet.export.context import current, lowering_in
 from synet.export.lowerings import lower, lowering_of
 from synet.export.proxy import unwrap
 from synet.export.reshape import resolve_shape
+from synet.system.errors import ExportError
 
 Operation = tuple[str, Mapping[str, Any]]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synet.errors import ExportError, SynetError
 from synet.export.calibrate import calibrate
-from synet.extras import install_command
-from synet.order import triton_before_tensorflow
-from synet.streams import quiet
+from synet.system.errors import ExportError, SynetError
+from synet.system.import_order import triton_before_tensorflow
+from synet.system.optional_packages import install_command
+from synet.system.streams import quiet
 from synet.trial import vouch
 
 if TYPE_CHECKING:

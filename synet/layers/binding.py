@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from synet.errors import UnfitError
+from synet.system.errors import UnfitError
 
 SYNONYMS = {
     "c1": {"c1", "cin", "in_c", "in_ch", "ch_in", "nin", "inp", "inplanes", "in_planes"}

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from synet.errors import UnfitError
 from synet.layers.binding import Binding, activates
 from synet.layers.named import Named
 from synet.layers.same import (
@@ -24,6 +23,7 @@ from synet.layers.same import (
     stuffing_offset,
     widened,
 )
+from synet.system.errors import UnfitError
 
 
 class Conv2d(nn.Conv2d):

@@ -20,10 +20,10 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from synet.chips import Chip
 from synet.chips.check import is_padded_otherwise, limits
-from synet.errors import ExportError
 from synet.export.lowerings import lowering_of
 from synet.export.proxy import NCHW, KerasProxy
 from synet.export.sketch import Operation, Sketch, Sketching
+from synet.system.errors import ExportError
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from synet.chips import Chip, get_chip
-from synet.errors import UnfitError
 from synet.layers.behaviour import activation_for
 from synet.layers.blocks import Mixer
 from synet.layers.clip import ACTIVATIONS, clip_activations, is_clipped
@@ -27,6 +26,7 @@ from synet.layers.replace import (
     replace_module,
     same_padding_twin,
 )
+from synet.system.errors import UnfitError
 
 if TYPE_CHECKING:
     from synet.layers.heads import HeadForm

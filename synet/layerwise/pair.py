@@ -22,15 +22,15 @@ from typing import NamedTuple
 import numpy as np
 
 from synet.calibration import Calibration
-from synet.errors import SynetError
 from synet.export.ranges import SATURATED
-from synet.files import atomic_folder
 from synet.graph import read_graph
 from synet.kernels import FAST
 from synet.layerwise.dump import Dump
 from synet.layerwise.errors import AUDIBLE, Comparison, LayerError, Sums
 from synet.layerwise.isolated import Isolated
 from synet.layerwise.twins import check_weights, find_twins
+from synet.system.errors import SynetError
+from synet.system.files import atomic_folder
 from synet.system.steps import counted
 from synet.tflite import TensorRunner, TfliteModel
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synet.errors import SynetError
 from synet.graph import Graph, Operator
+from synet.system.errors import SynetError
 from synet.tflite import TensorRunner
 
 ADDED = {"QUANTIZE", "DEQUANTIZE"}  # what a quantizer puts between

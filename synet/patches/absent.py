@@ -19,8 +19,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from synet.errors import PatchError
-from synet.files import lies_within
+from synet.system.errors import PatchError
+from synet.system.files import lies_within
 
 if TYPE_CHECKING:
     from synet.patches.engine import Applied

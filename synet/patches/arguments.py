@@ -17,9 +17,9 @@ from pathlib import Path
 
 from synet import zoo
 from synet.datasets_dir import YAMLS
-from synet.errors import SynetError
 from synet.patches.engine import DEFAULT_CHIP
 from synet.system import cache
+from synet.system.errors import SynetError
 
 LOGGER = logging.getLogger("synet")
 

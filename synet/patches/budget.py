@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 MOST_BYTES = 640 * 2**20  # the largest YOLOs have 150 million weights, and a chip runs one
 MOST_TENSORS = 50_000

@@ -290,7 +290,7 @@ OTHER_REPAIRS = (
         since="torch 2.6",
     ),
     Remedy(
-        name="triton_first",  # synet.order
+        name="triton_first",  # synet.system.import_order
         error="LLVM ERROR: inconsistency in registered CommandLine options, exit status 134",
         since="tensorflow or tensorboard imported before triton",
     ),

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from synet.datasets_dir import YAMLS
-from synet.errors import DataError, SynetError
-from synet.files import lies_within
 from synet.patches.parse_model import reason
+from synet.system.errors import DataError, SynetError
+from synet.system.files import lies_within
 from synet.system.text import shown
 from synet.system.yaml_files import read_yaml
 

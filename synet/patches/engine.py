@@ -33,10 +33,10 @@ from typing import Any
 
 import wrapt
 
-from synet.errors import PatchError
-from synet.files import lies_within
-from synet.order import triton_before_tensorflow
 from synet.patches.discovery import holds_builder
+from synet.system.errors import PatchError
+from synet.system.files import lies_within
+from synet.system.import_order import triton_before_tensorflow
 from synet.system.process import names_of
 
 LOGGER = logging.getLogger("synet")

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from synet.detections import Detections
-from synet.errors import DataError, SynetError
 from synet.images import to_channels
 from synet.kernels import FAST, SAMPLE, open_model
 from synet.patches.engine import Fork
 from synet.roles import TfliteNetwork, UnknownOutputs, class_names
 from synet.rotated import enclosing_boxes
 from synet.shift import confidence_shift, float_twin
+from synet.system.errors import DataError, SynetError
 from synet.system.yaml_files import read_yaml
 
 LOGGER = logging.getLogger("synet")

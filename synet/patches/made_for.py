@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.errors import ChipError
 from synet.patches.engine import Fork
+from synet.system.errors import ChipError
 
 LOGGER = logging.getLogger("synet")
 

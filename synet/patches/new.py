@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synet.errors import SynetError
-from synet.files import write_atomic
 from synet.patches.survey import Found, Survey, survey
+from synet.system.errors import SynetError
+from synet.system.files import write_atomic
 
 TEMPLATE = Path(__file__).with_name("custom_template.py")
 FILE = "synet_patch.py"  # its name in a fork, by which loading a checkpoint finds it

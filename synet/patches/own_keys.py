@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from synet.errors import PatchError, SynetError
-from synet.files import lies_within
 from synet.patches.engine import Fork
+from synet.system.errors import PatchError, SynetError
+from synet.system.files import lies_within
 from synet.system.text import shown
 from synet.system.yaml_files import read_yaml
 from synet.zoo import PARTS

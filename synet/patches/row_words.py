@@ -13,9 +13,9 @@ import inspect
 import re
 from typing import Any
 
-from synet.errors import PatchError
 from synet.patches.engine import Fork
 from synet.patches.layer_classes import LayerClasses
+from synet.system.errors import PatchError
 from synet.system.text import shown
 
 LARGEST = 100_000  # of any number: channels, classes and sizes of a model are far below

@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from synet.errors import ChipError, PatchError, SynetError
 from synet.patches.engine import Fork
+from synet.system.errors import ChipError, PatchError, SynetError
 from synet.system.text import shown
 from synet.system.yaml_files import compose_yaml
 from synet.zoo import PARTS, rows_of

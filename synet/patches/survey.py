@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synet.files import lies_within
+from synet.system.files import lies_within
 
 ROW = 4  # from, number, module, arguments
 LOOKUPS = {"eval", "globals", "getattr", "locals", "get"}  # how a builder finds a layer by its name

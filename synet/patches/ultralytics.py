@@ -14,13 +14,13 @@ from typing import Any
 
 from synet import zoo
 from synet.datasets_dir import YAMLS
-from synet.errors import SynetError
 from synet.patches import launch
 from synet.patches.arguments import readable_copy
 from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import CHECKS, Family, Fork, Wrap
 from synet.patches.parse_model import wrap_model_init, wrap_parse_model
 from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
+from synet.system.errors import SynetError
 
 # How int8 files are run. By name, as it imports what a training can do without.
 _INT8 = "synet.patches.int8:"

@@ -13,11 +13,11 @@ from typing import Any
 
 from synet import zoo
 from synet.datasets_dir import YAMLS
-from synet.errors import DataError, SynetError
 from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import CHECKS, Family, Fork, Swap, Wrap, modules_below
 from synet.patches.parse_model import reason, wrap_model_init, wrap_parse_model
 from synet.patches.rows import OURS
+from synet.system.errors import DataError, SynetError
 
 
 def wrap_check_file(fork: Fork) -> Callable:

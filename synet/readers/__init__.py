@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 
 @dataclass(frozen=True)

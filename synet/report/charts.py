@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synet import extras
 from synet.curves import RECALLS
 from synet.report.sections import Accuracy, Layer, Trade, short_names
+from synet.system import optional_packages as extras
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import synet
-from synet import extras
-from synet.errors import SynetError
 from synet.quantization.proof import SCORE_BAR
 from synet.report import charts
 from synet.report.gallery import Exhibit
@@ -32,6 +30,8 @@ from synet.report.sections import (
     Trade,
     Verdict,
 )
+from synet.system import optional_packages as extras
+from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
     from synet.chips import Chip

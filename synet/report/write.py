@@ -6,12 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from synet import extras
 from synet.compare import Comparison, compare_layers
 from synet.data import load_dataset
-from synet.errors import SynetError
 from synet.evaluate import find_all, judged_by, load_twin
-from synet.files import refuse_foreign, write_atomic
 from synet.graph import read_graph
 from synet.kernels import FAST
 from synet.predictor import Predictor, load_predictor
@@ -23,6 +20,9 @@ from synet.report.operating import operating_point
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
 from synet.shift import confidence_shift, float_twin
+from synet.system import optional_packages as extras
+from synet.system.errors import SynetError
+from synet.system.files import refuse_foreign, write_atomic
 from synet.system.terminal import Terminal
 from synet.tflite import read_content
 

@@ -44,7 +44,7 @@ class PatchOnceTorchIsThere:
 
 def _triton_first():
     try:
-        from synet.order import triton_before_tensorflow
+        from synet.system.import_order import triton_before_tensorflow
     except ImportError:
         return
     triton_before_tensorflow()
@@ -66,7 +66,7 @@ def _patch():
     python, origin = settings.pop("python"), settings.pop("origin")
     try:
         from synet.custom_patches import patch_custom
-        from synet.errors import SynetError
+        from synet.system.errors import SynetError
     except ImportError as error:
         _stop(
             f"{sys.executable} cannot be patched ({error}): install SyNet into it "

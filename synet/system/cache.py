@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from synet.errors import SynetError
-from synet.files import write_atomic
+from synet.system.errors import SynetError
+from synet.system.files import write_atomic
 
 VARIABLE = "SYNET_CACHE"  # names another folder
 MOST_BYTES = 1 << 28  # of one kind of things; beyond them the oldest go

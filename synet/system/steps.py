@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import TextIO, TypeVar
 
-from synet.streams import user_stream
+from synet.system.streams import user_stream
 
 LOGGER = logging.getLogger("synet")
 REFRESH = 0.1  # seconds between two counts that are shown

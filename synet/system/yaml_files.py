@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from synet.errors import SynetError
-from synet.files import regular_bytes
+from synet.system.errors import SynetError
+from synet.system.files import regular_bytes
 
 LARGEST_BYTES = 16 * 2**20
 MOST_VALUES = (

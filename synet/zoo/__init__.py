@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 FOLDER = Path(__file__).parent
 PARTS = ("backbone", "neck", "head")  # of a model yaml, whose rows are counted through

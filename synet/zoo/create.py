@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from synet import zoo
 from synet.chips import get_chip
-from synet.errors import SynetError, UnfitError
-from synet.files import refuse_unwritable, write_atomic
 from synet.memory import STEP, row_of
+from synet.system.errors import SynetError, UnfitError
+from synet.system.files import refuse_unwritable, write_atomic
 from synet.zoo import PARTS, Claims, rows_of
 from synet.zoo.edit import commented, edited
 

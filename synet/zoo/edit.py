@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 from synet.zoo import PARTS
 
 # Replace text[start:end]: a place that is only inserted at starts where it ends.

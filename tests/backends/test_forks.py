@@ -14,7 +14,7 @@ from real_forks import MIXED, RENAMED, installed
 from synet.backends import forks as backend
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
-from synet.errors import CheckpointError, PatchError, SynetError
+from synet.system.errors import CheckpointError, PatchError, SynetError
 
 # ------------------------------------------------------------------------------------- finding
 

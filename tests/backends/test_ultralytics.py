@@ -21,8 +21,8 @@ from synet.backends import ultralytics as backend
 from synet.backends.forks import installed
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
-from synet.errors import SynetError
 from synet.patches import patch_ultralytics
+from synet.system.errors import SynetError
 
 SHAPE = (64, 160)
 HEADS = {

@@ -10,7 +10,7 @@ import torch
 
 from synet import checkpoint
 from synet.checkpoints.archive import Archive
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 
 TYPES = [
     *("?", "b", "B", "h", "H", "i", "I", "l", "L", "q", "Q", "e", "f", "d", "F", "D"),

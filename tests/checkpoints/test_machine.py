@@ -18,7 +18,7 @@ import torch
 
 from synet import checkpoint
 from synet.checkpoints.machine import ForbiddenError, Machine
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 from synet.unpickle import Reading, names_in
 
 SHARED = ["shared", {"a": 1}]
@@ -116,7 +116,7 @@ import argparse, json, resource, sys, time
 import greedy
 import hostile
 from synet import checkpoint
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -9,7 +9,7 @@ from torch import nn
 
 from synet import checkpoint
 from synet.checkpoints.sound import chip_of, noted_size, trained_model
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 
 
 def opened(file):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from synet import checkpoint
-from synet.errors import CheckpointError
+from synet.system.errors import CheckpointError
 
 BASE = torch.arange(24.0)
 TENSORS = {

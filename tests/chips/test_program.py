@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from synet.chips import get_chip, program
-from synet.errors import ChipError, SynetError
+from synet.system.errors import ChipError, SynetError
 
 
 def test_a_version_that_is_installed_is_asked_where_it_is():

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from synet.base import askeras
-from synet.errors import ExportError
 from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.graph import read_graph
+from synet.system.errors import ExportError
 
 
 class Residual(nn.Module):

@@ -13,9 +13,9 @@ from torch.nn.modules import module as torch_module
 
 import synet
 from synet.base import askeras
-from synet.errors import ExportError
 from synet.export import exporting
 from synet.export.tensorflow import import_keras
+from synet.system.errors import ExportError
 
 
 def network(channels=4):

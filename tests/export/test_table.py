@@ -22,9 +22,9 @@ from torch_calls import (
 )
 
 from synet.base import askeras
-from synet.errors import ExportError
 from synet.export import lowerings, table  # noqa: F401 - lowerings fill the table
 from synet.export.tensorflow import import_keras
+from synet.system.errors import ExportError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch deprecates some
 

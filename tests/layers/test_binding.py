@@ -11,10 +11,10 @@ import torch
 from odd_convs import form
 from torch import nn
 
-from synet.errors import ChipError
 from synet.layers import CSP, Conv, Head, InvertedResidual, Stem
 from synet.layers.blocks import SPPF, Mixer
 from synet.layers.conv import Spec
+from synet.system.errors import ChipError
 
 CALLS = {
     odd_convs.CBA: [

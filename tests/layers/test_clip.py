@@ -11,8 +11,8 @@ from keras_twin import Call, assert_same, draw
 from torch import nn
 
 from synet.checkpoint import read
-from synet.errors import CheckpointError
 from synet.layers.clip import clip_activations, is_clipped
+from synet.system.errors import CheckpointError
 
 
 def clipped(function):

@@ -8,7 +8,6 @@ import torch
 from keras_twin import assert_same, draw, export, layers, settle
 from torch import nn
 
-from synet.errors import ChipError
 from synet.layers import (
     Conv,
     Conv2d,
@@ -19,6 +18,7 @@ from synet.layers import (
     Stem,
 )
 from synet.layers.conv import Spec, UpsampledConvTranspose2d, WidenedConv2d
+from synet.system.errors import ChipError
 
 SIZES = ((8, 11), (13, 6), (9, 7))
 

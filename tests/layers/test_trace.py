@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from keras_twin import Call, assert_same, draw, layers, settle
 from torch import nn
 
-from synet.errors import ChipError
 from synet.layers import Cat, Conv, Detect, InvertedResidual, MaxPool2d, Upsample
 from synet.layers.blocks import Mixer
 from synet.layers.clip import is_clipped
 from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
 from synet.layers.trace import UnsafeRow, make_rows_safe
+from synet.system.errors import ChipError
 
 
 class Attention(nn.Module):

@@ -15,10 +15,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from synet.calibration import Calibration
-from synet.errors import DataError, SynetError
 from synet.graph import read_graph
 from synet.layerwise.pair import compare_files, dump_layers
 from synet.layerwise.twins import NotTwins
+from synet.system.errors import DataError, SynetError
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import sys
 import pytest
 from small_fork import forget
 
-from synet.errors import PatchError
 from synet.patches import absent
 from synet.patches.absent import tolerate_absent_packages
 from synet.patches.engine import Applied
+from synet.system.errors import PatchError
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import torch
 import yaml
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.errors import DataError
 from synet.patches.data_downloads import TRUST, call_without_code, with_local_data
+from synet.system.errors import DataError
 
 ARCHIVES = [
     "https://host.example/coco8.zip",

@@ -18,9 +18,9 @@ import pytest
 import small_fork
 from small_fork import FAMILY, FILES, SafeConv, SafeDetect, forget, load, write_package
 
-from synet.errors import PatchError
 from synet.patches import engine
 from synet.patches.engine import Applied, Patching, Wrap, fork_root
+from synet.system.errors import PatchError
 
 WRONG_YOLO = """
 from PACKAGE.common import Conv

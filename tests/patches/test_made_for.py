@@ -14,7 +14,7 @@ from real_forks import installed, run, training
 from synet import zoo
 from synet.backends.forks import installed as package
 from synet.custom_patches import unpatch
-from synet.errors import ChipError
+from synet.system.errors import ChipError
 
 
 @pytest.fixture(scope="module")

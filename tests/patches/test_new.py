@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from synet.errors import SynetError
 from synet.patches.new import write_patch
 from synet.patches.survey import survey
+from synet.system.errors import SynetError
 
 ODD = Path(__file__).resolve().parents[2] / "examples" / "odd-yolo"
 

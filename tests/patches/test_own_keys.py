@@ -11,8 +11,8 @@ import yaml
 from careless_fork import DEFINITION, ROW
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.errors import SynetError
 from synet.patches.own_keys import Definition
+from synet.system.errors import SynetError
 
 
 @pytest.fixture

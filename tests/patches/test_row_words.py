@@ -10,11 +10,11 @@ import yaml
 from careless_fork import DEFINITION, HONEST_ROWS, NO_LAYERS, ROW, hostile_rows
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.errors import SynetError
 from synet.patches.engine import Fork
 from synet.patches.layer_classes import LayerClasses
 from synet.patches.row_words import RowWords
 from synet.patches.yolov5 import FAMILY
+from synet.system.errors import SynetError
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from synet.backends.forks import build_model, installed
 from synet.chips import get_chip
 from synet.chips.check import problems_of
 from synet.custom_patches import unpatch
-from synet.errors import ChipError
 from synet.export.tensorflow import to_float
 from synet.graph import read_graph
 from synet.quantize import to_keras
+from synet.system.errors import ChipError
 
 YAML = """\
 synet: {chip: CHIP, image_shape: [72, 96]}

@@ -15,7 +15,7 @@ from torch import nn
 from synet import layers, zoo
 from synet.backends.forks import build_model, installed
 from synet.custom_patches import unpatch
-from synet.errors import ChipError, DataError, PatchError, SynetError
+from synet.system.errors import ChipError, DataError, PatchError, SynetError
 
 MIXED = """\
 synet: {chip: katana, image_shape: [72, 96]}

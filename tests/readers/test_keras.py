@@ -8,10 +8,10 @@ import zipfile
 import h5py
 import pytest
 
-from synet.errors import SynetError
 from synet.export.tensorflow import import_keras
 from synet.readers import Source
 from synet.readers.keras import kernels, layers
+from synet.system.errors import SynetError
 
 
 @pytest.fixture(scope="module")

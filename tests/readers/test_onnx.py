@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from synet.errors import SynetError
 from synet.readers import Source
 from synet.readers.onnx import kernels, layers
+from synet.system.errors import SynetError
 
 
 def model(*nodes, **constants):

@@ -20,7 +20,6 @@ from patched import patched_fork
 from synet.backends.forks import installed
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.errors import DataError, SynetError
 from synet.evaluate import evaluate
 from synet.evaluation.chance import Change
 from synet.profile import OWN
@@ -31,6 +30,7 @@ from synet.report.operating import ALL
 from synet.report.page import MARK, Content, render
 from synet.report.sections import MEAN, Accuracy, Missing
 from synet.shapes import NAMES, draw_dataset
+from synet.system.errors import DataError, SynetError
 from synet.tflite import TfliteModel, embed_metadata, read_metadata
 
 IMAGES = 5

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from synet.errors import SynetError
 from synet.system import cache
+from synet.system.errors import SynetError
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synet.files import atomic_folder, atomic_path, fill_folder, write_atomic
+from synet.system.files import atomic_folder, atomic_path, fill_folder, write_atomic
 from synet.system.private import lock, make_private, release, sweep
 
 fcntl = pytest.importorskip("fcntl")

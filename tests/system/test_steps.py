@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from synet.streams import quiet
 from synet.system.steps import counted, step, telling
+from synet.system.streams import quiet
 
 SCRIPT = """
 import time
 from synet.system.steps import counted, step, telling
-from synet.streams import quiet
+from synet.system.streams import quiet
 with telling("starting"):
     step("[bold]loading\\x1b]0;gotcha")
     time.sleep(0.3)

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.errors import ChipError, SynetError
 from synet.graph import read_graph
 from synet.models import get_model
 from synet.quantize import to_tflite_bytes
+from synet.system.errors import ChipError, SynetError
 from synet.zoo.create import Changes, changed, create
 
 HERE = Path("ours.yaml")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from synet import zoo
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 from synet.zoo.edit import commented, edited
 
 TEXT = """\

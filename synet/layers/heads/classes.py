@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synet.errors import SynetError
 from synet.layers.heads.form import HeadForm, Outputs
+from synet.system.errors import SynetError
 
 
 @dataclass(frozen=True)

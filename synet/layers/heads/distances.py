@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synet.errors import SynetError
 from synet.layers.heads.form import (
     HeadForm,
     Maps,
@@ -30,6 +29,7 @@ from synet.layers.heads.form import (
     told_by,
 )
 from synet.layers.heads.masks import prototypes, returned_prototypes
+from synet.system.errors import SynetError
 
 ONE = "one2one_"  # an end-to-end head's second set of branches, trained for one row an object
 # Cells whose bins go through one SOFTMAX. Compilers compute it in int32, in several tensors of its

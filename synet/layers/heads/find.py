@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synet.errors import SynetError
 from synet.layers.heads.anchors import AnchorForm
 from synet.layers.heads.classes import ClassForm
 from synet.layers.heads.distances import DistanceForm, MaskForm, PoseForm, RotatedForm
 from synet.layers.heads.form import HeadForm, Outputs
+from synet.system.errors import SynetError
 
 FORMS: tuple[type[HeadForm], ...] = (
     *(AnchorForm, DistanceForm, PoseForm, MaskForm, RotatedForm, ClassForm),

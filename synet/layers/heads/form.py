@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 CLIPPED = ("x1y1", "x2y2", "keypoints")  # outputs in input pixels, clipped to the longer side
 PIXELS = (*CLIPPED, "sides")  # all that are in input pixels

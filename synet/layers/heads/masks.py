@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from synet.errors import SynetError
 from synet.layers.heads.form import Outputs
+from synet.system.errors import SynetError
 
 
 def prototypes(head: nn.Module, x: Sequence[Tensor]) -> Outputs:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 from synet.system.private import lock, make_private, release, remove
 
 JOURNAL = ".synet-moving"  # how its name ends

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from synet.errors import SynetError
-from synet.staging import JOURNAL, staged_together, undo_killed
+from synet.system.errors import SynetError
 from synet.system.private import lock, release
+from synet.system.staging import JOURNAL, staged_together, undo_killed
 
 fcntl = pytest.importorskip("fcntl")
 

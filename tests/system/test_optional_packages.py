@@ -7,9 +7,9 @@ import shlex
 import pytest
 
 import synet
-from synet import extras
-from synet.errors import SynetError
-from synet.extras import install_command, load
+from synet.system import optional_packages as extras
+from synet.system.errors import SynetError
+from synet.system.optional_packages import install_command, load
 
 
 def test_a_module_that_is_there():

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import synet
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 
 PROJECT = "synet"
 PACKAGE = Path(__file__).parent

@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from synet.errors import SynetError
-from synet.files import (
+from synet.system.errors import SynetError
+from synet.system.files import (
     atomic_folder,
     atomic_path,
     fill_folder,

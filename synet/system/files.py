@@ -13,7 +13,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from synet.errors import SynetError
+from synet.system.errors import SynetError
 from synet.system.private import make_private, release, sweep
 
 # a pipe is not waited for where the system can say so; Windows would change line ends

@@ -6,9 +6,9 @@ import pytest
 
 from synet.chips import get_chip
 from synet.chips.check import Violation
-from synet.errors import CheckpointError, SynetError
 from synet.patches.own_keys import MissingKey
 from synet.safe import UnsafeModel
+from synet.system.errors import CheckpointError, SynetError
 
 
 @pytest.mark.parametrize("kind", [SynetError, CheckpointError, MissingKey])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from synet.streams import quiet, user_stream
+from synet.system.streams import quiet, user_stream
 
 
 def shout():
