@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.data import load_dataset
+from synet.data.images import read_image, write_image
+from synet.data.yolo_yaml import load_dataset
 from synet.evaluate import evaluate
-from synet.images import read_image, write_image
 from synet.quantize import quantize_checkpoint
 from synet.system.errors import SynetError
 

@@ -133,14 +133,14 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
 
     from synet.agreement import compare, torch_runner
     from synet.backends.forks import importable_builders
-    from synet.calibration import calibration_for
     from synet.custom_patches import patch_custom, unpatch
-    from synet.graph import read_graph
+    from synet.data.calibration import calibration_for
     from synet.layers.heads import find_head
     from synet.models import get_model
     from synet.quantize import quantize_model
     from synet.system.errors import SynetError
-    from synet.tflite import TfliteModel
+    from synet.tflite.graph import read_graph
+    from synet.tflite.model import TfliteModel
 
     found: dict[str, Any] = {}
     started, before = time.perf_counter(), _process()

@@ -29,7 +29,7 @@ import killed  # noqa: E402
 import tiny_files  # noqa: E402
 import tiny_yolo  # noqa: E402
 
-from synet.shapes import draw_dataset  # noqa: E402
+from synet.data.drawn_shapes import draw_dataset  # noqa: E402
 
 NEW = "train: images/train\nval: images/val\nnames: [circle, square]\n"
 MODULES = ("torch", "keras", "ultralytics", "synet.quantize", "synet.report", "synet.evaluate")

@@ -14,9 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from synet.data.drawn_shapes import draw_dataset
 from synet.patches import patch_ultralytics
 from synet.quantize import quantize_checkpoint
-from synet.shapes import draw_dataset
 
 SHAPE = (240, 320)
 # The model, and the figure of ultralytics' validation that a user looks at.

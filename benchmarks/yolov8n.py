@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from synet.data import resolved_yaml
+from synet.data.yolo_yaml import resolved_yaml
 from synet.evaluate import evaluate
 from synet.quantize import quantize_checkpoint
 

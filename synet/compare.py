@@ -7,18 +7,18 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from synet.graph import Graph, read_graph
-from synet.kernels import FAST
+from synet.data.sources import find_sources
 from synet.layerwise.dump import write_csv
 from synet.layerwise.errors import Closeness, Comparison, LayerError
 from synet.layerwise.pair import compare_files, dump_layers
 from synet.layerwise.twins import NotTwins
 from synet.quantize import load_network, to_keras
-from synet.sources import find_sources
 from synet.system.errors import DataError, SynetError
 from synet.system.files import atomic_path, refuse_unwritable, refuse_used, write_atomic
 from synet.system.steps import step
-from synet.tflite import TfliteModel, read_content
+from synet.tflite.graph import Graph, read_graph
+from synet.tflite.kernels import FAST
+from synet.tflite.model import TfliteModel, read_content
 
 __all__ = ["Closeness", "Comparison", "LayerError", "compare_layers", "dump_int8"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synet.detections import Detections, overlaps
-from synet.matching import match
+from synet.detections.detections import Detections, overlaps
+from synet.detections.matching import match
 
 CONFIDENCE, IOU = 0.25, 0.45  # YOLO's own
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from synet.detections import Detections
+from synet.detections.detections import Detections
 from synet.evaluate import coco_evaluation
 
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads a curve

@@ -27,15 +27,9 @@ import yaml
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from synet.data import (
-    Dataset,
-    Definition,
-    label_path,
-    load_dataset,
-    read_definition,
-)
-from synet.labels import Rules, parsed
-from synet.left_out import LeftOut
+from synet.data.labels import Rules, parsed
+from synet.data.left_out import LeftOut
+from synet.data.yolo_yaml import Dataset, Definition, label_path, load_dataset, read_definition
 from synet.system.errors import DataError, SynetError
 from synet.system.files import regular_bytes
 from synet.system.staging import refuse_taken, staged_together, undo_killed

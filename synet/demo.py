@@ -18,14 +18,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from synet.data import load_dataset
-from synet.draw import draw, side_by_side
+from synet.data.drawn_shapes import draw_dataset
+from synet.data.images import read_image, write_image
+from synet.data.yolo_yaml import load_dataset
+from synet.detections.draw import draw, side_by_side
 from synet.evaluate import Report, evaluate, ground_truth
-from synet.images import read_image, write_image
 from synet.predictor import detect, load_predictor
 from synet.profile import profile
 from synet.quantize import quantize_checkpoint
-from synet.shapes import draw_dataset
 from synet.system.errors import SynetError, TrainingError
 from synet.system.files import write_atomic
 from synet.system.private import sweep

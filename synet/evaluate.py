@@ -22,15 +22,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.progress import track
 
-from synet.data import Dataset, load_dataset, read_image
-from synet.detections import Detections
-from synet.dialects import DIALECTS
-from synet.kernels import FAST, Kernels
-from synet.left_out import LeftOut
+from synet.data.dialects import DIALECTS
+from synet.data.left_out import LeftOut
+from synet.data.yolo_yaml import Dataset, load_dataset, read_image
+from synet.detections.detections import Detections
+from synet.detections.score_shift import SURE, Shift, confidence_shift, float_twin
 from synet.predictor import Predictor, detect, load_predictor
-from synet.shift import SURE, Shift, confidence_shift, float_twin
 from synet.system.errors import DataError, SynetError
 from synet.system.terminal import Terminal
+from synet.tflite.kernels import FAST, Kernels
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -99,7 +99,7 @@ class Report:
     shift
         Of an int8 file against its float twin, where that is at hand.
     kernels
-        What a TFLite file ran on, see `synet.kernels`.
+        What a TFLite file ran on, see `synet.tflite.kernels`.
     left_out
         How many images were left out, as YOLO does, because they or their labels are broken.
     """
@@ -168,7 +168,7 @@ def evaluate(
     split
         ``train``, ``val`` or ``test``.
     confidence, iou
-        As for `synet.detections.best_rows`; average precision wants a low confidence.
+        As for `synet.detections.detections.best_rows`; average precision wants a low confidence.
     classes
         The names in `data` of the classes that the model finds, in the model's order. Needed only
         where the model does not know them: a vendor's person detector, say, on COCO. Classes that

@@ -15,7 +15,7 @@ from synet.chips.check import (
     wrong_images,
     wrong_operations,
 )
-from synet.graph import INPUT, Graph, Held, read_graph
+from synet.tflite.graph import INPUT, Graph, Held, read_graph
 from synet.vela import Compiled, compile_for
 
 

@@ -17,11 +17,11 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from synet.chips import Chip, get_chip
-from synet.images import read_image, write_image
-from synet.kernels import FAST, Kernels
+from synet.data.images import read_image, write_image
 from synet.predictor import Predictor, decode, fit, load_predictor
 from synet.system.errors import SynetError
 from synet.system.terminal import Terminal
+from synet.tflite.kernels import FAST, Kernels
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -353,7 +353,7 @@ def _image_file(image: str | Path | None) -> Iterator[Path]:
     if image is not None:
         yield Path(image)
         return
-    from synet.shapes import draw_image
+    from synet.data.drawn_shapes import draw_image
 
     with tempfile.TemporaryDirectory(prefix="synet-") as folder:
         picture, _ = draw_image(np.random.default_rng(0), DRAWN)

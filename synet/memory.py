@@ -17,7 +17,7 @@ from synet.judge import Judgement, judge
 from synet.zoo import rows_of
 
 if TYPE_CHECKING:
-    from synet.graph import Graph
+    from synet.tflite.graph import Graph
 
 STRIDE = 32  # where a network names none
 STEP = 8  # channels come in multiples of it, in every YOLO

@@ -25,8 +25,8 @@ from synet.curves import (
     threshold_for_precision,
     threshold_of_best_f1,
 )
-from synet.data import Dataset, load_dataset
-from synet.detections import Detections
+from synet.data.yolo_yaml import Dataset, load_dataset
+from synet.detections.detections import Detections
 from synet.evaluate import (
     Found,
     coco_evaluation,
@@ -36,11 +36,11 @@ from synet.evaluate import (
     precision_of,
     unique_name,
 )
-from synet.kernels import FAST, Kernels
 from synet.predictions import files_folder, read_predictions
 from synet.predictor import Predictor, load_predictor
 from synet.system import optional_packages as extras
 from synet.system.errors import DataError, SynetError
+from synet.tflite.kernels import FAST, Kernels
 
 LOGGER = logging.getLogger("synet")
 ALL = "all data sets"
@@ -137,7 +137,7 @@ class ModelMetrics:
     thresholds
         One for each precision that was asked for, and that of the best F1.
     kernels
-        What a TFLite file ran on, see `synet.kernels`; None of all else.
+        What a TFLite file ran on, see `synet.tflite.kernels`; None of all else.
     """
 
     model: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synet.flatbuffer import read_content
 from synet.system.errors import SynetError
+from synet.tflite.flatbuffer import read_content
 
 if TYPE_CHECKING:
     from torch import nn

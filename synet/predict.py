@@ -18,17 +18,17 @@ import numpy as np
 from rich.markup import escape
 from rich.progress import Progress
 
-from synet.draw import caption, draw, side_by_side
-from synet.images import write_image
-from synet.kernels import REFERENCE, Kernels
+from synet.data.images import write_image
+from synet.data.sources import Picture, Source, find_sources
+from synet.data.videos import video_writer
+from synet.detections.coco_json import class_entries, found_entries, image_id
+from synet.detections.draw import caption, draw, side_by_side
 from synet.predictor import Predictor, decode, fit, load_predictor
-from synet.results import class_entries, found_entries, image_id
-from synet.sources import Picture, Source, find_sources
 from synet.system.errors import SynetError
 from synet.system.files import atomic_path, new_folder, write_atomic
 from synet.system.private import sweep
 from synet.system.terminal import Terminal
-from synet.videos import video_writer
+from synet.tflite.kernels import REFERENCE, Kernels
 
 LOGGER = logging.getLogger("synet")
 PREDICTIONS, IMAGES, RAW = "predictions.json", "images.json", "raw"
@@ -49,7 +49,7 @@ class Predicted:
     found
         How many objects in them; of a classifier, how many classes: one an image.
     kernels
-        What a TFLite file ran on, see `synet.kernels`; None of all else.
+        What a TFLite file ran on, see `synet.tflite.kernels`; None of all else.
     """
 
     folder: Path
@@ -80,7 +80,7 @@ def predict(
     that is not there yet, and sources of the same name get a number. In it are
 
     - each image as a JPEG and each video as an MPEG-4, drawn;
-    - ``predictions.json``, COCO's form of results, see `synet.results`, and ``images.json``, which
+    - ``predictions.json``, COCO's form of results, see `synet.detections.coco_json`, and ``images.json``, which
       says what its image and category ids stand for, as COCO has images and categories, and as
       COCO's info the model and the kernels that it ran on;
     - ``raw/<image>/<role>.npy``, what the network told: see `Predictor.outputs`.
@@ -92,9 +92,9 @@ def predict(
     model, image_shape, repo, kernels, device
         As for `synet.predictor.load_predictor`.
     sources
-        As for `synet.sources.find_sources`.
+        As for `synet.data.sources.find_sources`.
     confidence, iou
-        As for `synet.detections.best_rows`.
+        As for `synet.detections.detections.best_rows`.
     beside
         Another model of the same task, the float one as a rule: what it finds is drawn on the left
         of what `model` finds, and not told in the JSON.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.data import Dataset
-from synet.detections import Detections
+from synet.data.yolo_yaml import Dataset
+from synet.detections.detections import Detections
 from synet.evaluate import Found, collect, ids_of_classes
 from synet.system.errors import DataError
 from synet.system.files import regular_bytes

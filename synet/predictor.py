@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from synet.calibration import filled
-from synet.data import letterbox, to_channels
-from synet.detections import Detections, best_rows
-from synet.images import Placement
-from synet.kernels import REFERENCE, SAMPLE, Kernels, open_model
-from synet.masks import draw_masks
-from synet.metadata import doubt_of
-from synet.roles import TfliteNetwork, class_names
+from synet.data.calibration import filled
+from synet.data.images import Placement
+from synet.data.yolo_yaml import letterbox, to_channels
+from synet.detections.detections import Detections, best_rows
+from synet.detections.masks import draw_masks
+from synet.detections.tflite_outputs import TfliteNetwork, class_names
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 from synet.system.errors import SynetError
+from synet.tflite.kernels import REFERENCE, SAMPLE, Kernels, open_model
+from synet.tflite.metadata import doubt_of
 
 if TYPE_CHECKING:
     import torch
 
-    from synet.tflite import TfliteModel
+    from synet.tflite.model import TfliteModel
 
 LOGGER = logging.getLogger("synet")
 CLASSIFIER = (
@@ -49,7 +49,7 @@ class Predictor(Protocol):
     threads
         Of the processor, that it runs on.
     trained_by
-        The line of YOLOs that trained it, as in `synet.dialects`; empty where nobody knows.
+        The line of YOLOs that trained it, as in `synet.data.dialects`; empty where nobody knows.
     single_class
         Whether it was trained with all classes as one (``single_cls``).
     at_once
@@ -77,7 +77,7 @@ class Predictor(Protocol):
     def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """What the network tells of one uint8 image ``(height, width, channels)``, by role.
 
-        Float32, neither thresholded nor suppressed; see `synet.roles.TfliteNetwork` for the roles.
+        Float32, neither thresholded nor suppressed; see `synet.detections.tflite_outputs.TfliteNetwork` for the roles.
         """
         ...
 
@@ -114,11 +114,11 @@ def load_predictor(
     classifiers
         Whether a model will do that tells the class of an image, and finds nothing in it.
     threads
-        That a TFLite file runs on, see `synet.tflite.TfliteModel`; of all torch networks, torch
+        That a TFLite file runs on, see `synet.tflite.model.TfliteModel`; of all torch networks, torch
         itself has the number.
     kernels
         That a TFLite file runs on: the ``reference`` ones, which chips are tested against, or the
-        ``fast`` ones; see `synet.kernels`.
+        ``fast`` ones; see `synet.tflite.kernels`.
     checked
         On the fast ones: so many images run on the reference kernels as well, and the difference
         is told.
@@ -204,7 +204,7 @@ def detect(
     predictor
         The model.
     image
-        uint8 RGB ``(H, W, 3)``, as `synet.data.read_image` gives it.
+        uint8 RGB ``(H, W, 3)``, as `synet.data.yolo_yaml.read_image` gives it.
     confidence, iou, max_detections, masks
         As for `decode`.
 
@@ -233,7 +233,7 @@ def decode(
     placement
         Where the image lies in the input.
     confidence, iou, max_detections
-        As for `synet.detections.best_rows`.
+        As for `synet.detections.detections.best_rows`.
     masks
         Whether to draw masks, where the task has them: each is as large as the image.
 
@@ -365,7 +365,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 class TflitePredictor:
-    """A TFLite model, of whatever task; see `Predictor` and `synet.roles`.
+    """A TFLite model, of whatever task; see `Predictor` and `synet.detections.tflite_outputs`.
 
     Attributes
     ----------

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from synet.chips import Chip, Violation, chips, get_chip
 from synet.chips.check import kib
-from synet.graph import Graph, read_graph
 from synet.inspection.claimed import built, claimed
 from synet.judge import Judgement, judge
 from synet.memory import fitting_channels, fitting_shape, row_of
 from synet.system.errors import SynetError
 from synet.system.steps import step
-from synet.tflite import read_content, read_metadata
+from synet.tflite.graph import Graph, read_graph
+from synet.tflite.model import read_content, read_metadata
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -20,27 +20,27 @@ import numpy as np
 import synet
 from synet import zoo
 from synet.agreement import Agreement, compare, torch_runner
-from synet.calibration import Calibration, calibration_for
 from synet.chips import get_chip
+from synet.data.calibration import Calibration, calibration_for
+from synet.data.images import read_image
+from synet.detections.tflite_outputs import task_of
 from synet.export.context import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.images import read_image
 from synet.judge import Judgement, judge
-from synet.kernels import FAST
 from synet.layers.heads import find_head
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
 from synet.memory import memory_problems
-from synet.metadata import RANDOM, is_random
 from synet.models import get_model
 from synet.predictor import image_channels
 from synet.quantization.proof import Proof, prove, unproven
-from synet.roles import task_of
 from synet.system.errors import SynetError, UnfitError, VerificationError
 from synet.system.files import refuse_foreign, refuse_used, write_atomic
 from synet.system.steps import counted, step
 from synet.system.streams import user_stream
-from synet.tflite import TfliteModel, embed_metadata, read_metadata
+from synet.tflite.kernels import FAST
+from synet.tflite.metadata import RANDOM, is_random
+from synet.tflite.model import TfliteModel, embed_metadata, read_metadata
 
 if TYPE_CHECKING:
     import keras

@@ -31,10 +31,10 @@ from synet.chips.vela_report import (
     Report,
     Span,
 )
-from synet.graph import Graph, Held, Operator, layer_path, read_graph
 from synet.system.cache import remembered
 from synet.system.errors import ChipError, UnfitError
 from synet.system.steps import step
+from synet.tflite.graph import Graph, Held, Operator, layer_path, read_graph
 
 WEIGHTS = "OffChipFlash"  # what Vela calls a memory to read from
 

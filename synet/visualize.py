@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from synet.flatbuffer import read_file, read_unchecked
 from synet.system import optional_packages as extras
 from synet.system.errors import SynetError
 from synet.system.files import write_atomic
+from synet.tflite.flatbuffer import read_file, read_unchecked
 
 SHOWN = (".tflite", ".onnx", ".keras")  # as they are; anything else is exported first
 HOST = "127.0.0.1"  # nobody else's machine sees it

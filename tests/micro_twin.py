@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synet.kernels import open_model
-from synet.micro import MicroRun, is_installed, run_micro
+from synet.tflite.kernels import open_model
+from synet.tflite.micro import MicroRun, is_installed, run_micro
 
 needs_micro = pytest.mark.skipif(not is_installed(), reason="tflite-micro is not installed")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.data import load_dataset, read_labels
+from synet.data.yolo_yaml import load_dataset, read_labels
 
 
 def write(yaml: str | Path, folder: Path, split: str = "val", seed: int = 0) -> Path:

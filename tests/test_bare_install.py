@@ -11,8 +11,8 @@ import pytest
 import tiny_yolo
 from bare_install import ROOT
 
+from synet.data.drawn_shapes import draw_dataset
 from synet.patches.new import write_patch
-from synet.shapes import draw_dataset
 
 LACKING = ("matplotlib", "PIL", "pandas", "scipy", "torchvision", "yolov5", "ultralytics")
 

@@ -18,7 +18,7 @@ from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.system.errors import SynetError, VerificationError
-from synet.tflite import TfliteModel
+from synet.tflite.model import TfliteModel
 
 
 @pytest.fixture(autouse=True)

@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from patched import patched_fork
 
 from synet.backends.forks import installed
-from synet.calibration import Calibration
 from synet.cli import main
 from synet.compare import compare_layers, dump_int8
 from synet.custom_patches import unpatch
+from synet.data.calibration import Calibration
 from synet.export.tensorflow import to_float, to_int8
 from synet.quantize import to_keras
 from synet.system.errors import DataError, SynetError

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synet.confusion import confusion_matrix
-from synet.detections import Detections
+from synet.detections.detections import Detections
 
 
 def boxes(*rows: tuple[float, int, float]) -> Detections:

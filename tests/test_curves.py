@@ -16,8 +16,8 @@ from synet.curves import (
     threshold_for_precision,
     threshold_of_best_f1,
 )
-from synet.data import load_dataset
-from synet.detections import Detections
+from synet.data.yolo_yaml import load_dataset
+from synet.detections.detections import Detections
 from synet.evaluate import average_precision
 from synet.predictions import read_predictions
 

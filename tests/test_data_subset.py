@@ -16,7 +16,7 @@ import yaml
 from click.testing import CliRunner
 
 from synet.cli import main
-from synet.data import label_path, load_dataset, read_labels
+from synet.data.yolo_yaml import label_path, load_dataset, read_labels
 from synet.data_subset import data_subset
 from synet.system.errors import DataError, SynetError
 

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from synet import demo
-from synet.data import load_dataset
-from synet.images import read_image
+from synet.data.images import read_image
+from synet.data.yolo_yaml import load_dataset
 from synet.system.errors import SynetError, TrainingError
 
 # What YOLOv5 prints in one epoch; a progress bar ends each of its states with a carriage return.

@@ -14,8 +14,9 @@ import yaml
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from synet.data import label_path, load_dataset
-from synet.detections import Detections
+from synet.data.images import write_image
+from synet.data.yolo_yaml import label_path, load_dataset
+from synet.detections.detections import Detections
 from synet.evaluate import (
     average_precision,
     evaluate,
@@ -23,7 +24,6 @@ from synet.evaluate import (
     find_all,
     ground_truth,
 )
-from synet.images import write_image
 from synet.system.errors import DataError, SynetError
 
 COLOURS = ("red", "green", "blue")

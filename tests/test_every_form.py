@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from every_form import HEIC, LYING, picture
 
-from synet.data import Dataset, load_dataset
-from synet.dialects import ULTRALYTICS, YOLOV5
+from synet.data.dialects import ULTRALYTICS, YOLOV5
+from synet.data.images import read_image
+from synet.data.yolo_yaml import Dataset, load_dataset
 from synet.evaluate import collect
-from synet.images import read_image
 from synet.system.errors import DataError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -79,7 +79,7 @@ def counted(dataset: Dataset) -> dict[str, int]:
 
 
 def nothing():
-    from synet.detections import Detections
+    from synet.detections.detections import Detections
 
     return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from synet.shapes import draw_dataset
+from synet.data.drawn_shapes import draw_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "unknown-forks.md").read_text(encoding="utf-8")

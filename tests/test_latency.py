@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from synet import latency as timing
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.images import write_image
+from synet.data.images import write_image
 from synet.latency import Timing, latency
 from synet.system.errors import ChipError, DataError, SynetError
 

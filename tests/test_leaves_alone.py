@@ -10,7 +10,7 @@ import pytest
 import torch_fork
 from real_forks import MIXED
 
-from synet.shapes import draw_dataset
+from synet.data.drawn_shapes import draw_dataset
 
 # What a user may well have: beside the script, and under names that forks use as well.
 BYSTANDER = """

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from test_evaluate import ColourDetector, evaluation_of_files, make_dataset
 
-from synet.data import label_path, load_dataset
+from synet.data.yolo_yaml import label_path, load_dataset
 from synet.metrics import measure, metrics, short_names
 from synet.system.errors import DataError, SynetError
 

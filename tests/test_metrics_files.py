@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from test_evaluate import ColourDetector, make_dataset
 
-from synet.data import load_dataset
+from synet.data.yolo_yaml import load_dataset
 from synet.metrics import measure
 from synet.metrics_files import (
     ROWS,

@@ -10,8 +10,8 @@ import pytest
 from test_evaluate import ColourDetector, make_dataset
 
 from synet import plots
-from synet.data import load_dataset
-from synet.images import read_image
+from synet.data.images import read_image
+from synet.data.yolo_yaml import load_dataset
 from synet.metrics import measure, metrics
 
 

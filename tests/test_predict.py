@@ -20,13 +20,13 @@ from test_videos import write as write_video
 
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.data import load_dataset
-from synet.images import read_image, write_image
+from synet.data.drawn_shapes import NAMES, draw_image
+from synet.data.images import read_image, write_image
+from synet.data.videos import Stream
+from synet.data.yolo_yaml import load_dataset
 from synet.predict import Predicted, predict
 from synet.predictor import detect, load_predictor
-from synet.shapes import NAMES, draw_image
 from synet.system.errors import DataError, SynetError
-from synet.videos import Stream
 
 
 @pytest.fixture

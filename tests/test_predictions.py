@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_evaluate import make_dataset
 
-from synet.data import load_dataset
+from synet.data.yolo_yaml import load_dataset
 from synet.predictions import read_predictions
 from synet.system.errors import DataError
 

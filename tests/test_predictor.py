@@ -12,9 +12,10 @@ from few_outputs import FewOutputs
 
 from synet.agreement import keras_runner
 from synet.custom_patches import unpatch
-from synet.data import load_dataset, read_image
+from synet.data.drawn_shapes import NAMES
+from synet.data.images import Placement, letterbox
+from synet.data.yolo_yaml import load_dataset, read_image
 from synet.evaluate import ground_truth
-from synet.images import Placement, letterbox
 from synet.predictor import (
     TflitePredictor,
     TorchPredictor,
@@ -25,7 +26,6 @@ from synet.predictor import (
     load_predictor,
 )
 from synet.quantize import to_keras
-from synet.shapes import NAMES
 from synet.system.errors import SynetError
 
 

@@ -16,15 +16,14 @@ import small_heads as heads
 import tiny_yolo
 
 from synet import quantize as module
-from synet.calibration import calibration_for, filled
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
-from synet.data import letterbox, to_channels
+from synet.data.calibration import calibration_for, filled
+from synet.data.images import read_image
+from synet.data.yolo_yaml import letterbox, to_channels
+from synet.detections.score_shift import float_twin
 from synet.export.tensorflow import import_keras
-from synet.graph import read_graph
-from synet.images import read_image
 from synet.layers.trace import make_rows_safe
-from synet.metadata import is_random
 from synet.models import get_model
 from synet.quantization import proof
 from synet.quantize import (
@@ -34,9 +33,10 @@ from synet.quantize import (
     quantize_checkpoint,
     quantize_model,
 )
-from synet.shift import float_twin
 from synet.system.errors import ChipError, DataError, ExportError, SynetError, VerificationError
-from synet.tflite import TfliteModel, read_metadata
+from synet.tflite.graph import read_graph
+from synet.tflite.metadata import is_random
+from synet.tflite.model import TfliteModel, read_metadata
 
 SHAPE = (24, 40)
 

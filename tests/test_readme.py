@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from synet.cli import main
-from synet.shapes import draw_dataset
+from synet.data.drawn_shapes import draw_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

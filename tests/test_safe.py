@@ -12,11 +12,11 @@ from torch import nn
 
 import synet
 from synet.chips import get_chip, violations
-from synet.graph import read_graph
 from synet.layers.blocks import Mixer
 from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
 from synet.quantize import quantize
 from synet.system.errors import ChipError
+from synet.tflite.graph import read_graph
 
 
 class Block(nn.Module):

@@ -9,11 +9,11 @@ import pytest
 import tiny_yolo
 
 from synet.backends.forks import load_model
-from synet.data import label_path, load_dataset
+from synet.data.drawn_shapes import draw_dataset
+from synet.data.yolo_yaml import label_path, load_dataset
 from synet.evaluate import evaluate
 from synet.metrics import metrics
 from synet.models import get_model
-from synet.shapes import draw_dataset
 from synet.system.errors import DataError
 
 

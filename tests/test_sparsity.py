@@ -10,12 +10,12 @@ from torch import nn
 
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.graph import read_graph
 from synet.models import get_model
 from synet.quantize import to_keras, to_tflite_bytes
 from synet.readers import matrix, network
 from synet.sparsity import Sparsity, Zeros, sparsity
 from synet.system.errors import SynetError
+from synet.tflite.graph import read_graph
 
 
 @pytest.fixture(autouse=True)

@@ -17,12 +17,12 @@ from torch import nn
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.graph import read_graph
 from synet.models import get_model
 from synet.quantize import to_keras, to_tflite_bytes
 from synet.readers import Layer, Source, network
 from synet.summary import Summary, summarize
 from synet.system.errors import SynetError
+from synet.tflite.graph import read_graph
 
 onnx = pytest.importorskip("onnx")
 

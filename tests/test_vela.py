@@ -15,9 +15,9 @@ import pytest
 
 from synet.chips import get_chip
 from synet.chips.program import program
-from synet.graph import read_graph
 from synet.judge import fullest
 from synet.system.errors import ChipError, SynetError
+from synet.tflite.graph import read_graph
 from synet.vela import compile_for, configuration
 
 

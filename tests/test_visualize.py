@@ -17,8 +17,8 @@ import pytest
 import tiny_yolo
 
 from synet.custom_patches import unpatch
-from synet.graph import read_graph
 from synet.system.errors import SynetError
+from synet.tflite.graph import read_graph
 from synet.visualize import visualize
 
 ANY = 0  # port

@@ -19,13 +19,13 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.chips.program import program
 from synet.custom_patches import unpatch
+from synet.data.drawn_shapes import draw_dataset
 from synet.judge import judge
 from synet.layers.heads import PIXELS, head_form
 from synet.models import get_model
 from synet.quantize import to_keras, to_tflite_bytes
-from synet.shapes import draw_dataset
 from synet.system.errors import SynetError
-from synet.tflite import TfliteModel
+from synet.tflite.model import TfliteModel
 from synet.vela import compile_for
 from synet.zoo.create import computed_claims, row_figures
 
@@ -245,7 +245,7 @@ def compiled(name):
 
 @pytest.mark.parametrize("name", some(NAMES, lambda name: is_small(name) or name in VENDOR))
 def test_every_claim_is_true(name, monkeypatch):
-    monkeypatch.setattr("synet.calibration.INSPECTION", 2)  # no claim depends on numbers
+    monkeypatch.setattr("synet.data.calibration.INSPECTION", 2)  # no claim depends on numbers
     made, model = claims(name), built(name)
     assert model.image_shape == made.image_shape and model.synet["chip"] == made.chip
     judged = judge(exported(name), get_chip(made.chip))
@@ -274,7 +274,7 @@ def assert_equal(found, made):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SABRE)
 def test_the_other_compiler_says_what_is_claimed_of_it(name, monkeypatch):
-    monkeypatch.setattr("synet.calibration.INSPECTION", 2)
+    monkeypatch.setattr("synet.data.calibration.INSPECTION", 2)
     chip = get_chip("sabre")
     for version in chip.compiler.versions[1:]:
         try:

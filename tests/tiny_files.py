@@ -18,7 +18,7 @@ from patched import patched_fork
 
 from synet.backends.forks import installed
 from synet.quantize import to_keras
-from synet.tflite import embed_metadata
+from synet.tflite.model import embed_metadata
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from synet.shapes import NAMES
+from synet.data.drawn_shapes import NAMES
 
 SHAPE = (64, 96)
 KEYPOINTS = [4, 3]

@@ -104,7 +104,7 @@ def _chip_of(model: str, root: Path, patching: Patching) -> str:
     if suffix in (".yaml", ".yml"):
         return zoo.claims(zoo.read_definition(model), model).chip or ""
     if suffix == ".tflite":
-        from synet.tflite import read_metadata
+        from synet.tflite.model import read_metadata
 
         return read_metadata(model).get("chip") or ""
     if suffix == ".pt":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from synet.chips.record import Chip
 
 if TYPE_CHECKING:
-    from synet.graph import Graph, Operator
+    from synet.tflite.graph import Graph, Operator
 
 COLOURS = 3
 _INDEX_DTYPES = ("int32", "int64")  # constants that say where to slice or how to reshape

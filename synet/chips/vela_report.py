@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from synet.graph import Graph
+from synet.tflite.graph import Graph
 
 NETWORK = "model"  # the name of the file, and of those that Vela writes
 CONFIGURATION = "chip"  # the name of the only one in a file of ours

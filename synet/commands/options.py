@@ -103,7 +103,7 @@ def iou_option(default: float) -> Callable:
 
 
 def kernels_option(default: str) -> Callable:
-    """What a .tflite runs on; see `synet.kernels`."""
+    """What a .tflite runs on; see `synet.tflite.kernels`."""
     return click.option(
         "--kernels",
         type=click.Choice(["reference", "fast"]),

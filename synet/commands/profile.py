@@ -105,7 +105,7 @@ def _told(found: Profile) -> dict[str, Any]:
 
 def _arena(model: str) -> str:
     """What a file takes in TFLite Micro, where that is installed."""
-    from synet.micro import is_installed, run_micro
+    from synet.tflite.micro import is_installed, run_micro
 
     if Path(model).suffix != ".tflite" or not is_installed():
         return ""

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from synet.export.ranges import known_ranges
-from synet.tflite import TensorRunner
+from synet.tflite.model import TensorRunner
 
 
 def calibrate(model: bytes, images: Iterable[np.ndarray]) -> bytes:

@@ -17,7 +17,7 @@ from synet.system.errors import ExportError, SynetError
 from synet.system.import_order import triton_before_tensorflow
 from synet.system.optional_packages import install_command
 from synet.system.streams import quiet
-from synet.trial import vouch
+from synet.tflite.trial import vouch
 
 if TYPE_CHECKING:
     import keras

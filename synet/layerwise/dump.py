@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from synet.graph import Graph
+from synet.tflite.graph import Graph
 
 LONGEST = 100  # characters of a layer in the name of a file
 

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from synet.tflite import TensorRunner
-from synet.trial import vouch
+from synet.tflite.model import TensorRunner
+from synet.tflite.trial import vouch
 
 
 class Isolated:

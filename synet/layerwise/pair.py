@@ -21,10 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synet.calibration import Calibration
+from synet.data.calibration import Calibration
 from synet.export.ranges import SATURATED
-from synet.graph import read_graph
-from synet.kernels import FAST
 from synet.layerwise.dump import Dump
 from synet.layerwise.errors import AUDIBLE, Comparison, LayerError, Sums
 from synet.layerwise.isolated import Isolated
@@ -32,7 +30,9 @@ from synet.layerwise.twins import check_weights, find_twins
 from synet.system.errors import SynetError
 from synet.system.files import atomic_folder
 from synet.system.steps import counted
-from synet.tflite import TensorRunner, TfliteModel
+from synet.tflite.graph import read_graph
+from synet.tflite.kernels import FAST
+from synet.tflite.model import TensorRunner, TfliteModel
 
 LOGGER = logging.getLogger("synet")
 

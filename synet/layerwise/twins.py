@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synet.graph import Graph, Operator
 from synet.system.errors import SynetError
-from synet.tflite import TensorRunner
+from synet.tflite.graph import Graph, Operator
+from synet.tflite.model import TensorRunner
 
 ADDED = {"QUANTIZE", "DEQUANTIZE"}  # what a quantizer puts between
 STEPS = 1.0  # how far off int8 weights may be; rounding makes half a step

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from synet import zoo
-from synet.datasets_dir import YAMLS
+from synet.data.datasets_dir import YAMLS
 from synet.patches.engine import DEFAULT_CHIP
 from synet.system import cache
 from synet.system.errors import SynetError
@@ -91,7 +91,7 @@ def _resolve_data(arguments: list[str], root: Path) -> None:
 
 def readable_copy(path: str | Path) -> Path | None:
     """A copy of a data yaml in which the folders are written out; None where they are not here."""
-    from synet.data import load_dataset, resolved_yaml
+    from synet.data.yolo_yaml import load_dataset, resolved_yaml
 
     try:
         dataset = load_dataset(path)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synet.datasets_dir import YAMLS
+from synet.data.datasets_dir import YAMLS
 from synet.patches.parse_model import reason
 from synet.system.errors import DataError, SynetError
 from synet.system.files import lies_within

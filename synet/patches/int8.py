@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synet.detections import Detections
-from synet.images import to_channels
-from synet.kernels import FAST, SAMPLE, open_model
+from synet.data.images import to_channels
+from synet.detections.detections import Detections
+from synet.detections.score_shift import confidence_shift, float_twin
+from synet.detections.tflite_outputs import TfliteNetwork, UnknownOutputs, class_names
 from synet.patches.engine import Fork
-from synet.roles import TfliteNetwork, UnknownOutputs, class_names
 from synet.rotated import enclosing_boxes
-from synet.shift import confidence_shift, float_twin
 from synet.system.errors import DataError, SynetError
 from synet.system.yaml_files import read_yaml
+from synet.tflite.kernels import FAST, SAMPLE, open_model
 
 LOGGER = logging.getLogger("synet")
 # Questions by which older versions tell what kind of file they run.
@@ -105,7 +105,7 @@ def open_network(path: Any, checked: int = 0) -> TfliteNetwork | None:
     Parameters
     ----------
     checked
-        So many images run on the reference kernels as well, see `synet.kernels`.
+        So many images run on the reference kernels as well, see `synet.tflite.kernels`.
     """
     if not isinstance(path, (str, Path)) or not str(path).endswith(".tflite"):
         return None

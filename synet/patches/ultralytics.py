@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.datasets_dir import YAMLS
+from synet.data.datasets_dir import YAMLS
 from synet.patches import launch
 from synet.patches.arguments import readable_copy
 from synet.patches.data_downloads import call_without_code

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.datasets_dir import YAMLS
+from synet.data.datasets_dir import YAMLS
 from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import CHECKS, Family, Fork, Swap, Wrap, modules_below
 from synet.patches.parse_model import reason, wrap_model_init, wrap_parse_model
@@ -47,7 +47,7 @@ def wrap_check_dataset(fork: Fork) -> Callable:
     """
 
     def check_dataset(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-        from synet.data import load_dataset, resolved_definition
+        from synet.data.yolo_yaml import load_dataset, resolved_definition
 
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         parameter, data = next(iter(bound.arguments.items()))

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from synet.agreement import Agreement, Runner, compare
-from synet.graph import Graph, read_graph
-from synet.kernels import FAST, open_model
 from synet.layerwise.errors import Sums
 from synet.layerwise.twins import NotTwins, find_twins
-from synet.tflite import TensorRunner, TfliteModel
+from synet.tflite.graph import Graph, read_graph
+from synet.tflite.kernels import FAST, open_model
+from synet.tflite.model import TensorRunner, TfliteModel
 
 CONFIDENT = 0.25  # a row that float scores as high is one that it is sure of
 SCORE_BAR = 0.05  # mean difference of scores

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from synet.export.tensorflow import import_keras
-from synet.flatbuffer import LARGEST, read_file
 from synet.readers import Kernel, Layer, Source, matrix, refuse_other_shape
 from synet.system.errors import SynetError
+from synet.tflite.flatbuffer import LARGEST, read_file
 
 # Layers of Keras, and a value, that bring code or other files along.
 CODE = {"Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from synet.flatbuffer import LARGEST, read_file
 from synet.readers import Kernel, Layer, Source, matrix, refuse_other_shape
 from synet.system import confined
 from synet.system.errors import SynetError
 from synet.system.optional_packages import load
+from synet.tflite.flatbuffer import LARGEST, read_file
 
 WEIGHT = ".weight"  # behind a module's path
 DEQUANTIZE = "DequantizeLinear"

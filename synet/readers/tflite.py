@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from synet.graph import Graph, Operator, read_graph
 from synet.readers import Kernel, Layer, Source, matrix, refuse_other_shape
 from synet.system.errors import SynetError
-from synet.tflite import read_content
+from synet.tflite.graph import Graph, Operator, read_graph
+from synet.tflite.model import read_content
 
 CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": 3}  # of weights; of all others the first
 

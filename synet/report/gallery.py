@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from synet.detections import Detections, overlaps
-from synet.draw import draw
+from synet.data.images import read_image
+from synet.detections.detections import Detections, overlaps
+from synet.detections.draw import draw
+from synet.detections.matching import match
+from synet.detections.score_shift import SURE
 from synet.evaluate import Found
-from synet.images import read_image
-from synet.matching import match
-from synet.shift import SURE
 
 SAME = 0.5  # the least overlap of two boxes that are taken for the same object
 DRAWN = 0.45  # boxes of a class that overlap more are one, as `synet predict` draws them

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synet.roles import TfliteNetwork
-from synet.tflite import Port, TfliteModel
+from synet.detections.tflite_outputs import TfliteNetwork
+from synet.tflite.model import Port, TfliteModel
 
 LEVELS = 255  # a pixel of 0 to 255 stands for 0 to 1
 MEANINGS = {  # by what an output is for

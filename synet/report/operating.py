@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synet.curves import Score, joined, matches_of, threshold_of_best_f1
-from synet.data import Dataset
+from synet.data.yolo_yaml import Dataset
 from synet.evaluate import Found, unique_name
 
 ALL = "all classes"

@@ -18,14 +18,14 @@ import numpy as np
 import synet
 from synet.chips.check import problems_of
 from synet.curves import RECALLS, Curve, matches_of
-from synet.data import Dataset
+from synet.data.yolo_yaml import Dataset
 from synet.evaluate import Found, class_precision, mean_precision, unique_name
 from synet.evaluation.chance import Change, changes
-from synet.graph import INPUT
-from synet.kernels import Kernels
-from synet.metadata import doubt_of
 from synet.profile import Profile
-from synet.tflite import read_metadata
+from synet.tflite.graph import INPUT
+from synet.tflite.kernels import Kernels
+from synet.tflite.metadata import doubt_of
+from synet.tflite.model import read_metadata
 
 if TYPE_CHECKING:
     from synet.chips import Violation

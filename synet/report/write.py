@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from synet.compare import Comparison, compare_layers
-from synet.data import load_dataset
+from synet.data.yolo_yaml import load_dataset
+from synet.detections.score_shift import confidence_shift, float_twin
 from synet.evaluate import find_all, judged_by, load_twin
-from synet.graph import read_graph
-from synet.kernels import FAST
 from synet.predictor import Predictor, load_predictor
 from synet.profile import OWN, profile
 from synet.report import sections
@@ -19,12 +18,13 @@ from synet.report.interface import interface
 from synet.report.operating import operating_point
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
-from synet.shift import confidence_shift, float_twin
 from synet.system import optional_packages as extras
 from synet.system.errors import SynetError
 from synet.system.files import refuse_foreign, write_atomic
 from synet.system.terminal import Terminal
-from synet.tflite import read_content
+from synet.tflite.graph import read_graph
+from synet.tflite.kernels import FAST
+from synet.tflite.model import read_content
 
 
 def report(

@@ -21,9 +21,9 @@ from synet.zoo.edit import commented, edited
 if TYPE_CHECKING:
     from torch import nn
 
-    from synet.graph import Graph
     from synet.judge import Judgement
     from synet.profile import Profile
+    from synet.tflite.graph import Graph
 
 GRAY, COLOUR = 1, 3  # channels of an image
 # Which argument of a layer is a number of repetitions, or of channels, that YOLO does not scale.

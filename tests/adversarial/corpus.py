@@ -12,7 +12,7 @@ from adversarial import artifacts, checkpoints, yamls
 from adversarial.watch import Job
 
 from synet.custom_patches import unpatch
-from synet.shapes import draw_dataset
+from synet.data.drawn_shapes import draw_dataset
 
 # What a command is asked, the main one of each kind first. FILE is the stranger's, the others
 # are sound; it writes into the folder that it runs in.

@@ -12,8 +12,8 @@ import yaml
 
 import synet.chips
 from synet.chips import OpRule, chips, get_chip, read_chip, violations
-from synet.graph import Graph, Operator, Tensor, read_graph
 from synet.system.errors import ChipError
+from synet.tflite.graph import Graph, Operator, Tensor, read_graph
 
 FILES = {name: Path(synet.chips.__file__).with_name(f"{name}.yaml") for name in chips()}
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.shapes import draw_dataset
+from synet.data.drawn_shapes import draw_dataset
 
 WIDTH = 80  # columns of a narrow terminal
 CLASSES = ["circle", "square", "triangle"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synet.detections import Detections
+from synet.detections.detections import Detections
 from synet.evaluate import coco_evaluation, precision_of
 from synet.evaluation import chance
 from synet.evaluation.chance import FEW, Change, changes

@@ -6,7 +6,7 @@ import pytest
 from test_evaluate import ColourDetector, make_dataset
 
 from synet import plots
-from synet.data import load_dataset
+from synet.data.yolo_yaml import load_dataset
 from synet.evaluation.pictures import TOGETHER, draw_all
 from synet.metrics import measure
 from synet.metrics_files import as_markdown

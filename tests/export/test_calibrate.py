@@ -7,8 +7,8 @@ from torch import nn
 
 from synet.base import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.graph import read_graph
 from synet.system.errors import ExportError
+from synet.tflite.graph import read_graph
 
 
 class Residual(nn.Module):

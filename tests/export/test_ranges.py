@@ -7,9 +7,9 @@ import pytest
 import small_heads as heads
 
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.graph import read_graph
 from synet.quantize import to_keras
-from synet.tflite import TfliteModel
+from synet.tflite.graph import read_graph
+from synet.tflite.model import TfliteModel
 
 SHAPE = (16, 24)
 DARK = list(np.random.default_rng(0).random((3, *SHAPE, 1), np.float32) / 5)

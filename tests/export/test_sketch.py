@@ -13,9 +13,9 @@ from torch_calls import CALLS, Calling, label, short
 from synet.chips import get_chip
 from synet.export import table
 from synet.export.tensorflow import import_keras, to_float
-from synet.graph import read_graph
 from synet.layers.record import Recorder
 from synet.system.errors import SynetError
+from synet.tflite.graph import read_graph
 
 # The converter leaves out what does nothing, works out what is constant, and fuses.
 SPARED = {"RESHAPE", "ADD", "MUL", "RELU6", "STRIDED_SLICE", "CONCATENATION"}

@@ -15,9 +15,9 @@ from synet.chips.check import problems_of
 from synet.chips.record import OpRule
 from synet.export.lowerings.windows import Windows, fit
 from synet.export.tensorflow import to_float
-from synet.graph import read_graph
 from synet.layers.record import Recorder
 from synet.system.errors import ExportError
+from synet.tflite.graph import read_graph
 
 # the last map of 256x320, and an eighth of 241x323
 SIZES = {"katana": ((8, 10), (31, 41)), "sabre": ((31, 41),)}

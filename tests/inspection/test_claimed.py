@@ -54,7 +54,7 @@ def test_a_model_of_the_zoo_is_told_from_what_it_claims(name, nothing_is_built):
 
 def test_what_was_built_once_is_told_without_building(monkeypatch):
     name = "katana-kqvga"
-    monkeypatch.setattr("synet.calibration.INSPECTION", 2)  # nothing here depends on numbers
+    monkeypatch.setattr("synet.data.calibration.INSPECTION", 2)  # nothing here depends on numbers
     exact = synet("profile", name, "--exact"), synet("summary", name, "--exact")
     assert "model.2.conv" in exact[0] and "model.1.conv" in exact[1]
     built = profile(name, ""), summarize(name)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synet.graph import Graph, Operator, Tensor
 from synet.layerwise.dump import Dump
 from synet.system.errors import SynetError
 from synet.system.files import atomic_folder
+from synet.tflite.graph import Graph, Operator, Tensor
 
 
 def graph_of(*layers):

@@ -4,9 +4,9 @@ import int8_pairs
 import numpy as np
 import pytest
 
-from synet.graph import read_graph
 from synet.layerwise.isolated import Isolated
-from synet.tflite import TensorRunner
+from synet.tflite.graph import read_graph
+from synet.tflite.model import TensorRunner
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from synet.calibration import Calibration
-from synet.graph import read_graph
+from synet.data.calibration import Calibration
 from synet.layerwise.pair import compare_files, dump_layers
 from synet.layerwise.twins import NotTwins
 from synet.system.errors import DataError, SynetError
+from synet.tflite.graph import read_graph
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import int8_pairs
 import pytest
 
-from synet.graph import Graph, Operator, Tensor, read_graph
 from synet.layerwise.twins import NotTwins, check_weights, find_twins
-from synet.tflite import TensorRunner
+from synet.tflite.graph import Graph, Operator, Tensor, read_graph
+from synet.tflite.model import TensorRunner
 
 
 def graph_of(operators, names=(), shapes=None, inputs=(0,)):

@@ -17,14 +17,14 @@ from patched import patched_fork
 
 from synet.backends.forks import installed
 from synet.custom_patches import unpatch
-from synet.data import label_path, load_dataset
-from synet.detections import Detections, overlaps
+from synet.data.drawn_shapes import draw_dataset
+from synet.data.images import read_image
+from synet.data.yolo_yaml import label_path, load_dataset
+from synet.detections.detections import Detections, overlaps
 from synet.evaluate import ground_truth
-from synet.images import read_image
 from synet.quantize import to_keras
-from synet.shapes import draw_dataset
 from synet.system.errors import DataError, SynetError
-from synet.tflite import embed_metadata
+from synet.tflite.model import embed_metadata
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (2, 3, *tiny.SHAPE))
 IMAGES = torch.from_numpy(RANDOM).float() / 255

@@ -11,10 +11,10 @@ import small_heads as heads
 
 from synet.agreement import Agreement
 from synet.export.tensorflow import to_float, to_int8
-from synet.metadata import doubt_of, embed_metadata, read_metadata
 from synet.quantization import proof as module
 from synet.quantization.proof import Proof, prove, unproven
 from synet.quantize import to_keras
+from synet.tflite.metadata import doubt_of, embed_metadata, read_metadata
 
 SHAPE = (64, 96)
 IMAGES = list(np.random.default_rng(0).random((2, *SHAPE, 1), np.float32))

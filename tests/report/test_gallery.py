@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from synet.detections import Detections
+from synet.data.images import write_image
+from synet.detections.detections import Detections
 from synet.evaluate import Found
-from synet.images import write_image
 from synet.report.gallery import SIDE, disagreement, gallery
 
 SQUARE = (10, 10, 30, 30)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from synet.detections.tflite_outputs import ROLES
 from synet.report.interface import MEANINGS, Tensor, _feed, interface
-from synet.roles import ROLES
-from synet.tflite import Port, TfliteModel
+from synet.tflite.model import Port, TfliteModel
 
 
 def port(scale: float, zero_point: int, dtype: type = np.int8) -> Port:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.data import Dataset
-from synet.detections import Detections
+from synet.data.yolo_yaml import Dataset
+from synet.detections.detections import Detections
 from synet.evaluate import Found
 from synet.report.operating import ALL, operating_point
 

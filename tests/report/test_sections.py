@@ -11,13 +11,13 @@ import pytest
 import synet
 from synet.chips import get_chip
 from synet.curves import RECALLS, Curve
-from synet.data import Dataset
-from synet.detections import Detections
+from synet.data.yolo_yaml import Dataset
+from synet.detections.detections import Detections
 from synet.evaluate import Found
 from synet.profile import profile
 from synet.report import charts, sections
 from synet.report.sections import MEAN
-from synet.tflite import embed_metadata
+from synet.tflite.model import embed_metadata
 
 
 @pytest.fixture(scope="module")

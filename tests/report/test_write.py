@@ -20,6 +20,7 @@ from patched import patched_fork
 from synet.backends.forks import installed
 from synet.cli import main
 from synet.custom_patches import unpatch
+from synet.data.drawn_shapes import NAMES, draw_dataset
 from synet.evaluate import evaluate
 from synet.evaluation.chance import Change
 from synet.profile import OWN
@@ -29,9 +30,8 @@ from synet.report.charts import COLOURS, LIGHT
 from synet.report.operating import ALL
 from synet.report.page import MARK, Content, render
 from synet.report.sections import MEAN, Accuracy, Missing
-from synet.shapes import NAMES, draw_dataset
 from synet.system.errors import DataError, SynetError
-from synet.tflite import TfliteModel, embed_metadata, read_metadata
+from synet.tflite.model import TfliteModel, embed_metadata, read_metadata
 
 IMAGES = 5
 WIDE, PHONE = (1280, 900), (360, 740)

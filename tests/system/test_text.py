@@ -14,10 +14,10 @@ from test_flatbuffer import packed, small, unpacked
 
 from synet.cli import main
 from synet.custom_patches import _one_line
-from synet.metadata import embed_metadata
 from synet.system.errors import SynetError
 from synet.system.terminal import Terminal
 from synet.system.text import printable, printable_lines
+from synet.tflite.metadata import embed_metadata
 
 # Each does something to a terminal, or to those who read it.
 ORDERS = [

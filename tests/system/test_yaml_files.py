@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hostile_yaml import bombs, broken
 
-from synet.data import load_dataset
+from synet.data.yolo_yaml import load_dataset
 from synet.system.errors import DataError, SynetError
 from synet.system.yaml_files import LARGEST_BYTES, compose_yaml, read_yaml
 from synet.zoo import FOLDER, read_definition

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.graph import read_graph
 from synet.models import get_model
 from synet.quantize import to_tflite_bytes
 from synet.system.errors import ChipError, SynetError
+from synet.tflite.graph import read_graph
 from synet.zoo.create import Changes, changed, create
 
 HERE = Path("ours.yaml")
@@ -25,7 +25,7 @@ SECTION = "synet: {chip: katana, image_shape: [64, 64]}\n"
 def elsewhere(tmp_path, monkeypatch):
     """Files are made in the working directory, and the process may be patched."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("synet.calibration.INSPECTION", 2)  # no claim depends on numbers
+    monkeypatch.setattr("synet.data.calibration.INSPECTION", 2)  # no claim depends on numbers
     yield
     unpatch()
 

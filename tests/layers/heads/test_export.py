@@ -10,12 +10,12 @@ from keras_twin import BAR, draw
 from micro_twin import assert_same_in_micro, needs_micro
 
 from synet.export.tensorflow import to_float, to_int8
-from synet.graph import read_graph
 from synet.layers.heads import PIXELS, distances, head_form, run_network
 from synet.layers.heads.form import CLIPPED
 from synet.quantize import to_keras
 from synet.system.errors import SynetError
-from synet.tflite import TfliteModel
+from synet.tflite.graph import read_graph
+from synet.tflite.model import TfliteModel
 
 SHAPES = ((97, 131), (128, 64))
 PLAIN = ("x1y1", "x2y2", "scores")

@@ -1,0 +1,1 @@
+"""Data sets as YOLO takes them: yamls, images, labels, videos, calibration."""

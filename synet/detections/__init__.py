@@ -1,0 +1,1 @@
+"""What is found in an image: boxes and masks, matching, drawing, writing them down."""
