@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from synet.chips import Chip, get_chip
-from synet.chips.arena import SAME
-from synet.chips.program import program
-from synet.vela import Compiled, compile_for, configuration
+from synet.verdict.arena import SAME
+from synet.verdict.program import program
+from synet.verdict.vela import Compiled, compile_for, configuration
 
 BAR = 0.02  # of the memory
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from synet.chips import get_chip
 from synet.data.drawn_shapes import draw_dataset
 from synet.data.yolo_yaml import resolved_yaml
-from synet.vela import Compiled, compile_for
+from synet.verdict.vela import Compiled, compile_for
 
 SHARED = Path(os.environ.get("SYNET_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 SHAPE = (256, 320)

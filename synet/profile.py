@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synet.chips import Chip, Violation, chips, get_chip
-from synet.chips.check import kib
 from synet.inspection.claimed import built, claimed
-from synet.judge import Judgement, judge
-from synet.memory import fitting_channels, fitting_shape, row_of
 from synet.system.errors import SynetError
 from synet.system.steps import step
 from synet.tflite.graph import Graph, read_graph
 from synet.tflite.model import read_content, read_metadata
+from synet.verdict.check import kib
+from synet.verdict.fit import fitting_channels, fitting_shape, row_of
+from synet.verdict.judge import Judgement, judge
 
 if TYPE_CHECKING:
     from rich.table import Table
     from torch import nn
 
-    from synet.vela import Compiled
+    from synet.verdict.vela import Compiled
 
 OWN = ""  # the chip that a model names itself
 PATIENCE = 20  # seconds of work, after which no more files are made to find one that fits

@@ -26,11 +26,9 @@ from synet.data.images import read_image
 from synet.detections.tflite_outputs import task_of
 from synet.export.context import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.judge import Judgement, judge
 from synet.layers.heads import find_head
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
-from synet.memory import memory_problems
 from synet.models import get_model
 from synet.predictor import image_channels
 from synet.quantization.proof import Proof, prove, unproven
@@ -41,6 +39,8 @@ from synet.system.streams import user_stream
 from synet.tflite.kernels import FAST
 from synet.tflite.metadata import RANDOM, is_random
 from synet.tflite.model import TfliteModel, embed_metadata, read_metadata
+from synet.verdict.fit import memory_problems
+from synet.verdict.judge import Judgement, judge
 
 if TYPE_CHECKING:
     import keras

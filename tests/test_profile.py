@@ -11,13 +11,13 @@ from rich.console import Console
 
 from synet.chips import get_chip
 from synet.cli import main
-from synet.judge import judge
-from synet.memory import row_of
 from synet.profile import OWN, profile
 from synet.quantize import to_tflite_bytes
 from synet.system.errors import ChipError, SynetError
 from synet.tflite.graph import read_graph
 from synet.tflite.model import embed_metadata
+from synet.verdict.fit import row_of
+from synet.verdict.judge import judge
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,16 @@ from micro_twin import assert_same_in_micro
 
 from synet import zoo
 from synet.chips import get_chip
-from synet.chips.program import program
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import draw_dataset
-from synet.judge import judge
 from synet.layers.heads import PIXELS, head_form
 from synet.models import get_model
 from synet.quantize import to_keras, to_tflite_bytes
 from synet.system.errors import SynetError
 from synet.tflite.model import TfliteModel
-from synet.vela import compile_for
+from synet.verdict.judge import judge
+from synet.verdict.program import program
+from synet.verdict.vela import compile_for
 from synet.zoo.create import computed_claims, row_figures
 
 NAMES = zoo.names()

@@ -22,8 +22,8 @@ from synet.commands.options import (
 from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
-    from synet.judge import Judgement
     from synet.quantize import Result
+    from synet.verdict.judge import Judgement
 
 
 @click.command()
@@ -114,7 +114,7 @@ def _check_kind(weights: str | None, cfg: str | None) -> None:
 
 def _verdict(judged: Judgement) -> str:
     """Whether it fits the chip, the memory of its limit, and the time of an image."""
-    from synet.chips.check import kib
+    from synet.verdict.check import kib
 
     chip, compiled = judged.chip, judged.compiled
     fits = "does not fit" if judged.violations else "fits"

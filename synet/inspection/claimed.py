@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import synet
 from synet import zoo
 from synet.chips import Chip, get_chip
-from synet.chips.check import kib
 from synet.system.cache import recall, remembered
+from synet.verdict.check import kib
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -19,11 +19,11 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from synet.chips import Chip
-from synet.chips.check import is_padded_otherwise, limits
 from synet.export.lowerings import lowering_of
 from synet.export.proxy import NCHW, KerasProxy
 from synet.export.sketch import Operation, Sketch, Sketching
 from synet.system.errors import ExportError
+from synet.verdict.check import is_padded_otherwise, limits
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import synet
-from synet.chips.check import problems_of
 from synet.curves import RECALLS, Curve, matches_of
 from synet.data.yolo_yaml import Dataset
 from synet.evaluate import Found, class_precision, mean_precision, unique_name
@@ -26,6 +25,7 @@ from synet.tflite.graph import INPUT
 from synet.tflite.kernels import Kernels
 from synet.tflite.metadata import doubt_of
 from synet.tflite.model import read_metadata
+from synet.verdict.check import problems_of
 
 if TYPE_CHECKING:
     from synet.chips import Violation

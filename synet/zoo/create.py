@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from synet import zoo
 from synet.chips import get_chip
-from synet.memory import STEP, row_of
 from synet.system.errors import SynetError, UnfitError
 from synet.system.files import refuse_unwritable, write_atomic
+from synet.verdict.fit import STEP, row_of
 from synet.zoo import PARTS, Claims, rows_of
 from synet.zoo.edit import commented, edited
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from synet.judge import Judgement
     from synet.profile import Profile
     from synet.tflite.graph import Graph
+    from synet.verdict.judge import Judgement
 
 GRAY, COLOUR = 1, 3  # channels of an image
 # Which argument of a layer is a number of repetitions, or of channels, that YOLO does not scale.

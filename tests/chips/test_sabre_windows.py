@@ -7,7 +7,7 @@ import pytest
 from synet.chips import get_chip
 from synet.export.tensorflow import import_keras
 from synet.quantize import quantize
-from synet.vela import compile_for
+from synet.verdict.vela import compile_for
 
 SHAPE = (24, 40, 8)
 

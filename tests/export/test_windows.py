@@ -11,13 +11,13 @@ from keras_twin import Call, assert_same, draw
 from torch import nn
 
 from synet.chips import get_chip
-from synet.chips.check import problems_of
 from synet.chips.record import OpRule
 from synet.export.lowerings.windows import Windows, fit
 from synet.export.tensorflow import to_float
 from synet.layers.record import Recorder
 from synet.system.errors import ExportError
 from synet.tflite.graph import read_graph
+from synet.verdict.check import problems_of
 
 # the last map of 256x320, and an eighth of 241x323
 SIZES = {"katana": ((8, 10), (31, 41)), "sabre": ((31, 41),)}

@@ -9,7 +9,7 @@ from synet.chips import get_chip
 from synet.export.tensorflow import to_float, to_int8
 from synet.layers import CSP, Head, InvertedResidual, Stem
 from synet.layers.blocks import Mixer
-from synet.vela import compile_for
+from synet.verdict.vela import compile_for
 
 SIZES = ((16, 20), (15, 19))
 BLOCKS = {

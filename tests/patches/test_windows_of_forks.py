@@ -12,12 +12,12 @@ from torch import nn
 
 from synet.backends.forks import build_model, installed
 from synet.chips import get_chip
-from synet.chips.check import problems_of
 from synet.custom_patches import unpatch
 from synet.export.tensorflow import to_float
 from synet.quantize import to_keras
 from synet.system.errors import ChipError
 from synet.tflite.graph import read_graph
+from synet.verdict.check import problems_of
 
 YAML = """\
 synet: {chip: CHIP, image_shape: [72, 96]}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from synet.chips import get_chip
-from synet.chips.check import Violation
 from synet.patches.own_keys import MissingKey
 from synet.safe import UnsafeModel
 from synet.system.errors import CheckpointError, SynetError
+from synet.verdict.check import Violation
 
 
 @pytest.mark.parametrize("kind", [SynetError, CheckpointError, MissingKey])

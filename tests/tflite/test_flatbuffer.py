@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 from synet.chips import get_chip
 from synet.cli import main
-from synet.judge import judge
 from synet.profile import profile
 from synet.system.errors import SynetError
 from synet.tflite.flatbuffer import read_content, read_file
 from synet.tflite.graph import STATE
+from synet.verdict.judge import judge
 
 
 @cache

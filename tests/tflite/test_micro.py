@@ -13,11 +13,11 @@ from test_flatbuffer import packed, unpacked
 
 from synet.chips import get_chip
 from synet.cli import main
-from synet.judge import judge
 from synet.system.errors import SynetError
 from synet.tflite import micro
 from synet.tflite.kernels import FAST, REFERENCE, open_model
 from synet.tflite.micro import run_micro
+from synet.verdict.judge import judge
 
 VENDOR = ["person_detection_480x640", "person_pose_detection_256x480"]
 

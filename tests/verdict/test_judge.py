@@ -7,8 +7,8 @@ import int8_ops
 import pytest
 
 from synet.chips import get_chip, violations
-from synet.judge import judge
 from synet.tflite.graph import read_graph
+from synet.verdict.judge import judge
 
 
 def test_a_chip_without_a_compiler_is_judged_by_its_file():

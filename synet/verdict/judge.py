@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from synet.chips import Chip, Violation
-from synet.chips.check import (
+from synet.tflite.graph import INPUT, Graph, Held, read_graph
+from synet.verdict.check import (
     kib,
     overflows,
     problems_of,
@@ -15,8 +16,7 @@ from synet.chips.check import (
     wrong_images,
     wrong_operations,
 )
-from synet.tflite.graph import INPUT, Graph, Held, read_graph
-from synet.vela import Compiled, compile_for
+from synet.verdict.vela import Compiled, compile_for
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import small_heads as heads
 
 from synet.chips import get_chip
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.judge import judge
-from synet.memory import fitting_channels, largest_shape, memory_problems, row_of
 from synet.quantize import to_keras
+from synet.verdict.fit import fitting_channels, largest_shape, memory_problems, row_of
+from synet.verdict.judge import judge
 
 
 @pytest.mark.parametrize(

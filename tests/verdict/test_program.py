@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from synet.chips import get_chip, program
+from synet.chips import get_chip
 from synet.system.errors import ChipError, SynetError
+from synet.verdict import program
 
 
 def test_a_version_that_is_installed_is_asked_where_it_is():

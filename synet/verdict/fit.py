@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from synet.judge import Judgement, judge
+from synet.verdict.judge import Judgement, judge
 from synet.zoo import rows_of
 
 if TYPE_CHECKING:

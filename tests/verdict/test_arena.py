@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from synet.chips.arena import FINE, explored, frontier, least_at_no_cost
+from synet.verdict.arena import FINE, explored, frontier, least_at_no_cost
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import int8_ops
 import pytest
 
 from synet.chips import get_chip
-from synet.chips.program import program
-from synet.judge import fullest
 from synet.system.errors import ChipError, SynetError
 from synet.tflite.graph import read_graph
-from synet.vela import compile_for, configuration
+from synet.verdict.judge import fullest
+from synet.verdict.program import program
+from synet.verdict.vela import compile_for, configuration
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 Vela runs as a process of its own, with a system configuration written from the chip's record:
 it prints a lot, and ends the process on a file that it cannot read. It takes seconds, so what it
-leaves is kept. Two versions of it are known, which schedule otherwise (`synet.chips.program`), and
-tell it otherwise (`synet.chips.vela_report`).
+leaves is kept. Two versions of it are known, which schedule otherwise (`synet.verdict.program`), and
+tell it otherwise (`synet.verdict.vela_report`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from functools import partial
 from pathlib import Path
 
 from synet.chips import Chip
-from synet.chips.arena import explored, frontier, least_at_no_cost
-from synet.chips.program import Program, program
 from synet.chips.record import Compiler, Memory
-from synet.chips.vela_report import (
+from synet.system.cache import remembered
+from synet.system.errors import ChipError, UnfitError
+from synet.system.steps import step
+from synet.tflite.graph import Graph, Held, Operator, layer_path, read_graph
+from synet.verdict.arena import explored, frontier, least_at_no_cost
+from synet.verdict.program import Program, program
+from synet.verdict.vela_report import (
     ARENA,
     CONFIGURATION,
     FORMS,
@@ -31,10 +35,6 @@ from synet.chips.vela_report import (
     Report,
     Span,
 )
-from synet.system.cache import remembered
-from synet.system.errors import ChipError, UnfitError
-from synet.system.steps import step
-from synet.tflite.graph import Graph, Held, Operator, layer_path, read_graph
 
 WEIGHTS = "OffChipFlash"  # what Vela calls a memory to read from
 

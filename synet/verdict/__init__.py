@@ -1,0 +1,1 @@
+"""Whether a chip runs a file: its rules, its compiler, its memory, and what would fit."""
