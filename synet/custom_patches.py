@@ -243,7 +243,9 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
     import torch
 
     def wrapper(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
-        from synet.checkpoint import safe_load  # it may be what imports torch, while this runs
+        from synet.checkpoints.read import (
+            safe_load,  # it may be what imports torch, while this runs
+        )
         from synet.patches.data_downloads import with_local_data
         from synet.patches.made_for import with_chip_noted
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from synet import layers
-from synet.network import Network
+from synet.checkpoints.rows_network import Network
 
 Change = Callable[[nn.Module, dict[str, Any]], Any]
 

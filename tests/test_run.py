@@ -291,7 +291,7 @@ def test_scripts_beside_that_python_are_found_off_path(tmp_path):
     assert "--nproc-per-node" in run(*command, cwd=tmp_path, PATH=os.defpath)[0]
 
 
-@pytest.mark.parametrize("module", ["synet.checkpoint", "synet.layers", "synet.quantize"])
+@pytest.mark.parametrize("module", ["synet.checkpoints.read", "synet.layers", "synet.quantize"])
 def test_a_module_of_ours_that_imports_torch_itself(tmp_path, module):
     code = f"import {module}, torch; from synet import checkpoint; print(type(torch.load).__name__)"
     environment = {**os.environ, **patching_variables("katana")}

@@ -69,7 +69,7 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     CheckpointError
         Not a checkpoint, not a whole model, one that is broken or was trained without the patch.
     """
-    from synet import checkpoint
+    from synet.checkpoints import read as checkpoint
     from synet.checkpoints import sound
 
     root = folder_of(repo) if repo is not None else _installed_maker(weights)
@@ -326,7 +326,7 @@ def _is_installed(package: str) -> bool:
 
 def _installed_maker(weights: str | Path) -> Path | None:
     """The installed YOLO whose classes a checkpoint names, if there is one."""
-    from synet import checkpoint
+    from synet.checkpoints import read as checkpoint
 
     packages = {name.partition(".")[0] for name in checkpoint.classes_named(weights)}
     makers = [package for package, names in MAKERS.items() if packages & names]

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from synet.checkpoints.first_pass import first_pass
+from synet.checkpoints.rows_network import is_row
 from synet.checkpoints.rules import HEAD, IMAGE_SIZE, LAYERS, MODEL, Rule, shapes
-from synet.network import is_row
 from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 
@@ -31,7 +31,7 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
     Parameters
     ----------
     content
-        Of the checkpoint, as `synet.checkpoint.read` gives it.
+        Of the checkpoint, as `synet.checkpoints.read.read` gives it.
     weights
         Its file, for errors.
 

@@ -285,7 +285,7 @@ class Remedy:
 # What is put right by other modules, whose first purpose it is.
 OTHER_REPAIRS = (
     Remedy(
-        name="torch_load",  # synet.checkpoint
+        name="torch_load",  # synet.checkpoints.read
         error="UnpicklingError: Weights only load failed, after the last epoch",
         since="torch 2.6",
     ),

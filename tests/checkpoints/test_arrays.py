@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from synet import checkpoint
+from synet.checkpoints import read as checkpoint
 from synet.checkpoints.archive import Archive
 from synet.system.errors import CheckpointError
 

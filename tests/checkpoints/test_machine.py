@@ -16,10 +16,10 @@ import hostile
 import pytest
 import torch
 
-from synet import checkpoint
+from synet.checkpoints import read as checkpoint
 from synet.checkpoints.machine import ForbiddenError, Machine
+from synet.checkpoints.unpickle import Reading, names_in
 from synet.system.errors import CheckpointError
-from synet.unpickle import Reading, names_in
 
 SHARED = ["shared", {"a": 1}]
 ITSELF: list = [1]

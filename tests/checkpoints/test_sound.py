@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from synet import checkpoint
+from synet.checkpoints import read as checkpoint
 from synet.checkpoints.sound import chip_of, noted_size, trained_model
 from synet.system.errors import CheckpointError
 

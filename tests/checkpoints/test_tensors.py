@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from synet import checkpoint
+from synet.checkpoints import read as checkpoint
 from synet.system.errors import CheckpointError
 
 BASE = torch.arange(24.0)

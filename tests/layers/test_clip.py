@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from keras_twin import Call, assert_same, draw
 from torch import nn
 
-from synet.checkpoint import read
+from synet.checkpoints.read import read
 from synet.layers.clip import clip_activations, is_clipped
 from synet.system.errors import CheckpointError
 
@@ -97,7 +97,7 @@ def test_a_process_that_never_clipped_reads_them_too(tmp_path):
     module = nn.Sequential(nn.Conv2d(1, 2, 1))
     clip_activations(module)
     torch.save({"model": module}, tmp_path / "best.pt")
-    code = "import sys; from synet.checkpoint import read; print(read(sys.argv[1])['model'])"
+    code = "import sys; from synet.checkpoints.read import read; print(read(sys.argv[1])['model'])"
     command = [sys.executable, "-c", code, str(tmp_path / "best.pt")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "Conv2d" in done.stdout, done.stderr

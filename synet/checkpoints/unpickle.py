@@ -25,13 +25,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from synet.allowed import class_named, fills_itself, may_be_a_forks
+from synet.checkpoints.allowed_names import class_named, fills_itself, may_be_a_forks
 from synet.checkpoints.archive import STORAGES
 from synet.checkpoints.arrays import Arrays, Unfilled
 from synet.checkpoints.machine import ForbiddenError, Inert, Machine, Name
 from synet.checkpoints.plain import CONSTANTS, NAMED, SPACES, functions
+from synet.checkpoints.rows_network import Network, is_row
 from synet.checkpoints.tensors import Tensors
-from synet.network import Network, is_row
 
 # What a layer may borrow of another one's: YOLOv5's Segment keeps ``Detect.forward``, and
 # fusing puts ``forward_fuse`` in place of ``forward``.

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from synet import checkpoint
-from synet.network import Network
+from synet.checkpoints import read as checkpoint
+from synet.checkpoints.rows_network import Network
 from synet.system.errors import CheckpointError
 
 NET = """

@@ -26,7 +26,7 @@ import wrapt
 from hostile import HostedFork, archive, call, glob, mapping, pickled, text
 from torch import nn
 
-from synet import checkpoint
+from synet.checkpoints import read as checkpoint
 from synet.system.errors import CheckpointError
 
 

@@ -2,8 +2,8 @@
 
 YOLO pickles whole models, and a pickle is a program. Everywhere in SyNet, and in a patched
 fork's own ``torch.load``, a file may name the classes of torch.nn, SyNet and the fork that
-are modules, and plain data (`synet.allowed`); it is read by an unpickler that runs nothing
-(`synet.unpickle`). Anything else is refused by name.
+are modules, and plain data (`synet.checkpoints.allowed_names`); it is read by an unpickler that runs nothing
+(`synet.checkpoints.unpickle`). Anything else is refused by name.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch import nn
 
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
+from synet.checkpoints.unpickle import Reading, names_in, shown
 from synet.run import HANDED_OVER
 from synet.system.errors import CheckpointError
 from synet.system.text import first_line
-from synet.unpickle import Reading, names_in, shown
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
@@ -45,7 +45,7 @@ def read(
         package, that made it. Its modules are imported where they are not yet.
     forkless
         Read it, too, where the fork is not here: a model whose rows hold only layers of
-        torch and SyNet then comes as a `synet.network.Network`.
+        torch and SyNet then comes as a `synet.checkpoints.rows_network.Network`.
 
     Returns
     -------

@@ -17,7 +17,7 @@ import pytest
 import torch
 import wrapt
 
-from synet import checkpoint
+from synet.checkpoints import read as checkpoint
 from synet.system.errors import CheckpointError
 
 NAMES = list(hostile.pickles(argparse.Namespace(package="", canary="", tag="")))
