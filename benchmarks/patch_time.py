@@ -19,7 +19,7 @@ FORKS = {
     "ultralytics": ("ultralytics.nn.tasks", "ultralytics.utils.plotting"),
 }
 BARE = """
-from synet.patches.compat import apply_library_repairs
+from synet.patches.repairs.libraries import apply_library_repairs
 from synet.patches.engine import Applied
 apply_library_repairs(Applied())
 """

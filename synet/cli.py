@@ -15,7 +15,7 @@ import click
 
 import synet
 from synet.commands.options import be_quiet, be_verbose, say_last
-from synet.run import SETTINGS
+from synet.patches.child_processes import SETTINGS
 from synet.system.errors import SynetError
 from synet.system.text import printable
 

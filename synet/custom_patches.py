@@ -21,9 +21,9 @@ from typing import Any
 
 import wrapt
 
+from synet.patches.child_processes import patching_variables
 from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root, within
 from synet.patches.guests import Guests, home_of, visiting
-from synet.run import patching_variables
 from synet.system.errors import PatchError, SynetError
 from synet.system.process import names_of, unchanged
 
@@ -175,10 +175,10 @@ def borrowed(
 
 
 def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool) -> Patching:
-    from synet import ranks
-    from synet.patches import launch
-    from synet.patches.arguments import completed, weights_of
-    from synet.patches.rectangles import Rectangles
+    from synet.patches import ranks
+    from synet.patches import ultralytics_ranks as launch
+    from synet.patches.command_line import completed, weights_of
+    from synet.patches.rectangular_images import Rectangles
 
     script = script_root()
     roots = (*roots, *([script] if script else []))
@@ -214,7 +214,7 @@ def _patching(
 ) -> Patching:
     """What is patched in forks, of which nothing is in place yet."""
     from synet.patches import ultralytics, yolov5
-    from synet.patches.fork_repairs import FORK_REPAIRS
+    from synet.patches.repairs.fork_functions import FORK_REPAIRS
 
     mended = [wrap for repair in FORK_REPAIRS for wrap in repair.wraps] if fork_repairs else []
     families = (ultralytics.FAMILY, yolov5.FAMILY)
@@ -226,8 +226,8 @@ def _patching(
 
 def _mend_libraries(patching: Patching, repairs: bool = True) -> None:
     """Let old code find what it expects of others, and checkpoints run nothing."""
-    from synet.patches import compat
-    from synet.patches.absent import tolerate_absent_packages
+    from synet.patches.repairs import libraries as compat
+    from synet.patches.repairs.absent_packages import tolerate_absent_packages
 
     if repairs:
         compat.apply_library_repairs(patching.applied)

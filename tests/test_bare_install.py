@@ -12,7 +12,7 @@ import tiny_yolo
 from bare_install import ROOT
 
 from synet.data.drawn_shapes import draw_dataset
-from synet.patches.new import write_patch
+from synet.patches.write_patch import write_patch
 
 LACKING = ("matplotlib", "PIL", "pandas", "scipy", "torchvision", "yolov5", "ultralytics")
 

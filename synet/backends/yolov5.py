@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synet.backends.forks import folder_of, import_name, installed
 from synet.custom_patches import patch_custom
-from synet.patches.arguments import chip_of
+from synet.patches.command_line import chip_of
 from synet.system.errors import SynetError
 
 
@@ -21,7 +21,7 @@ def run(module: str, arguments: list[str], repo: str | Path | None = None, chip:
     module
         ``train``, ``val``, ``segment/train``, ...
     arguments
-        Its command line. ``--cfg`` may name a zoo model; see `synet.patches.arguments`.
+        Its command line. ``--cfg`` may name a zoo model; see `synet.patches.command_line`.
     repo
         Folder of a fork. Default: the installed package.
     chip

@@ -22,7 +22,7 @@ from torch import nn
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
 from synet.checkpoints.unpickle import Reading, names_in, shown
-from synet.run import HANDED_OVER
+from synet.patches.child_processes import HANDED_OVER
 from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 

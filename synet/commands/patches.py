@@ -95,7 +95,7 @@ def patches_new(fork: str) -> None:
     Example:
       synet patches new ../our-odd-yolo
     """
-    from synet.patches.new import write_patch
+    from synet.patches.write_patch import write_patch
 
     draft = write_patch(fork)
     for gap in draft.gaps:
@@ -106,8 +106,8 @@ def patches_new(fork: str) -> None:
 
 
 def _print_repairs() -> None:
-    from synet.patches.compat import LIBRARY_REPAIRS, OTHER_REPAIRS
-    from synet.patches.fork_repairs import FORK_REPAIRS
+    from synet.patches.repairs.fork_functions import FORK_REPAIRS
+    from synet.patches.repairs.libraries import LIBRARY_REPAIRS, OTHER_REPAIRS
     from synet.system.terminal import NameTable
 
     headings = ("repair", "error that it answers", "since", "here")

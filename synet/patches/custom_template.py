@@ -47,7 +47,7 @@ FAMILY = Family(
             "Concat",
             "synet.layers.basic:Cat",
             required=False,
-            when="synet.patches.likeness:is_concat",
+            when="synet.patches.recognise_classes:is_concat",
             called=CONCAT,
         ),
     ),

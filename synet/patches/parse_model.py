@@ -30,7 +30,7 @@ def wrap_parse_model(fork: Fork) -> Callable:
 
     from synet.layers.named import written_as
     from synet.patches.budget import Budget
-    from synet.patches.heads import without_stems
+    from synet.patches.zoo_heads import without_stems
 
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)

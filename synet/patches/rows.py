@@ -96,7 +96,7 @@ def rewritten(
 ) -> tuple[dict[str, Any], list[bool]]:
     """A copy of a model definition in the fork's own words, and which rows are ours."""
     from synet import layers
-    from synet.patches.heads import zoo_head
+    from synet.patches.zoo_heads import zoo_head
 
     try:
         definition = copy.deepcopy(dict(definition))

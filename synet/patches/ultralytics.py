@@ -14,8 +14,8 @@ from typing import Any
 
 from synet import zoo
 from synet.data.datasets_dir import YAMLS
-from synet.patches import launch
-from synet.patches.arguments import readable_copy
+from synet.patches import ultralytics_ranks as launch
+from synet.patches.command_line import readable_copy
 from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import CHECKS, Family, Fork, Wrap
 from synet.patches.parse_model import wrap_model_init, wrap_parse_model
@@ -23,7 +23,7 @@ from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
 from synet.system.errors import SynetError
 
 # How int8 files are run. By name, as it imports what a training can do without.
-_INT8 = "synet.patches.int8:"
+_INT8 = "synet.patches.ultralytics_int8:"
 INT8 = (
     Wrap("_load", f"{_INT8}wrap_load", ("self", "weights"), frozenset(("_new",))),
     Wrap("AutoBackend.__init__", f"{_INT8}wrap_init", ("self", "weights|model")),

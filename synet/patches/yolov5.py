@@ -83,18 +83,18 @@ def _label_paths(fork: Fork) -> Callable[[Path], Path] | None:
 
 # Shared by every line: what YOLO calls its classes, and what takes their place.
 SWAPS = (
-    Swap("Conv", "synet.layers.conv:Conv", like="synet.patches.likeness:is_conv"),
+    Swap("Conv", "synet.layers.conv:Conv", like="synet.patches.recognise_classes:is_conv"),
     Swap(
         "Concat",
         "synet.layers.basic:Cat",
         required=False,
-        when="synet.patches.likeness:is_concat",
+        when="synet.patches.recognise_classes:is_concat",
     ),
     Swap(
         "Detect",
         "synet.layers.yolov5:Detect",
         required=False,
-        when="synet.patches.likeness:is_same_head",
+        when="synet.patches.recognise_classes:is_same_head",
     ),
 )
 

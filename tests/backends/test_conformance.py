@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from synet.backends.conformance import CHECKS, ORDERS, check_fork
 from synet.backends.forks import installed
 from synet.cli import main
-from synet.patches.new import write_patch
+from synet.patches.write_patch import write_patch
 from synet.system.errors import PatchError, SynetError
 
 EVERYTHING = [f"ok    {order}: {check}" for order in ORDERS.values() for check in CHECKS.values()]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from synet.patches.stubs import is_provided, provide
+from synet.patches.repairs.stand_in_modules import is_provided, provide
 
 if TYPE_CHECKING:
     from synet.patches.engine import Applied
@@ -295,12 +295,12 @@ OTHER_REPAIRS = (
         since="tensorflow or tensorboard imported before triton",
     ),
     Remedy(
-        name="data_path",  # synet.patches.arguments, synet.patches.yolov5
+        name="data_path",  # synet.patches.command_line, synet.patches.yolov5
         error="Dataset not found: the fork does not know the key path of a data yaml",
         since="forks of YOLOv5 before v6.0",
     ),
     Remedy(
-        name="absent_packages",  # synet.patches.absent
+        name="absent_packages",  # synet.patches.repairs.absent_packages
         error="ModuleNotFoundError for a package that only other models of the fork need",
         since="whatever the fork imports",
     ),

@@ -10,8 +10,8 @@ import torch.distributed as dist
 import torch_fork
 from torch_fork import TWO_LINES, run, told
 
-from synet import ranks
 from synet.custom_patches import patch_custom, unpatch
+from synet.patches import ranks
 
 TORCHRUN = ["torchrun", "--standalone", "--nproc_per_node", "2", "train.py"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from synet.patches.rotated import _corners, _overlap, nms_rotated
+from synet.patches.repairs.rotated_nms import _corners, _overlap, nms_rotated
 
 
 def boxes(count: int, seed: int = 0) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch_fork import run, told
 
 from synet import custom_patches
 from synet.custom_patches import patch_custom, unpatch
-from synet.run import STARTUP, patching_variables
+from synet.patches.child_processes import STARTUP, patching_variables
 
 PATCHED = "import synet.custom_patches as c; print(c._active and c._active.chip)"
 GUARDED = """\

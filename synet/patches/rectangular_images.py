@@ -21,7 +21,7 @@ from typing import Any
 import wrapt
 import yaml
 
-from synet.patches.arguments import IMAGE_SIZE
+from synet.patches.command_line import IMAGE_SIZE
 from synet.patches.engine import CHECKS, Applied, Wrap
 
 LOGGER = logging.getLogger("synet")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from synet.patches.pkg_resources import pkg_resources
+from synet.patches.repairs.pkg_resources import pkg_resources
 
 if TYPE_CHECKING:
     from synet.patches.engine import Applied
@@ -45,7 +45,7 @@ def cpuinfo() -> ModuleType:
 
 def nms_rotated_ext() -> ModuleType:
     """Suppression of rotated boxes, which forks compile for CUDA, in plain torch."""
-    from synet.patches.rotated import nms_rotated
+    from synet.patches.repairs.rotated_nms import nms_rotated
 
     module = ModuleType("nms_rotated_ext")
     module.nms_rotated = nms_rotated

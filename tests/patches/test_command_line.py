@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from synet import zoo
-from synet.patches.arguments import chip_of, completed, readable_copy
+from synet.patches.command_line import chip_of, completed, readable_copy
 
 KQVGA = zoo.find_model_path("katana-kqvga")
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from synet import layers
-from synet.patches.compat import apply_library_repairs
 from synet.patches.engine import Applied
-from synet.patches.likeness import is_concat, is_conv, is_same_head
+from synet.patches.recognise_classes import is_concat, is_conv, is_same_head
+from synet.patches.repairs.libraries import apply_library_repairs
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from synet.patches.new import write_patch
 from synet.patches.survey import survey
+from synet.patches.write_patch import write_patch
 from synet.system.errors import SynetError
 
 ODD = Path(__file__).resolve().parents[2] / "examples" / "odd-yolo"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synet.patches.engine import CHECKS, Wrap
-from synet.patches.pkg_resources import flat, pkg_resources, requirement_lines
+from synet.patches.repairs.pkg_resources import flat, pkg_resources, requirement_lines
 
 LOGGER = logging.getLogger("synet")
 

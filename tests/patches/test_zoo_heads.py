@@ -12,8 +12,8 @@ from small_fork import forget
 from torch import nn
 
 from synet.patches.engine import Building, Fork
-from synet.patches.heads import without_stems, zoo_head
 from synet.patches.yolov5 import FAMILY
+from synet.patches.zoo_heads import without_stems, zoo_head
 
 ROW = [[13, 16], 1, "Detect", ["nc", "anchors"]]
 HEADS = """

@@ -21,7 +21,7 @@ from patched import patched_fork
 from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
 from synet.patches.engine import Applied
-from synet.patches.rectangles import Rectangles, Shape, Size, size_of
+from synet.patches.rectangular_images import Rectangles, Shape, Size, size_of
 
 HEIGHT, WIDTH = 64, 160  # a shape that is seen where it is turned
 SIZE = Size(HEIGHT, WIDTH)

@@ -1,0 +1,1 @@
+"""What today's libraries broke in old code, mended."""
