@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from synet.profile import profile
     from synet.quantize import quantize_model
     from synet.report import report
-    from synet.safe import check, make_safe
+    from synet.safety.make_safe import check, make_safe
     from synet.summary import summarize
 
 logging.getLogger("synet").addFilter(in_one_line)  # every module logs to this one
@@ -52,13 +52,13 @@ logging.getLogger("synet").addFilter(in_one_line)  # every module logs to this o
 _HOMES = {
     "as_keras": ("synet.export.context", "askeras"),
     "askeras": ("synet.export.context", "askeras"),
-    "check": ("synet.safe", "check"),
+    "check": ("synet.safety.make_safe", "check"),
     "compare_layers": ("synet.compare", "compare_layers"),
     "detect": ("synet.predictor", "detect"),
     "evaluate": ("synet.evaluate", "evaluate"),
     "get_model": ("synet.models", "get_model"),
     "load_predictor": ("synet.predictor", "load_predictor"),
-    "make_safe": ("synet.safe", "make_safe"),
+    "make_safe": ("synet.safety.make_safe", "make_safe"),
     "metrics": ("synet.metrics", "metrics"),
     "patch_custom": ("synet.custom_patches", "patch_custom"),
     "predict": ("synet.predict", "predict"),

@@ -23,7 +23,6 @@ from synet.data.images import read_image
 from synet.data.yolo_yaml import letterbox, to_channels
 from synet.detections.score_shift import float_twin
 from synet.export.tensorflow import import_keras
-from synet.layers.trace import make_rows_safe
 from synet.models import get_model
 from synet.quantization import proof
 from synet.quantize import (
@@ -33,6 +32,7 @@ from synet.quantize import (
     quantize_checkpoint,
     quantize_model,
 )
+from synet.safety.mend import make_rows_safe
 from synet.system.errors import ChipError, DataError, ExportError, SynetError, VerificationError
 from synet.tflite.graph import read_graph
 from synet.tflite.metadata import is_random

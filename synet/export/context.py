@@ -175,7 +175,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         return keras
 
     def tell(self, now: str, why: str) -> None:
-        """Whoever checked the network for the chip has been told (`synet.layers.trace`)."""
+        """Whoever checked the network for the chip has been told (`synet.safety.mend`)."""
 
     def refusal(self, text: str) -> ExportError:
         """An error that says where the network is."""

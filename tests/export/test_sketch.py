@@ -13,7 +13,7 @@ from torch_calls import CALLS, Calling, label, short
 from synet.chips import get_chip
 from synet.export import table
 from synet.export.tensorflow import import_keras, to_float
-from synet.layers.record import Recorder
+from synet.safety.recorder import Recorder
 from synet.system.errors import SynetError
 from synet.tflite.graph import read_graph
 
@@ -58,7 +58,7 @@ def test_a_check_needs_neither_keras_nor_tensorflow():
 import sys
 sys.modules.update(dict.fromkeys(("keras", "tensorflow", "ai_edge_litert")))
 from torch import nn
-from synet.safe import check
+from synet.safety.make_safe import check
 network = nn.Sequential(nn.Conv2d(1, 8, 3, 2, dilation=2), nn.AdaptiveAvgPool2d((None, 1)))
 print(*check(network, "katana"), check(network.append(nn.LogSoftmax(1)), "katana")[0].problem)
 """

@@ -14,7 +14,7 @@ from synet.chips import get_chip
 from synet.chips.record import OpRule
 from synet.export.lowerings.windows import Windows, fit
 from synet.export.tensorflow import to_float
-from synet.layers.record import Recorder
+from synet.safety.recorder import Recorder
 from synet.system.errors import ExportError
 from synet.tflite.graph import read_graph
 from synet.verdict.check import problems_of

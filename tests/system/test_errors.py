@@ -6,7 +6,7 @@ import pytest
 
 from synet.chips import get_chip
 from synet.patches.own_keys import MissingKey
-from synet.safe import UnsafeModel
+from synet.safety.make_safe import UnsafeModel
 from synet.system.errors import CheckpointError, SynetError
 from synet.verdict.check import Violation
 

@@ -10,9 +10,9 @@ from keras_twin import BAR, draw
 
 from synet.custom_patches import unpatch
 from synet.layers.heads import PIXELS, find_head, run_network
-from synet.layers.replace import replace_layers
 from synet.quantize import to_keras
 from synet.rotated import cell_centres, rotated_boxes
+from synet.safety.replace_by_type import replace_layers
 
 SHAPE = (241, 323)
 EVEN = (128, 96)  # what is refined from coarser maps has to be twice as large as they are

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from synet.chips import Chip, get_chip
-from synet.layers.behaviour import activation_for
 from synet.layers.blocks import Mixer
 from synet.layers.clip import ACTIVATIONS, clip_activations, is_clipped
 from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
-from synet.layers.record import Known, Problem, Recorder
-from synet.layers.replace import (
+from synet.safety.activation_behaviour import activation_for
+from synet.safety.recorder import Known, Problem, Recorder
+from synet.safety.replace_by_type import (
     Substitution,
     replace_layers,
     replace_module,

@@ -6,7 +6,7 @@ from keras_twin import draw
 from torch import nn
 
 from synet.layers import Conv2d, MaxPool2d
-from synet.layers.replace import REPLACEMENTS, Substitution, replace_layers, replaces
+from synet.safety.replace_by_type import REPLACEMENTS, Substitution, replace_layers, replaces
 
 
 def only(layer):

@@ -7,7 +7,7 @@ from keras_twin import Call
 from torch import nn
 
 from synet.layers import Cat, Conv
-from synet.layers.behaviour import activation_for
+from synet.safety.activation_behaviour import activation_for
 
 IMAGE = (1, 6, 8, 8)
 

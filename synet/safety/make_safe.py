@@ -17,10 +17,10 @@ from torch.overrides import TorchFunctionMode
 
 from synet.chips import Chip, Violation, get_chip
 from synet.layers.heads import head_form
-from synet.layers.record import Problem
-from synet.layers.replace import Substitution, replace_layers
 from synet.layers.same import pair
-from synet.layers.trace import mend, problems_of
+from synet.safety.mend import mend, problems_of
+from synet.safety.recorder import Problem
+from synet.safety.replace_by_type import Substitution, replace_layers
 from synet.system.errors import ChipError, UnfitError
 
 LOGGER = logging.getLogger("synet")

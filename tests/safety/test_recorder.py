@@ -8,7 +8,7 @@ from torch import nn
 
 from synet.chips import get_chip
 from synet.layers import Conv2d
-from synet.layers.record import Recorder
+from synet.safety.recorder import Recorder
 
 X = draw(1, 4, 16, 16)
 
