@@ -52,7 +52,7 @@ class Sound:
         import yaml
 
         from synet.export.tensorflow import to_float
-        from synet.models import get_model
+        from synet.models.get_model import get_model
         from synet.quantize import quantize_model, to_keras
 
         (self.folder / "tiny.yaml").write_text(YAML)
@@ -187,7 +187,7 @@ def checkpoints(rng: random.Random, sound: Sound) -> Iterator[bytes]:
     """Half of them hurt in their bytes, half in the objects that are pickled."""
     import torch
 
-    from synet.models import get_model
+    from synet.models.get_model import get_model
 
     network = get_model(sound.folder / "tiny.yaml")
     while True:

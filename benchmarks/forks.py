@@ -132,11 +132,11 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     from torch import nn
 
     from synet.agreement import compare, torch_runner
-    from synet.backends.forks import importable_builders
     from synet.custom_patches import patch_custom, unpatch
     from synet.data.calibration import calibration_for
     from synet.layers.heads import find_head
-    from synet.models import get_model
+    from synet.models.forks import importable_builders
+    from synet.models.get_model import get_model
     from synet.quantize import quantize_model
     from synet.system.errors import SynetError
     from synet.tflite.graph import read_graph

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from synet.compare import compare_layers
     from synet.custom_patches import patch_custom, unpatch
     from synet.evaluate import evaluate
-    from synet.export.context import askeras
-    from synet.export.context import askeras as as_keras
+    from synet.export.askeras import askeras
+    from synet.export.askeras import askeras as as_keras
     from synet.metrics import metrics
-    from synet.models import get_model
+    from synet.models.get_model import get_model
+    from synet.models.predictor import detect, load_predictor
     from synet.predict import predict
-    from synet.predictor import detect, load_predictor
     from synet.profile import profile
     from synet.quantize import quantize_model
     from synet.report import report
@@ -50,14 +50,14 @@ logging.getLogger("synet").addFilter(in_one_line)  # every module logs to this o
 
 # Resolved when asked for, so that ``import synet`` loads neither torch nor anything of a YOLO.
 _HOMES = {
-    "as_keras": ("synet.export.context", "askeras"),
-    "askeras": ("synet.export.context", "askeras"),
+    "as_keras": ("synet.export.askeras", "askeras"),
+    "askeras": ("synet.export.askeras", "askeras"),
     "check": ("synet.safety.make_safe", "check"),
     "compare_layers": ("synet.compare", "compare_layers"),
-    "detect": ("synet.predictor", "detect"),
+    "detect": ("synet.models.predictor", "detect"),
     "evaluate": ("synet.evaluate", "evaluate"),
-    "get_model": ("synet.models", "get_model"),
-    "load_predictor": ("synet.predictor", "load_predictor"),
+    "get_model": ("synet.models.get_model", "get_model"),
+    "load_predictor": ("synet.models.predictor", "load_predictor"),
     "make_safe": ("synet.safety.make_safe", "make_safe"),
     "metrics": ("synet.metrics", "metrics"),
     "patch_custom": ("synet.custom_patches", "patch_custom"),

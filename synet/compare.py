@@ -112,7 +112,7 @@ def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Pa
     if Path(reference).suffix != ".pt":
         raise SynetError(f"{reference}: expected a .pt checkpoint, or a float .tflite file")
     from synet.export.tensorflow import to_float
-    from synet.predictor import image_channels
+    from synet.models.predictor import image_channels
 
     step(f"loading {reference}")
     network, shape = load_network(reference, int8.image_shape, repo)

@@ -23,7 +23,7 @@ from synet.data.images import read_image, write_image
 from synet.data.yolo_yaml import load_dataset
 from synet.detections.draw import draw, side_by_side
 from synet.evaluate import Report, evaluate, ground_truth
-from synet.predictor import detect, load_predictor
+from synet.models.predictor import detect, load_predictor
 from synet.profile import profile
 from synet.quantize import quantize_checkpoint
 from synet.system.errors import SynetError, TrainingError

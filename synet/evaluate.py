@@ -27,7 +27,7 @@ from synet.data.left_out import LeftOut
 from synet.data.yolo_yaml import Dataset, load_dataset, read_image
 from synet.detections.detections import Detections
 from synet.detections.score_shift import SURE, Shift, confidence_shift, float_twin
-from synet.predictor import Predictor, detect, load_predictor
+from synet.models.predictor import Predictor, detect, load_predictor
 from synet.system.errors import DataError, SynetError
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
@@ -162,7 +162,7 @@ def evaluate(
     Parameters
     ----------
     model, image_shape, repo, kernels, device
-        As for `synet.predictor.load_predictor`.
+        As for `synet.models.predictor.load_predictor`.
     data
         The data yaml.
     split

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from synet.chips import Chip, get_chip
 from synet.data.images import read_image, write_image
-from synet.predictor import Predictor, decode, fit, load_predictor
+from synet.models.predictor import Predictor, decode, fit, load_predictor
 from synet.system.errors import SynetError
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
@@ -207,7 +207,7 @@ def latency(
     Parameters
     ----------
     model, image_shape, repo
-        As for `synet.predictor.load_predictor`.
+        As for `synet.models.predictor.load_predictor`.
     runs
         How many count, each of all steps from an image file to boxes.
     image

@@ -36,8 +36,8 @@ from synet.evaluate import (
     precision_of,
     unique_name,
 )
+from synet.models.predictor import Predictor, load_predictor
 from synet.predictions import files_folder, read_predictions
-from synet.predictor import Predictor, load_predictor
 from synet.system import optional_packages as extras
 from synet.system.errors import DataError, SynetError
 from synet.tflite.kernels import FAST, Kernels
@@ -204,7 +204,7 @@ def metrics(
     data
         Data yamls.
     models, image_shape, repo, kernels, device
-        As for `synet.predictor.load_predictor`; each is run on all data.
+        As for `synet.models.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
         `synet.predictions.read_predictions`.

@@ -23,7 +23,7 @@ from synet.data.sources import Picture, Source, find_sources
 from synet.data.videos import video_writer
 from synet.detections.coco_json import class_entries, found_entries, image_id
 from synet.detections.draw import caption, draw, side_by_side
-from synet.predictor import Predictor, decode, fit, load_predictor
+from synet.models.predictor import Predictor, decode, fit, load_predictor
 from synet.system.errors import SynetError
 from synet.system.files import atomic_path, new_folder, write_atomic
 from synet.system.private import sweep
@@ -90,7 +90,7 @@ def predict(
     Parameters
     ----------
     model, image_shape, repo, kernels, device
-        As for `synet.predictor.load_predictor`.
+        As for `synet.models.predictor.load_predictor`.
     sources
         As for `synet.data.sources.find_sources`.
     confidence, iou

@@ -419,8 +419,8 @@ def rebuilt(
     """The network of another definition under the same name, in which its scale may stand."""
     import yaml
 
-    from synet.backends.forks import quiet
-    from synet.models import get_model
+    from synet.models.forks import quiet
+    from synet.models.get_model import get_model
 
     with tempfile.TemporaryDirectory(prefix="synet-") as folder, quiet():
         file = Path(folder, model.name).with_suffix(".yaml")

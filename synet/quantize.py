@@ -24,13 +24,13 @@ from synet.chips import get_chip
 from synet.data.calibration import Calibration, calibration_for
 from synet.data.images import read_image
 from synet.detections.tflite_outputs import task_of
-from synet.export.context import askeras
+from synet.export.askeras import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.layers.heads import find_head
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
-from synet.models import get_model
-from synet.predictor import image_channels
+from synet.models.get_model import get_model
+from synet.models.predictor import image_channels
 from synet.quantization.proof import Proof, prove, unproven
 from synet.system.errors import SynetError, UnfitError, VerificationError
 from synet.system.files import refuse_foreign, refuse_used, write_atomic

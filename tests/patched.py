@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from synet.backends.forks import importable_builders, quiet
 from synet.custom_patches import patch_custom
+from synet.models.forks import importable_builders, quiet
 from synet.patches.engine import Fork
 
 

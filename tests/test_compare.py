@@ -16,12 +16,12 @@ import tiny_ultralytics as tiny
 from click.testing import CliRunner
 from patched import patched_fork
 
-from synet.backends.forks import installed
 from synet.cli import main
 from synet.compare import compare_layers, dump_int8
 from synet.custom_patches import unpatch
 from synet.data.calibration import Calibration
 from synet.export.tensorflow import to_float, to_int8
+from synet.models.forks import installed
 from synet.quantize import to_keras
 from synet.system.errors import DataError, SynetError
 

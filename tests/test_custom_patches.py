@@ -18,8 +18,8 @@ from real_forks import LOOK, MIXED, run, training
 from small_fork import FILES, forget, load, write_package
 
 from synet import custom_patches, layers
-from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
+from synet.models.forks import installed
 from synet.system.errors import ChipError, PatchError
 
 # ------------------------------------------------------------------------------ in one process

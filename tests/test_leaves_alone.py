@@ -34,7 +34,7 @@ def check_requirements():
 WATCH = """
 import json, os, sys, warnings
 import numpy, torch
-import synet, synet.models, synet.backends.forks, synet.checkpoints.read
+import synet, synet.models.get_model, synet.models.forks, synet.checkpoints.read
 import mine, package.module, models
 from synet.system.process import names_of
 

@@ -24,8 +24,8 @@ from synet.data.drawn_shapes import NAMES, draw_image
 from synet.data.images import read_image, write_image
 from synet.data.videos import Stream
 from synet.data.yolo_yaml import load_dataset
+from synet.models.predictor import detect, load_predictor
 from synet.predict import Predicted, predict
-from synet.predictor import detect, load_predictor
 from synet.system.errors import DataError, SynetError
 
 

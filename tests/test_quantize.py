@@ -23,7 +23,7 @@ from synet.data.images import read_image
 from synet.data.yolo_yaml import letterbox, to_channels
 from synet.detections.score_shift import float_twin
 from synet.export.tensorflow import import_keras
-from synet.models import get_model
+from synet.models.get_model import get_model
 from synet.quantization import proof
 from synet.quantize import (
     Calibration,

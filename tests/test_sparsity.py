@@ -10,7 +10,7 @@ from torch import nn
 
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.models import get_model
+from synet.models.get_model import get_model
 from synet.quantize import to_keras, to_tflite_bytes
 from synet.readers import matrix, network
 from synet.sparsity import Sparsity, Zeros, sparsity

@@ -17,7 +17,7 @@ from torch import nn
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.models import get_model
+from synet.models.get_model import get_model
 from synet.quantize import to_keras, to_tflite_bytes
 from synet.readers import Layer, Source, network
 from synet.summary import Summary, summarize

@@ -20,7 +20,7 @@ from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import draw_dataset
 from synet.layers.heads import PIXELS, head_form
-from synet.models import get_model
+from synet.models.get_model import get_model
 from synet.quantize import to_keras, to_tflite_bytes
 from synet.system.errors import SynetError
 from synet.tflite.model import TfliteModel

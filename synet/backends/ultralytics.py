@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from synet import zoo
-from synet.backends.forks import (
+from synet.custom_patches import patch_custom
+from synet.models.forks import (
     families_of,
     folder_of,
     import_name,
@@ -18,7 +19,6 @@ from synet.backends.forks import (
     installed,
     stock_yaml,
 )
-from synet.custom_patches import patch_custom
 from synet.system.errors import PatchError, SynetError
 from synet.system.files import lies_within
 

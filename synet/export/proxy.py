@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from synet.export.context import where
+from synet.export.askeras import where
 from synet.system.errors import ExportError
 
 NCHW = (0, 3, 1, 2)

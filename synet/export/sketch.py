@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from synet.chips import Chip
-from synet.export.context import current, lowering_in
+from synet.export.askeras import current, lowering_in
 from synet.export.lowerings import lower, lowering_of
 from synet.export.proxy import unwrap
 from synet.export.reshape import resolve_shape

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synet.export.context import current
+from synet.export.askeras import current
 from synet.export.proxy import NCHW, KerasProxy
 
 

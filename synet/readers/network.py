@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
-from synet.models import get_model
-from synet.predictor import image_channels
+from synet.models.get_model import get_model
+from synet.models.predictor import image_channels
 from synet.quantize import load_network
 from synet.readers import Kernel, Layer, Source, matrix
 

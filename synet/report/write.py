@@ -10,7 +10,7 @@ from synet.compare import Comparison, compare_layers
 from synet.data.yolo_yaml import load_dataset
 from synet.detections.score_shift import confidence_shift, float_twin
 from synet.evaluate import find_all, judged_by, load_twin
-from synet.predictor import Predictor, load_predictor
+from synet.models.predictor import Predictor, load_predictor
 from synet.profile import OWN, profile
 from synet.report import sections
 from synet.report.gallery import gallery
@@ -94,7 +94,7 @@ def gather(
     progress
         Whether to tell each step on stderr.
     kernels
-        As for `synet.predictor.load_predictor`; of what int8 finds. Errors of layers are those of
+        As for `synet.models.predictor.load_predictor`; of what int8 finds. Errors of layers are those of
         the reference kernels.
 
     Raises

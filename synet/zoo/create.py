@@ -237,7 +237,7 @@ def _built(
     """The network of a yaml's text, and what it costs, the same every time."""
     import torch
 
-    from synet.backends.forks import quiet
+    from synet.models.forks import quiet
     from synet.profile import profile_network, rebuilt
     from synet.quantize import load_network
 

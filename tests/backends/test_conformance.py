@@ -12,8 +12,8 @@ from bare_install import ROOT
 from click.testing import CliRunner
 
 from synet.backends.conformance import CHECKS, ORDERS, check_fork
-from synet.backends.forks import installed
 from synet.cli import main
+from synet.models.forks import installed
 from synet.patches.write_patch import write_patch
 from synet.system.errors import PatchError, SynetError
 

@@ -18,9 +18,9 @@ from real_forks import run
 
 import synet
 from synet.backends import ultralytics as backend
-from synet.backends.forks import installed
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
+from synet.models.forks import installed
 from synet.patches import patch_ultralytics
 from synet.system.errors import SynetError
 

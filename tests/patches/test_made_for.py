@@ -12,8 +12,8 @@ from patched import patched_fork
 from real_forks import installed, run, training
 
 from synet import zoo
-from synet.backends.forks import installed as package
 from synet.custom_patches import unpatch
+from synet.models.forks import installed as package
 from synet.system.errors import ChipError
 
 

@@ -18,8 +18,8 @@ import torch
 import yaml
 from patched import patched_fork
 
-from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
+from synet.models.forks import installed
 from synet.patches.engine import Applied
 from synet.patches.rectangular_images import Rectangles, Shape, Size, size_of
 

@@ -10,8 +10,8 @@ from patched import patched_fork
 from torch import nn
 
 from synet import layers
-from synet.backends.forks import installed
 from synet.custom_patches import patch_custom, unpatch
+from synet.models.forks import installed
 
 ROOT = installed("ultralytics")
 

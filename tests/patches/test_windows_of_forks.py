@@ -10,10 +10,10 @@ from keras_twin import assert_same, draw, settle
 from patched import patched_fork
 from torch import nn
 
-from synet.backends.forks import build_model, installed
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.export.tensorflow import to_float
+from synet.models.forks import build_model, installed
 from synet.quantize import to_keras
 from synet.system.errors import ChipError
 from synet.tflite.graph import read_graph

@@ -13,8 +13,8 @@ from patched import patched_fork
 from torch import nn
 
 from synet import layers, zoo
-from synet.backends.forks import build_model, installed
 from synet.custom_patches import unpatch
+from synet.models.forks import build_model, installed
 from synet.system.errors import ChipError, DataError, PatchError, SynetError
 
 MIXED = """\

@@ -17,12 +17,12 @@ import tiny_ultralytics as tiny
 from click.testing import CliRunner
 from patched import patched_fork
 
-from synet.backends.forks import installed
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES, draw_dataset
 from synet.evaluate import evaluate
 from synet.evaluation.chance import Change
+from synet.models.forks import installed
 from synet.profile import OWN
 from synet.quantize import quantize_model
 from synet.report import gather, report, sections

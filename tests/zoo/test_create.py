@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
-from synet.models import get_model
+from synet.models.get_model import get_model
 from synet.quantize import to_tflite_bytes
 from synet.system.errors import ChipError, SynetError
 from synet.tflite.graph import read_graph

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from synet.chips.record import OpRule
-from synet.export.context import current
+from synet.export.askeras import current
 from synet.export.lowerings.padding import pads, same_or_padded, zeros_around
 from synet.export.lowerings.resizing import interpolate
 from synet.export.lowerings.windows import (

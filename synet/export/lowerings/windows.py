@@ -16,7 +16,7 @@ import numpy as np
 
 from synet.chips import get_chip
 from synet.chips.record import OpRule
-from synet.export.context import current
+from synet.export.askeras import current
 from synet.export.proxy import NCHW, KerasProxy
 from synet.export.table import settle
 from synet.layers.same import LARGEST, same_padding

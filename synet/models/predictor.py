@@ -155,7 +155,7 @@ def load_predictor(
 def _torch_predictor(
     path: Path, image_shape: tuple[int, int] | None, repo: str | Path | None, device: str
 ) -> TorchPredictor:
-    from synet.backends import forks
+    from synet.models import forks
 
     network = forks.load_model(path, repo=repo)
     shape = _asked(path, image_shape, network.image_shape) or network.image_shape

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from patched import patched_fork
 from real_forks import MIXED, RENAMED, installed
 
-from synet.backends import forks as backend
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
+from synet.models import forks as backend
 from synet.system.errors import CheckpointError, PatchError, SynetError
 
 # ------------------------------------------------------------------------------------- finding

@@ -42,7 +42,6 @@ def get_model(
         There is no such model, it is a TFLite file already, or it cannot be made safe for its
         chip.
     """
-    from synet.backends import forks
 
     if Path(model).suffix == ".tflite":
         name, _ = read_content(model)

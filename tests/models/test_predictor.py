@@ -16,7 +16,7 @@ from synet.data.drawn_shapes import NAMES
 from synet.data.images import Placement, letterbox
 from synet.data.yolo_yaml import load_dataset, read_image
 from synet.evaluate import ground_truth
-from synet.predictor import (
+from synet.models.predictor import (
     TflitePredictor,
     TorchPredictor,
     decode,
