@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from synet.evaluate import evaluate
+from synet.evaluation.evaluate import evaluate
 from synet.quantize import quantize_checkpoint
 
 HERE = Path(__file__).resolve().parent

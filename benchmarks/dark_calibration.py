@@ -21,7 +21,7 @@ import numpy as np
 
 from synet.data.images import read_image, write_image
 from synet.data.yolo_yaml import load_dataset
-from synet.evaluate import evaluate
+from synet.evaluation.evaluate import evaluate
 from synet.quantize import quantize_checkpoint
 from synet.system.errors import SynetError
 

@@ -131,12 +131,12 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     import torch
     from torch import nn
 
-    from synet.agreement import compare, torch_runner
     from synet.custom_patches import patch_custom, unpatch
     from synet.data.calibration import calibration_for
     from synet.layers.heads import find_head
     from synet.models.forks import importable_builders
     from synet.models.get_model import get_model
+    from synet.quantization.agreement import compare, torch_runner
     from synet.quantize import quantize_model
     from synet.system.errors import SynetError
     from synet.tflite.graph import read_graph

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 from synet.data.yolo_yaml import resolved_yaml
-from synet.evaluate import evaluate
+from synet.evaluation.evaluate import evaluate
 from synet.quantize import quantize_checkpoint
 
 SHARED = Path(os.environ.get("SYNET_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -31,20 +31,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from synet.compare import compare_layers
     from synet.custom_patches import patch_custom, unpatch
-    from synet.evaluate import evaluate
+    from synet.evaluation.evaluate import evaluate
+    from synet.evaluation.metrics import metrics
+    from synet.evaluation.predict import predict
     from synet.export.askeras import askeras
     from synet.export.askeras import askeras as as_keras
-    from synet.metrics import metrics
+    from synet.inspection.compare import compare_layers
+    from synet.inspection.profile import profile
+    from synet.inspection.summary import summarize
     from synet.models.get_model import get_model
     from synet.models.predictor import detect, load_predictor
-    from synet.predict import predict
-    from synet.profile import profile
     from synet.quantize import quantize_model
     from synet.report import report
     from synet.safety.make_safe import check, make_safe
-    from synet.summary import summarize
 
 logging.getLogger("synet").addFilter(in_one_line)  # every module logs to this one
 
@@ -53,7 +53,7 @@ _HOMES = {
     "as_keras": ("synet.export.askeras", "askeras"),
     "askeras": ("synet.export.askeras", "askeras"),
     "check": ("synet.safety.make_safe", "check"),
-    "compare_layers": ("synet.compare", "compare_layers"),
+    "compare_layers": ("synet.inspection.compare", "compare_layers"),
     "detect": ("synet.models.predictor", "detect"),
     "evaluate": ("synet.evaluate", "evaluate"),
     "get_model": ("synet.models.get_model", "get_model"),
@@ -65,7 +65,7 @@ _HOMES = {
     "profile": ("synet.profile", "profile"),
     "quantize_model": ("synet.quantize", "quantize_model"),
     "report": ("synet.report", "report"),
-    "summarize": ("synet.summary", "summarize"),
+    "summarize": ("synet.inspection.summary", "summarize"),
     "unpatch": ("synet.custom_patches", "unpatch"),
 }
 
@@ -73,7 +73,7 @@ _HOMES = {
 class _Face(ModuleType):
     """``synet.evaluate`` is the function, whether or not the module of its name was imported.
 
-    Python would put the module in its place; ``from synet.evaluate import ...`` finds it anyway.
+    Python would put the module in its place; ``from synet.evaluation.evaluate import ...`` finds it anyway.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -19,7 +19,6 @@ import numpy as np
 
 import synet
 from synet import zoo
-from synet.agreement import Agreement, compare, torch_runner
 from synet.chips import get_chip
 from synet.data.calibration import Calibration, calibration_for
 from synet.data.images import read_image
@@ -31,6 +30,7 @@ from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
 from synet.models.get_model import get_model
 from synet.models.predictor import image_channels
+from synet.quantization.agreement import Agreement, compare, torch_runner
 from synet.quantization.proof import Proof, prove, unproven
 from synet.system.errors import SynetError, UnfitError, VerificationError
 from synet.system.files import refuse_foreign, refuse_used, write_atomic
@@ -414,7 +414,7 @@ def _facts(calibration: Calibration, proof: Proof) -> dict[str, Any]:
 
 
 def _training(network: nn.Module) -> dict[str, Any]:
-    """What the data must look like that judges the model, as `synet.evaluate.judged_by` asks."""
+    """What the data must look like that judges the model, as `synet.evaluation.evaluate.judged_by` asks."""
     return {
         "trained_by": getattr(network, "trained_by", ""),
         "single_cls": getattr(network, "single_class", False),

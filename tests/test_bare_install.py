@@ -22,9 +22,9 @@ import importlib.util
 assert not [name for name in {LACKING} if importlib.util.find_spec(name)]
 
 import synet
-from synet.evaluate import evaluate
+from synet.evaluation.evaluate import evaluate
 from synet.quantize import quantize_model
-from synet.summary import summarize
+from synet.inspection.summary import summarize
 
 print("zoo", sum(p.numel() for p in synet.get_model("katana-kqvga", "fork").parameters()))
 print("summary", summarize("tiny.yaml", repo="fork").totals())

@@ -112,15 +112,15 @@ print(json.dumps([type(model).__module__ for model in models_made]))
 
 COMMANDS = """
 import keras
-from synet.compare import compare_layers
-from synet.evaluate import evaluate
-from synet.latency import latency
-from synet.metrics import metrics
-from synet.predict import predict
-from synet.profile import profile
+from synet.inspection.compare import compare_layers
+from synet.evaluation.evaluate import evaluate
+from synet.inspection.latency import latency
+from synet.evaluation.metrics import metrics
+from synet.evaluation.predict import predict
+from synet.inspection.profile import profile
 from synet.quantize import quantize_model
-from synet.sparsity import sparsity
-from synet.summary import summarize
+from synet.inspection.sparsity import sparsity
+from synet.inspection.summary import summarize
 
 (CFG, DATA) = json.loads(sys.argv[1])
 before, around, here = objects(), surroundings(), dict(sys.modules)

@@ -10,8 +10,8 @@ import tiny_yolo
 
 from synet.data.drawn_shapes import draw_dataset
 from synet.data.yolo_yaml import label_path, load_dataset
-from synet.evaluate import evaluate
-from synet.metrics import metrics
+from synet.evaluation.evaluate import evaluate
+from synet.evaluation.metrics import metrics
 from synet.models.forks import load_model
 from synet.models.get_model import get_model
 from synet.system.errors import DataError

@@ -19,6 +19,7 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import draw_dataset
+from synet.inspection.zoo_create import computed_claims, row_figures
 from synet.layers.heads import PIXELS, head_form
 from synet.models.get_model import get_model
 from synet.quantize import to_keras, to_tflite_bytes
@@ -27,7 +28,6 @@ from synet.tflite.model import TfliteModel
 from synet.verdict.judge import judge
 from synet.verdict.program import program
 from synet.verdict.vela import compile_for
-from synet.zoo.create import computed_claims, row_figures
 
 NAMES = zoo.names()
 SABRE = [name for name in NAMES if name.startswith("sabre-")]

@@ -50,7 +50,7 @@ def compare(
     from synet.system.steps import telling
 
     with telling("starting"):
-        from synet.compare import compare_layers, dump_int8
+        from synet.inspection.compare import compare_layers, dump_int8
 
         if len(models) == 1:
             dump_int8(models[0], images, dump)

@@ -19,6 +19,6 @@ def demo(out: str) -> None:
     Example:
       synet demo
     """
-    from synet.demo import run_demo
+    from synet.commands.demo_run import run_demo
 
     run_demo(Path(out))

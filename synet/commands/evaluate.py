@@ -53,7 +53,7 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     """
     if data is None:
         raise SynetError("give the data set: --data YAML")
-    from synet.evaluate import evaluate as measure
+    from synet.evaluation.evaluate import evaluate as measure
 
     report = measure(model, data, classes=classes or None, **options)
     figures(report)

@@ -19,7 +19,7 @@ from synet.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from synet.latency import Latency, Timing
+    from synet.inspection.latency import Latency, Timing
 
 
 @click.command()
@@ -55,7 +55,7 @@ def latency(model: str, **options: Any) -> None:
       synet latency best.tflite
       synet latency best.tflite --runs 500 --threads 1 --image street.jpg --chip sabre
     """
-    from synet.latency import latency as measure
+    from synet.inspection.latency import latency as measure
 
     found = measure(model, **options)
     figures(_told(found))

@@ -69,8 +69,8 @@ def metrics(
       synet metrics street.yaml night.yaml --models best.pt best.tflite --precisions 0.8 0.9
       synet metrics street.yaml --predictions runs/detect/exp --out runs/metrics
     """
-    from synet.metrics import metrics as measure
-    from synet.metrics_files import as_json, grids
+    from synet.evaluation.metrics import metrics as measure
+    from synet.evaluation.metrics_files import as_json, grids
 
     result = measure((*data, *more), project=out, classes=classes or None, **options)
     figures({**as_json(result), "folder": result.folder})

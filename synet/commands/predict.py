@@ -60,7 +60,7 @@ def predict(model: str, sources: tuple[str, ...], out: str, **options: Any) -> N
       synet predict best.tflite "shots/**/*.png" --side-by-side best.pt
       synet predict best.tflite 0 --frames 300
     """
-    from synet.predict import predict as run
+    from synet.evaluation.predict import predict as run
 
     done = run(model, list(sources), out, **options)
     figures(done)

@@ -21,7 +21,7 @@ from synet.commands.options import (
 from synet.system.errors import SynetError, UnfitError
 
 if TYPE_CHECKING:
-    from synet.profile import Profile
+    from synet.inspection.profile import Profile
 
 
 @click.command()
@@ -66,7 +66,7 @@ def profile(
         say(told.verdict())
         return
     with telling("starting"):
-        from synet.profile import profile as measure
+        from synet.inspection.profile import profile as measure
 
         found = measure(model, chip, image_shape, repo, compiler)
         arena = _arena(model)

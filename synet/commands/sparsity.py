@@ -44,7 +44,7 @@ def sparsity(
 
     names = [name.strip() for given in layers for name in given.split(",")]
     with telling(f"reading {model}"):
-        from synet.sparsity import sparsity as count
+        from synet.inspection.sparsity import sparsity as count
 
         found = count(model, names, repo, chip)
     figures({"model": found.model, "total": found.total, "layers": found.layers})

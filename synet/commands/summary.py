@@ -50,7 +50,7 @@ def summary(
         return
 
     with telling(f"reading {model}"):
-        from synet.summary import summarize
+        from synet.inspection.summary import summarize
 
         found = summarize(model, image_shape, repo, chip)
     figures(found)

@@ -36,8 +36,8 @@ def visualize(
     import threading
     import webbrowser
 
-    from synet.visualize import SHOWN
-    from synet.visualize import visualize as serve
+    from synet.inspection.visualize import SHOWN
+    from synet.inspection.visualize import visualize as serve
 
     if Path(model).suffix not in SHOWN:
         say(f"exporting {model}", err=True)

@@ -96,9 +96,9 @@ def zoo_create(
       synet zoo create katana-kqvga --width 0.5 --nc 3
       synet zoo create sabre-detect-vga --imgsz 384 512 -o ours.yaml
     """
+    from synet.inspection.zoo_create import Changes, create
     from synet.system.steps import telling
     from synet.system.terminal import NameTable
-    from synet.zoo.create import Changes, create
 
     changes = Changes(**given, channels=int(channels) if channels else None)
     with telling("building, and counting what it costs"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from synet.curves import RECALLS
+from synet.evaluation.curves import RECALLS
 
 DRAWS, SEED = 500, 0
 CERTAINTY = 0.95
@@ -67,7 +67,7 @@ def changes(first: COCOeval, second: COCOeval) -> tuple[Change, dict[int, Change
     ----------
     first, second
         Two models' finds on the same images, matched with the same labels, as
-        `synet.evaluate.Found.evaluation` has them.
+        `synet.evaluation.evaluate.Found.evaluation` has them.
 
     Returns
     -------

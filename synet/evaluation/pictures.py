@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from synet import plots
-from synet.metrics import Metrics, ModelMetrics, Performance
+from synet.evaluation import plots
+from synet.evaluation.metrics import Metrics, ModelMetrics, Performance
 
 TOGETHER = "All models"
 LONGEST = 100  # characters of a name in that of a file

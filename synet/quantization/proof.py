@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from synet.agreement import Agreement, Runner, compare
 from synet.layerwise.errors import Sums
 from synet.layerwise.twins import NotTwins, find_twins
+from synet.quantization.agreement import Agreement, Runner, compare
 from synet.tflite.graph import Graph, read_graph
 from synet.tflite.kernels import FAST, open_model
 from synet.tflite.model import TensorRunner, TfliteModel

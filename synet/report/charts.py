@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synet.curves import RECALLS
+from synet.evaluation.curves import RECALLS
 from synet.report.sections import Accuracy, Layer, Trade, short_names
 from synet.system import optional_packages as extras
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from synet.chips import Chip
-    from synet.compare import Comparison
+    from synet.inspection.compare import Comparison
 
 # By what they stand for: on white, and on black. Float and int8 are near Okabe and Ito's blue and
 # vermilion, which people with any colour vision can tell apart, and dark enough for small text.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synet.curves import Score, joined, matches_of, threshold_of_best_f1
 from synet.data.yolo_yaml import Dataset
-from synet.evaluate import Found, unique_name
+from synet.evaluation.curves import Score, joined, matches_of, threshold_of_best_f1
+from synet.evaluation.evaluate import Found, unique_name
 
 ALL = "all classes"
 

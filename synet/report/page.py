@@ -35,9 +35,9 @@ from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
     from synet.chips import Chip
-    from synet.compare import Comparison
     from synet.detections.score_shift import Shift
     from synet.evaluation.chance import Change
+    from synet.inspection.compare import Comparison
 
 MARK = '<meta name="generator" content="synet '  # by which a page of ours is known
 BEGINNING = 2048  # bytes of a page within which the mark stands

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import synet
-from synet.curves import RECALLS, Curve, matches_of
 from synet.data.yolo_yaml import Dataset
-from synet.evaluate import Found, class_precision, mean_precision, unique_name
 from synet.evaluation.chance import Change, changes
-from synet.profile import Profile
+from synet.evaluation.curves import RECALLS, Curve, matches_of
+from synet.evaluation.evaluate import Found, class_precision, mean_precision, unique_name
+from synet.inspection.profile import Profile
 from synet.tflite.graph import INPUT
 from synet.tflite.kernels import Kernels
 from synet.tflite.metadata import doubt_of
@@ -128,7 +128,7 @@ class ClassLine:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a model finds the objects of a split; as `synet.evaluate.Report`, with curves.
+    """How well a model finds the objects of a split; as `synet.evaluation.evaluate.Report`, with curves.
 
     Parameters
     ----------

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from synet.compare import Comparison, compare_layers
 from synet.data.yolo_yaml import load_dataset
 from synet.detections.score_shift import confidence_shift, float_twin
-from synet.evaluate import find_all, judged_by, load_twin
+from synet.evaluation.evaluate import find_all, judged_by, load_twin
+from synet.inspection.compare import Comparison, compare_layers
+from synet.inspection.profile import OWN, profile
 from synet.models.predictor import Predictor, load_predictor
-from synet.profile import OWN, profile
 from synet.report import sections
 from synet.report.gallery import gallery
 from synet.report.interface import interface
@@ -81,9 +81,9 @@ def gather(
     model
         A ``.tflite`` file; or a ``.pt`` checkpoint, for the file beside it that was made of it.
     data, split, classes, repo, strict
-        As for `synet.evaluate.evaluate`.
+        As for `synet.evaluation.evaluate.evaluate`.
     chip
-        Its name; `synet.profile.OWN` for the file's own, see `synet.profile.chip_of`.
+        Its name; `synet.inspection.profile.OWN` for the file's own, see `synet.inspection.profile.chip_of`.
     float_model
         What the file was made of. Default: the ``.pt`` of the same name beside it. Without one
         the report says what it cannot tell.

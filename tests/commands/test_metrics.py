@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from test_evaluate import make_dataset
 
-from synet import plots
 from synet.cli import main
 from synet.data.yolo_yaml import load_dataset
+from synet.evaluation import plots
 
 LABELS = "0 0.15625 0.260416 0.15625 0.3125"  # the red box of every image
 SCENES = [[(0, 10, 10, 20, 30)], [(0, 10, 10, 20, 30)]]

@@ -15,7 +15,7 @@ from test_evaluate import ColourDetector, make_dataset
 from synet.cli import main
 from synet.data.calibration import calibration_for
 from synet.data.yolo_yaml import load_dataset
-from synet.metrics import measure
+from synet.evaluation.metrics import measure
 from synet.system.errors import DataError
 
 SHAPE = (96, 128)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from synet.detections.detections import Detections
-from synet.evaluate import coco_evaluation, precision_of
 from synet.evaluation import chance
 from synet.evaluation.chance import FEW, Change, changes
+from synet.evaluation.evaluate import coco_evaluation, precision_of
 
 BOX = (10, 10, 50, 50)
 

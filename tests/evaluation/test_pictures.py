@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from test_evaluate import ColourDetector, make_dataset
 
-from synet import plots
 from synet.data.yolo_yaml import load_dataset
+from synet.evaluation import plots
+from synet.evaluation.metrics import measure
+from synet.evaluation.metrics_files import as_markdown
 from synet.evaluation.pictures import TOGETHER, draw_all
-from synet.metrics import measure
-from synet.metrics_files import as_markdown
 
 
 @pytest.fixture

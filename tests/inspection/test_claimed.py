@@ -11,8 +11,8 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.cli import main
 from synet.inspection.claimed import EXACT, claimed
-from synet.profile import profile
-from synet.summary import summarize
+from synet.inspection.profile import profile
+from synet.inspection.summary import summarize
 
 HEAVY = ("torch", "tensorflow", "keras", "cv2")
 
@@ -31,7 +31,12 @@ def synet(*arguments):
 @pytest.fixture
 def nothing_is_built(monkeypatch):
     """Whoever imports what builds a network fails."""
-    for name in (*HEAVY, "synet.quantize", "synet.models.get_model", "synet.readers.network"):
+    for name in (
+        *HEAVY,
+        "synet.quantize",
+        "synet.models.get_model",
+        "synet.inspection.readers.network",
+    ):
         monkeypatch.setitem(sys.modules, name, None)
 
 
@@ -58,7 +63,7 @@ def test_what_was_built_once_is_told_without_building(monkeypatch):
     exact = synet("profile", name, "--exact"), synet("summary", name, "--exact")
     assert "model.2.conv" in exact[0] and "model.1.conv" in exact[1]
     built = profile(name, ""), summarize(name)
-    for module in ("synet.quantize", "synet.readers.network"):
+    for module in ("synet.quantize", "synet.inspection.readers.network"):
         monkeypatch.setitem(sys.modules, module, None)
     again = synet("profile", name), synet("summary", name)
     assert again == exact

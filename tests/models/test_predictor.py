@@ -10,12 +10,11 @@ import tiny_ultralytics
 import torch
 from few_outputs import FewOutputs
 
-from synet.agreement import keras_runner
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES
 from synet.data.images import Placement, letterbox
 from synet.data.yolo_yaml import load_dataset, read_image
-from synet.evaluate import ground_truth
+from synet.evaluation.evaluate import ground_truth
 from synet.models.predictor import (
     TflitePredictor,
     TorchPredictor,
@@ -25,6 +24,7 @@ from synet.models.predictor import (
     image_channels,
     load_predictor,
 )
+from synet.quantization.agreement import keras_runner
 from synet.quantize import to_keras
 from synet.system.errors import SynetError
 

@@ -10,11 +10,11 @@ import pytest
 
 import synet
 from synet.chips import get_chip
-from synet.curves import RECALLS, Curve
 from synet.data.yolo_yaml import Dataset
 from synet.detections.detections import Detections
-from synet.evaluate import Found
-from synet.profile import profile
+from synet.evaluation.curves import RECALLS, Curve
+from synet.evaluation.evaluate import Found
+from synet.inspection.profile import profile
 from synet.report import charts, sections
 from synet.report.sections import MEAN
 from synet.tflite.model import embed_metadata

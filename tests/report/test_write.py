@@ -20,10 +20,10 @@ from patched import patched_fork
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES, draw_dataset
-from synet.evaluate import evaluate
 from synet.evaluation.chance import Change
+from synet.evaluation.evaluate import evaluate
+from synet.inspection.profile import OWN
 from synet.models.forks import installed
-from synet.profile import OWN
 from synet.quantize import quantize_model
 from synet.report import gather, report, sections
 from synet.report.charts import COLOURS, LIGHT

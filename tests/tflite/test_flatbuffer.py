@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from synet.chips import get_chip
 from synet.cli import main
-from synet.profile import profile
+from synet.inspection.profile import profile
 from synet.system.errors import SynetError
 from synet.tflite.flatbuffer import read_content, read_file
 from synet.tflite.graph import STATE

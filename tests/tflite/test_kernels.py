@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from synet.cli import main
 from synet.data.yolo_yaml import load_dataset
-from synet.evaluate import evaluate
+from synet.evaluation.evaluate import evaluate
 from synet.models.predictor import load_predictor
 from synet.tflite.kernels import FAST, REFERENCE, Kernels, kernels_of, open_model
 
