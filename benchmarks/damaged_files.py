@@ -51,9 +51,10 @@ class Sound:
         import torch
         import yaml
 
+        from synet.export.convert import to_keras
         from synet.export.tensorflow import to_float
         from synet.models.get_model import get_model
-        from synet.quantize import quantize_model, to_keras
+        from synet.quantize import quantize_model
 
         (self.folder / "tiny.yaml").write_text(YAML)
         network = get_model(self.folder / "tiny.yaml")

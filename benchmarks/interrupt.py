@@ -32,7 +32,14 @@ import tiny_yolo  # noqa: E402
 from synet.data.drawn_shapes import draw_dataset  # noqa: E402
 
 NEW = "train: images/train\nval: images/val\nnames: [circle, square]\n"
-MODULES = ("torch", "keras", "ultralytics", "synet.quantize", "synet.report", "synet.evaluate")
+MODULES = (
+    "torch",
+    "keras",
+    "ultralytics",
+    "synet.quantization.quantize_model",
+    "synet.report",
+    "synet.evaluate",
+)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from synet.system.text import in_one_line
+from synet.system.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "as_keras",
     "askeras",
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from synet.custom_patches import patch_custom, unpatch
     from synet.evaluation.evaluate import evaluate
     from synet.evaluation.metrics import metrics
     from synet.evaluation.predict import predict
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from synet.inspection.summary import summarize
     from synet.models.get_model import get_model
     from synet.models.predictor import detect, load_predictor
-    from synet.quantize import quantize_model
+    from synet.patches.process import patch_custom, unpatch
+    from synet.quantization.quantize_model import quantize_model
     from synet.report import report
     from synet.safety.make_safe import check, make_safe
 
@@ -60,20 +61,20 @@ _HOMES = {
     "load_predictor": ("synet.models.predictor", "load_predictor"),
     "make_safe": ("synet.safety.make_safe", "make_safe"),
     "metrics": ("synet.metrics", "metrics"),
-    "patch_custom": ("synet.custom_patches", "patch_custom"),
+    "patch_custom": ("synet.patches.process", "patch_custom"),
     "predict": ("synet.predict", "predict"),
     "profile": ("synet.profile", "profile"),
-    "quantize_model": ("synet.quantize", "quantize_model"),
+    "quantize_model": ("synet.quantization.quantize_model", "quantize_model"),
     "report": ("synet.report", "report"),
     "summarize": ("synet.inspection.summary", "summarize"),
-    "unpatch": ("synet.custom_patches", "unpatch"),
+    "unpatch": ("synet.patches.process", "unpatch"),
 }
 
 
 class _Face(ModuleType):
     """``synet.evaluate`` is the function, whether or not the module of its name was imported.
 
-    Python would put the module in its place; ``from synet.evaluation.evaluate import ...`` finds it anyway.
+    Python would put the module in its place.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 
-import synet
 from synet.commands.options import be_quiet, be_verbose, say_last
-from synet.patches.child_processes import SETTINGS
+from synet.system.environment import SETTINGS
 from synet.system.errors import SynetError
 from synet.system.text import printable
+from synet.system.version import VERSION
 
 # Each is a module of `synet.commands` with a function of its name, in the order of the help.
 COMMANDS = (
@@ -89,7 +89,7 @@ class Commands(click.Group):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(synet.__version__, prog_name="synet")
+@click.version_option(VERSION, prog_name="synet")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and the last line only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each step that is done, too.")
 @click.pass_context

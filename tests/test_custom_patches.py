@@ -17,9 +17,10 @@ from patched import patched_fork
 from real_forks import LOOK, MIXED, run, training
 from small_fork import FILES, forget, load, write_package
 
-from synet import custom_patches, layers
+from synet import layers
 from synet.custom_patches import patch_custom, unpatch
 from synet.models.forks import installed
+from synet.patches import process as custom_patches
 from synet.system.errors import ChipError, PatchError
 
 # ------------------------------------------------------------------------------ in one process

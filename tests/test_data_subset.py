@@ -519,7 +519,7 @@ def test_a_file_that_cannot_be_written_undoes_all(old):
 def test_a_place_that_is_taken_meanwhile_undoes_all(old, monkeypatch):
     """Between the first look and the last: here, as soon as labels are written."""
     definition = new(old, val="images/val")
-    import synet.data_subset as module
+    import synet.data.subset as module
 
     write = module._write_label
 

@@ -15,7 +15,7 @@ pytest.importorskip("fcntl")
 
 @pytest.fixture(scope="module")
 def server():
-    with killed.server("synet.data_subset") as made:
+    with killed.server("synet.data.subset") as made:
         yield made
 
 
@@ -102,7 +102,7 @@ def test_two_processes_that_write_the_same(server, tmp_path):
     old_and_new(tmp_path / "alone")
     server.run(command, tmp_path / "alone")
     whole = set(tree(tmp_path / "alone"))
-    with killed.server("synet.data_subset") as other, ThreadPoolExecutor(2) as pool:
+    with killed.server("synet.data.subset") as other, ThreadPoolExecutor(2) as pool:
         for number in range(5):
             folder = tmp_path / str(number)
             old_and_new(folder)

@@ -15,7 +15,6 @@ import pytest
 import small_heads as heads
 import tiny_yolo
 
-from synet import quantize as module
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.data.calibration import calibration_for, filled
@@ -25,7 +24,8 @@ from synet.detections.score_shift import float_twin
 from synet.export.tensorflow import import_keras
 from synet.models.get_model import get_model
 from synet.quantization import proof
-from synet.quantize import (
+from synet.quantization import quantize_model as module
+from synet.quantization.quantize_model import (
     Calibration,
     matching_shape,
     quantize,

@@ -19,10 +19,10 @@ from synet import zoo
 from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import draw_dataset
+from synet.export.convert import to_keras
 from synet.inspection.zoo_create import computed_claims, row_figures
 from synet.layers.heads import PIXELS, head_form
-from synet.models.get_model import get_model
-from synet.quantize import to_keras, to_tflite_bytes
+from synet.models.get_model import get_model, to_tflite_bytes
 from synet.system.errors import SynetError
 from synet.tflite.model import TfliteModel
 from synet.verdict.judge import judge

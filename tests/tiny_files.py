@@ -16,8 +16,8 @@ import tiny_ultralytics as tiny
 import torch
 from patched import patched_fork
 
+from synet.export.convert import to_keras
 from synet.models.forks import installed
-from synet.quantize import to_keras
 from synet.tflite.model import embed_metadata
 
 

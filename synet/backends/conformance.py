@@ -129,7 +129,7 @@ def _examined(root: Path, chip: str, order: str) -> dict[str, str]:
 
 def examine(root: str, chip: str, order: str, bystanders: list[Any]) -> None:
     """Print what `CHECKS` came to. The script of the fresh process calls it."""
-    from synet.custom_patches import patch_custom, unpatch
+    from synet.patches.process import patch_custom, unpatch
 
     folder, told = Path(root), {}
     fork_modules, families = _importable(folder)

@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from synet import zoo
-from synet.custom_patches import patch_custom
 from synet.models.forks import (
     families_of,
     folder_of,
@@ -19,6 +18,7 @@ from synet.models.forks import (
     installed,
     stock_yaml,
 )
+from synet.patches.process import patch_custom
 from synet.system.errors import PatchError, SynetError
 from synet.system.files import lies_within
 

@@ -15,7 +15,7 @@ from torch import nn
 from synet.system.errors import CheckpointError
 from synet.system.files import lies_within
 
-_OURS = (Path(nn.__file__).resolve().parent, Path(__file__).resolve().parent)
+_OURS = (Path(nn.__file__).resolve().parent, Path(__file__).resolve().parents[1])
 
 
 def class_named(module_name: str, name: str, roots: tuple[Path, ...]) -> type | None:

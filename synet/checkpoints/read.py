@@ -2,8 +2,8 @@
 
 YOLO pickles whole models, and a pickle is a program. Everywhere in SyNet, and in a patched
 fork's own ``torch.load``, a file may name the classes of torch.nn, SyNet and the fork that
-are modules, and plain data (`synet.checkpoints.allowed_names`); it is read by an unpickler that runs nothing
-(`synet.checkpoints.unpickle`). Anything else is refused by name.
+are modules, and plain data (`synet.checkpoints.allowed_names`); it is read by an unpickler that
+runs nothing (`synet.checkpoints.unpickle`). Anything else is refused by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import nn
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
 from synet.checkpoints.unpickle import Reading, names_in, shown
-from synet.patches.child_processes import HANDED_OVER
+from synet.system.environment import HANDED_OVER
 from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 

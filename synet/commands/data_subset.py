@@ -37,7 +37,7 @@ def data_subset(old: str, new: str, **options: Any) -> None:
     Example:
       synet data_subset --max-bg-ratio 0.1 coco.yaml vehicles.yaml
     """
-    from synet.data_subset import data_subset as make
+    from synet.data.subset import data_subset as make
 
     subset = make(old, new, **options)
     figures(subset)

@@ -47,8 +47,8 @@ def patches_show(fork: str | None, chip: str) -> None:
     Example:
       synet patches show ../our-yolov5
     """
-    from synet.custom_patches import patch_custom
     from synet.models.forks import find_fork
+    from synet.patches.process import patch_custom
     from synet.system.terminal import NameTable
 
     with find_fork(fork, chip) as found:

@@ -22,7 +22,7 @@ from synet.commands.options import (
 from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
-    from synet.quantize import Result
+    from synet.quantization.quantize_model import Result
     from synet.verdict.judge import Judgement
 
 
@@ -81,7 +81,7 @@ def quantize(
 
     with telling("starting"):
         from synet.models.forks import installed
-        from synet.quantize import quantize_model
+        from synet.quantization.quantize_model import quantize_model
 
         if backend and not options["repo"]:
             options["repo"] = installed(backend)

@@ -16,7 +16,6 @@ from synet.data.images import check_image
 from synet.data.left_out import LeftOut
 from synet.data.yolo_yaml import SPLITS, Dataset, letterbox, load_dataset, read_image, to_channels
 from synet.system.errors import DataError, SynetError
-from synet.tflite.metadata import RANDOM
 
 LOGGER = logging.getLogger("synet")
 
@@ -104,7 +103,7 @@ def filled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def calibration_for(
-    data: str | Path | None,
+    data: str | Path,
     shape: tuple[int, int],
     channels: int,
     number: int,
@@ -114,9 +113,8 @@ def calibration_for(
 ) -> Calibration:
     """At most `number` images of the test split of `data`, else of its val split, chosen by `seed`.
 
-    Without `data`, random images, and a warning that they are good for inspection only. `data` may
-    be a folder, in which a split is a folder, or that holds images itself. Images that cannot be
-    read are left out, and told; an error where it is `strict`.
+    `data` may be a folder, in which a split is a folder, or that holds images itself. Images that
+    cannot be read are left out, and told; an error where it is `strict`.
 
     Raises
     ------
@@ -126,12 +124,6 @@ def calibration_for(
     """
     if number < 1:
         raise SynetError(f"number of calibration images: {number} is not at least 1")
-    if data is None:
-        LOGGER.warning(
-            "no data set given: calibrated on random images, the file is for inspection only, "
-            "and not proven"
-        )
-        return Calibration((), shape, channels, RANDOM, seed)
     dataset = _dataset(Path(data), strict)
     split = dataset.calibration_split()
     files = dataset.images(split)

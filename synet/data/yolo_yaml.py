@@ -61,8 +61,8 @@ class Dataset:
     strict
         Whether what cannot be read is an error; else it is left out, as YOLO does, and told.
     dialect, task, single_class
-        How its images and labels are read, see `synet.data.labels.Rules`; as the model wants them that
-        is judged.
+        How its images and labels are read, see `synet.data.labels.Rules`; as the model wants them
+        that is judged.
     told
         The warnings that its user has had.
     """

@@ -80,9 +80,9 @@ def predict(
     that is not there yet, and sources of the same name get a number. In it are
 
     - each image as a JPEG and each video as an MPEG-4, drawn;
-    - ``predictions.json``, COCO's form of results, see `synet.detections.coco_json`, and ``images.json``, which
-      says what its image and category ids stand for, as COCO has images and categories, and as
-      COCO's info the model and the kernels that it ran on;
+    - ``predictions.json``, COCO's form of results, see `synet.detections.coco_json`, and
+      ``images.json``, which says what its image and category ids stand for, as COCO has images and
+      categories, and as COCO's info the model and the kernels that it ran on;
     - ``raw/<image>/<role>.npy``, what the network told: see `Predictor.outputs`.
 
     An error or Ctrl-C leaves the same of the images before. A camera goes on until Ctrl-C.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,30 +12,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from synet.chips import Chip, get_chip
+from synet.layers.exporting import become_current, current, exporting
 from synet.system.errors import ExportError
-
-_local = threading.local()
-
-
-def exporting() -> bool:
-    """Is this thread inside ``with askeras(...)``?"""
-    return getattr(_local, "context", None) is not None
-
-
-def current() -> Any:
-    """This thread's context: an `askeras`, or a `synet.export.sketch.Sketching`."""
-    return _local.context
-
-
-@contextmanager
-def lowering_in(context: Any) -> Iterator[None]:
-    """Let `context` be this thread's for a while."""
-    before = getattr(_local, "context", None)
-    _local.context = context
-    try:
-        yield
-    finally:
-        _local.context = before
 
 
 class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_grad``
@@ -90,7 +66,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     def __enter__(self) -> askeras:
         if exporting():
             raise ExportError("askeras() within askeras(): leave the first one before the second")
-        _local.context = self
+        become_current(self)
         # torch's global hooks are shared by all threads: each asks for its own context first.
         self._handles = [
             register_module_forward_pre_hook(self._mine(self._before)),
@@ -104,11 +80,11 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         self._handles.clear()
         self._stack.clear()
         self._restore()
-        _local.context = None
+        become_current(None)
 
     def _mine(self, hook: Callable) -> Callable:
         def only_in_my_thread(*args: Any) -> Any:
-            return hook(*args) if getattr(_local, "context", None) is self else None
+            return hook(*args) if current() is self else None
 
         return only_in_my_thread
 
@@ -205,7 +181,7 @@ def where() -> str:
 
     context = current()
     module = type(context._stack[-1]).__name__ if context._stack else "module"
-    ours = (torch.__path__[0], __file__.removesuffix("context.py"))
+    ours = (torch.__path__[0], __file__.removesuffix("askeras.py"))
     frames = [f for f in traceback.extract_stack() if not f.filename.startswith(ours)]
     line = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown line"
     return f"{context.path or 'the model'} ({module}), {line}"

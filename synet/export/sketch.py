@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from synet.chips import Chip
-from synet.export.askeras import current, lowering_in
 from synet.export.lowerings import lower, lowering_of
 from synet.export.proxy import unwrap
 from synet.export.reshape import resolve_shape
+from synet.layers.exporting import current, lowering_in
 from synet.system.errors import ExportError
 
 Operation = tuple[str, Mapping[str, Any]]

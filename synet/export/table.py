@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synet.export.askeras import current
 from synet.export.proxy import NCHW, KerasProxy
+from synet.layers.exporting import current
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import synet
 from synet import zoo
 from synet.chips import Chip, get_chip
 from synet.system.cache import recall, remembered
+from synet.system.version import PACKAGE
 from synet.verdict.check import kib
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _parts(model: str | Path) -> list[bytes]:
 def _code() -> bytes:
     """A digest of SyNet itself."""
     found = hashlib.sha256()
-    for file in sorted(Path(synet.__file__).parent.rglob("*.py")):
+    for file in sorted(PACKAGE.rglob("*.py")):
         found.update(file.read_bytes())
     return found.digest()
 

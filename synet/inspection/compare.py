@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from synet.data.sources import find_sources
+from synet.export.convert import to_keras
 from synet.layerwise.dump import write_csv
 from synet.layerwise.errors import Closeness, Comparison, LayerError
 from synet.layerwise.pair import compare_files, dump_layers
 from synet.layerwise.twins import NotTwins
-from synet.quantize import load_network, to_keras
+from synet.models.get_model import load_network
 from synet.system.errors import DataError, SynetError
 from synet.system.files import atomic_path, refuse_unwritable, refuse_used, write_atomic
 from synet.system.steps import step
@@ -111,8 +112,8 @@ def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Pa
         return content
     if Path(reference).suffix != ".pt":
         raise SynetError(f"{reference}: expected a .pt checkpoint, or a float .tflite file")
+    from synet.export.convert import image_channels
     from synet.export.tensorflow import to_float
-    from synet.models.predictor import image_channels
 
     step(f"loading {reference}")
     network, shape = load_network(reference, int8.image_shape, repo)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synet.chips import Chip, Violation, chips, get_chip
+from synet.chips import Chip, chips, get_chip
 from synet.inspection.claimed import built, claimed
 from synet.system.errors import SynetError
 from synet.system.steps import step
 from synet.tflite.graph import Graph, read_graph
 from synet.tflite.model import read_content, read_metadata
-from synet.verdict.check import kib
+from synet.verdict.check import Violation, kib
 from synet.verdict.fit import fitting_channels, fitting_shape, row_of
 from synet.verdict.judge import Judgement, judge
 
@@ -287,7 +287,7 @@ def profile(
         if not found.violations:
             return found
     started = time.process_time()
-    from synet.quantize import load_network
+    from synet.models.get_model import load_network
 
     step(f"building {model}")
     asked = chip.name if isinstance(chip, Chip) else ""
@@ -326,7 +326,7 @@ def profile_network(
         Since when somebody waits, by ``time.process_time()``.
     """
     started = time.process_time() if started is None else started
-    from synet.quantize import inspection_bytes
+    from synet.export.convert import inspection_bytes
 
     step("making its int8 file")
     found = _profile(name, inspection_bytes(network, shape), chip)
@@ -378,7 +378,7 @@ def _of_the_zoo(model: str | Path, chip: str | Chip | None, compiler: str) -> Pr
     def make() -> bytes:
         import torch
 
-        from synet.quantize import to_tflite_bytes
+        from synet.models.get_model import to_tflite_bytes
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -38,7 +38,7 @@ def visualize(
     port
         Default: 8080, or another one that is free.
     image_shape, repo
-        As for `synet.quantize.to_tflite_bytes`, where the model has to be exported.
+        As for `synet.models.get_model.to_tflite_bytes`, where the model has to be exported.
 
     Yields
     ------
@@ -79,7 +79,7 @@ def _graph_file(
         return model.name, read_unchecked(model)[1]
     if model.suffix in SHOWN:
         return model.name, read_file(model)
-    from synet.quantize import to_tflite_bytes
+    from synet.models.get_model import to_tflite_bytes
 
     return f"{model.stem}.tflite", to_tflite_bytes(model, image_shape, repo)
 

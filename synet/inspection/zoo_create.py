@@ -239,7 +239,7 @@ def _built(
 
     from synet.inspection.profile import profile_network, rebuilt
     from synet.models.forks import quiet
-    from synet.quantize import load_network
+    from synet.models.get_model import load_network
 
     with tempfile.TemporaryDirectory(prefix="synet-") as folder, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

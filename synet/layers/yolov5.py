@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from synet.export.askeras import current, exporting
+from synet.layers.exporting import current, exporting
 from synet.layers.heads import head_form
 from synet.layers.named import Named
 

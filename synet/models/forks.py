@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synet import zoo
-from synet.custom_patches import borrowed
 from synet.patches.command_line import DEFAULT_CHIP
 from synet.patches.engine import Family, models_of, settle
+from synet.patches.process import borrowed
 from synet.patches.write_patch import FILE as PATCH_FILE
 from synet.system.errors import PatchError, SynetError
 from synet.system.files import lies_within

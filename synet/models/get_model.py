@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synet.export.convert import inspection_bytes
 from synet.system.errors import SynetError
 from synet.tflite.flatbuffer import read_content
 
@@ -42,6 +43,7 @@ def get_model(
         There is no such model, it is a TFLite file already, or it cannot be made safe for its
         chip.
     """
+    from synet.models import forks
 
     if Path(model).suffix == ".tflite":
         name, _ = read_content(model)
@@ -51,3 +53,32 @@ def get_model(
     if Path(model).suffix == ".pt":
         return forks.load_model(model, repo)
     return forks.build_model(model, repo, nc, chip)
+
+
+def to_tflite_bytes(
+    model: str | Path, image_shape: tuple[int, int] | None = None, repo: str | Path | None = None
+) -> bytes:
+    """`synet.export.convert.inspection_bytes` of a yaml, zoo name or checkpoint."""
+    return inspection_bytes(*load_network(model, image_shape, repo))
+
+
+def load_network(
+    model: str | Path,
+    image_shape: tuple[int, int] | None = None,
+    repo: str | Path | None = None,
+    chip: str = "",
+) -> tuple[nn.Module, tuple[int, int]]:
+    """`get_model`, and the height and width to export it at: the model's own unless given.
+
+    Raises
+    ------
+    SynetError
+        There is no such model, or nobody says its image shape.
+    """
+    network = get_model(model, repo, chip=chip)
+    shape = image_shape or network.image_shape
+    if shape is None:
+        raise SynetError(
+            f"{model}: says nothing of its image shape; give --image-shape HEIGHT WIDTH"
+        )
+    return network, tuple(shape)

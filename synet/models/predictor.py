@@ -16,6 +16,7 @@ from synet.data.yolo_yaml import letterbox, to_channels
 from synet.detections.detections import Detections, best_rows
 from synet.detections.masks import draw_masks
 from synet.detections.tflite_outputs import TfliteNetwork, class_names
+from synet.export.convert import image_channels
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 from synet.system.errors import SynetError
 from synet.tflite.kernels import REFERENCE, SAMPLE, Kernels, open_model
@@ -77,7 +78,8 @@ class Predictor(Protocol):
     def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """What the network tells of one uint8 image ``(height, width, channels)``, by role.
 
-        Float32, neither thresholded nor suppressed; see `synet.detections.tflite_outputs.TfliteNetwork` for the roles.
+        Float32, neither thresholded nor suppressed; for the roles see
+        `synet.detections.tflite_outputs.TfliteNetwork`.
         """
         ...
 
@@ -114,8 +116,8 @@ def load_predictor(
     classifiers
         Whether a model will do that tells the class of an image, and finds nothing in it.
     threads
-        That a TFLite file runs on, see `synet.tflite.model.TfliteModel`; of all torch networks, torch
-        itself has the number.
+        That a TFLite file runs on, see `synet.tflite.model.TfliteModel`; of all torch networks,
+        torch itself has the number.
     kernels
         That a TFLite file runs on: the ``reference`` ones, which chips are tested against, or the
         ``fast`` ones; see `synet.tflite.kernels`.
@@ -346,13 +348,6 @@ class TorchPredictor:
         weight = next(self._network.parameters())
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
         return pixels.to(weight.device, weight.dtype) / 255
-
-
-def image_channels(network: torch.nn.Module) -> int:
-    """Channels of the image that a network's file takes: 1 for grayscale, 3 for colour."""
-    built = getattr(network, "synet", {}).get("channels")
-    definition = getattr(network, "yaml", {})
-    return int(built or definition.get("ch") or definition.get("channels") or 3)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Swapping chip-safe layers into a YOLO: what is swapped, and how; see `synet.custom_patches`."""
+"""Swapping chip-safe layers into a YOLO: what is swapped, and how; see `synet.patches.process`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def patch_ultralytics(chip: str = "", *, roots: Iterable[str | Path] = ()) -> Pa
     PatchError
         Another chip is patched already.
     """
-    from synet.custom_patches import patch_custom
+    from synet.patches.process import patch_custom
     from synet.patches.ultralytics import FAMILY
 
     return patch_custom(chip or FAMILY.chip, roots=roots, fixed=bool(chip))

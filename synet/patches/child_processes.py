@@ -19,13 +19,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from synet.system.environment import SETTINGS
 from synet.system.errors import SynetError
 from synet.system.optional_packages import origin
 
 STARTUP = Path(__file__).with_name("startup")
-SETTINGS = "SYNET_RUN"
-# A file that a process wrote for the ranks that it starts; they may load it as it is.
-HANDED_OVER = "SYNET_HANDED_OVER"
 NEEDED = ("synet", "torch", "wrapt")
 
 
@@ -40,7 +38,7 @@ def patching_variables(
     Parameters
     ----------
     chip, roots, repairs, fixed
-        As `synet.custom_patches.patch_custom` takes them; no chip is repairs alone.
+        As `synet.patches.process.patch_custom` takes them; no chip is repairs alone.
     """
     inherited = os.environ.get("PYTHONPATH")
     entries = inherited.split(os.pathsep) if inherited else []

@@ -18,9 +18,9 @@ from typing import Any
 
 import wrapt
 
-from synet.patches.child_processes import HANDED_OVER
 from synet.patches.engine import Applied, Wrap
 from synet.patches.ranks import expect_ranks
+from synet.system.environment import HANDED_OVER
 
 
 def generate_ddp_file(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> str:

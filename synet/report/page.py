@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import synet
 from synet.quantization.proof import SCORE_BAR
 from synet.report import charts
 from synet.report.gallery import Exhibit
@@ -32,6 +31,7 @@ from synet.report.sections import (
 )
 from synet.system import optional_packages as extras
 from synet.system.errors import SynetError
+from synet.system.version import VERSION
 
 if TYPE_CHECKING:
     from synet.chips import Chip
@@ -121,7 +121,7 @@ def render(content: Content) -> str:
         exact=charts.EXACT,
         shift_bar=SCORE_BAR,
         lines=charts.line_names(content.models),
-        mark=f"synet {synet.__version__}",
+        mark=f"synet {VERSION}",
         policy=_policy(scripts),
         colours=charts.COLOURS,
         twins=dict(charts.COLOURS.values()),

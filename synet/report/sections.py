@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import synet
 from synet.data.yolo_yaml import Dataset
 from synet.evaluation.chance import Change, changes
 from synet.evaluation.curves import RECALLS, Curve, matches_of
 from synet.evaluation.evaluate import Found, class_precision, mean_precision, unique_name
 from synet.inspection.profile import Profile
+from synet.system.version import PACKAGE, VERSION
 from synet.tflite.graph import INPUT
 from synet.tflite.kernels import Kernels
 from synet.tflite.metadata import doubt_of
@@ -28,7 +28,7 @@ from synet.tflite.model import read_metadata
 from synet.verdict.check import problems_of
 
 if TYPE_CHECKING:
-    from synet.chips import Violation
+    from synet.verdict.check import Violation
 
 MEAN = "mean of the classes"
 # What the figures of a report may depend on, by the names of their packages.
@@ -128,7 +128,7 @@ class ClassLine:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a model finds the objects of a split; as `synet.evaluation.evaluate.Report`, with curves.
+    """How well a model finds the objects of a split; as an evaluation's `Report`, with curves.
 
     Parameters
     ----------
@@ -320,7 +320,7 @@ def made(
     files = {"model": _file(model, content)}
     if float_model:
         files["float model"] = _file(float_model, float_model.read_bytes())
-    chip = Path(synet.__file__).parent / "chips" / f"{profile.chip.name}.yaml"
+    chip = PACKAGE / "chips" / f"{profile.chip.name}.yaml"
     files["chip"] = _file(Path("synet/chips", chip.name), chip.read_bytes())
     now = datetime.now(timezone.utc)
     return {
@@ -344,7 +344,7 @@ def embedded(content: bytes) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """SyNet, Python and the installed packages that figures may depend on."""
-    found = {"SyNet": synet.__version__, "Python": platform.python_version()}
+    found = {"SyNet": VERSION, "Python": platform.python_version()}
     for title, names in PACKAGES.items():
         for name in names.split():
             try:

@@ -83,7 +83,7 @@ def gather(
     data, split, classes, repo, strict
         As for `synet.evaluation.evaluate.evaluate`.
     chip
-        Its name; `synet.inspection.profile.OWN` for the file's own, see `synet.inspection.profile.chip_of`.
+        Its name; `OWN` for the file's own, see `synet.inspection.profile.chip_of`.
     float_model
         What the file was made of. Default: the ``.pt`` of the same name beside it. Without one
         the report says what it cannot tell.
@@ -94,8 +94,8 @@ def gather(
     progress
         Whether to tell each step on stderr.
     kernels
-        As for `synet.models.predictor.load_predictor`; of what int8 finds. Errors of layers are those of
-        the reference kernels.
+        As for `synet.models.predictor.load_predictor`; of what int8 finds. Errors of layers are
+        those of the reference kernels.
 
     Raises
     ------

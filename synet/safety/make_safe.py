@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from synet.chips import Chip, Violation, get_chip
+from synet.chips import Chip, get_chip
 from synet.layers.heads import head_form
 from synet.layers.same import pair
 from synet.safety.mend import mend, problems_of
 from synet.safety.recorder import Problem
 from synet.safety.replace_by_type import Substitution, replace_layers
 from synet.system.errors import ChipError, UnfitError
+from synet.verdict.check import Violation
 
 LOGGER = logging.getLogger("synet")
 

@@ -8,11 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-import synet
 from synet.system.errors import SynetError
+from synet.system.version import PACKAGE, VERSION
 
 PROJECT = "synet"
-PACKAGE = Path(__file__).parent
 
 
 def load(module: str, extra: str, purpose: str) -> ModuleType:
@@ -66,7 +65,7 @@ def origin(extra: str = "") -> str:
         return _shell(f"{PROJECT}{wanted} @ {vcs['vcs']}+{url}@{vcs['commit_id']}")
     if url:
         return _shell(f"{PROJECT}{wanted} @ {url}")
-    return _shell(f"{PROJECT}{wanted}=={synet.__version__}")
+    return _shell(f"{PROJECT}{wanted}=={VERSION}")
 
 
 def _direct_url() -> dict:

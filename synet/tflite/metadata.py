@@ -25,7 +25,6 @@ LARGEST_TABLE = 2**20  # of the list of what is in the archive
 DEEPEST = 20  # lists within lists
 LARGEST_OTHERS = 16 * 2**20  # of what else is in the archive, all together
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others cannot be unpacked bit by bit
-RANDOM = "random images"  # what a file that was made without data was calibrated on
 _ENCRYPTED = 1
 
 # What a damaged archive, or one that was made to hurt, ends in.
@@ -217,3 +216,6 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "proof": (_is_proof, "an object: proven, true or false, the bar, and what was missed"),
     **dict.fromkeys(("task", "chip", "producer", "trained_by"), (_is_text, "a text")),
 }
+
+
+RANDOM = "random images"  # what a file that was made without data was calibrated on

@@ -1,7 +1,8 @@
 """TFLite Micro, the runtime of microcontrollers, on this machine: what a file gives there.
 
-It is built on the reference kernels, so its numbers are those of `synet.tflite.kernels`, bit for bit; and
-it says what memory it took, without an NPU. It trusts a file, and runs in a process of its own.
+It is built on the reference kernels, so its numbers are those of `synet.tflite.kernels`, bit for
+bit; and it says what memory it took, without an NPU. It trusts a file, and runs in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class MicroRun:
     Attributes
     ----------
     outputs
-        As the file stores them, by the numbers of their tensors, which `synet.tflite.model.Port` has.
+        As the file stores them, by the numbers of their tensors, which a `Port` has.
     arena_bytes
         What it took: `activation_bytes`, and what it keeps for itself, of which a chip with
         pointers of 32 bits needs less than this machine.

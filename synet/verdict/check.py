@@ -31,7 +31,8 @@ class Violation:
 def violations(graph: Graph, chip: Chip) -> list[Violation]:
     """What of `graph` is not as the chip's file has it: operations in order, memory last.
 
-    Empty if it fits. Of a chip with a compiler the file says nothing of memory (`synet.verdict.judge`).
+    Empty if it fits. Of a chip with a compiler the file says nothing of memory: see
+    `synet.verdict.judge`.
     """
     return [*wrong_images(graph, chip), *wrong_operations(graph, chip), *overflows(graph, chip)]
 

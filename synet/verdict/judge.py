@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from synet.chips import Chip, Violation
+from synet.chips import Chip
 from synet.tflite.graph import INPUT, Graph, Held, read_graph
 from synet.verdict.check import (
+    Violation,
     kib,
     overflows,
     problems_of,

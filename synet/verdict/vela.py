@@ -2,8 +2,8 @@
 
 Vela runs as a process of its own, with a system configuration written from the chip's record:
 it prints a lot, and ends the process on a file that it cannot read. It takes seconds, so what it
-leaves is kept. Two versions of it are known, which schedule otherwise (`synet.verdict.program`), and
-tell it otherwise (`synet.verdict.vela_report`).
+leaves is kept. Two versions of it are known, which schedule otherwise (`synet.verdict.program`),
+and tell it otherwise (`synet.verdict.vela_report`).
 """
 
 from __future__ import annotations

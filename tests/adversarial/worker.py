@@ -220,7 +220,7 @@ def main() -> None:
     watch = Watch()
     watch.strangers = options["strangers"]
     if options["patched"]:
-        importlib.import_module("synet.custom_patches").patch_custom(options["patched"])
+        importlib.import_module("synet.patches.process").patch_custom(options["patched"])
     for name in options["modules"]:
         importlib.import_module(name)
     answers.write("ready\n")
@@ -229,7 +229,7 @@ def main() -> None:
         answers.write(json.dumps(do(json.loads(line), watch)) + "\n")
         answers.flush()
         if not options["patched"]:
-            importlib.import_module("synet.custom_patches").unpatch()
+            importlib.import_module("synet.patches.process").unpatch()
 
 
 if __name__ == "__main__":

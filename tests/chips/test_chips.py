@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 import synet.chips
-from synet.chips import OpRule, chips, get_chip, read_chip, violations
+from synet.chips import OpRule, chips, get_chip, read_chip
 from synet.system.errors import ChipError
 from synet.tflite.graph import Graph, Operator, Tensor, read_graph
+from synet.verdict.check import violations
 
 FILES = {name: Path(synet.chips.__file__).with_name(f"{name}.yaml") for name in chips()}
 

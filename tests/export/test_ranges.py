@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import small_heads as heads
 
+from synet.export.convert import to_keras
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.quantize import to_keras
 from synet.tflite.graph import read_graph
 from synet.tflite.model import TfliteModel
 

@@ -298,9 +298,10 @@ def test_relu6_is_an_activation_that_fuses():
     ids=lambda item: item[0],
 )
 def test_a_chip_of_few_operations_runs_it(function):
-    from synet.chips import get_chip, violations
+    from synet.chips import get_chip
     from synet.quantize import quantize
     from synet.tflite.graph import read_graph
+    from synet.verdict.check import violations
 
     image = nn.Conv2d(1, 8, 1)
     model = assert_same(Call(lambda x: function[1](image(x))), draw(1, 1, 8, 10, low=0, high=1))

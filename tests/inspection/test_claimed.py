@@ -33,7 +33,7 @@ def nothing_is_built(monkeypatch):
     """Whoever imports what builds a network fails."""
     for name in (
         *HEAVY,
-        "synet.quantize",
+        "synet.quantization.quantize_model",
         "synet.models.get_model",
         "synet.inspection.readers.network",
     ):
@@ -63,7 +63,7 @@ def test_what_was_built_once_is_told_without_building(monkeypatch):
     exact = synet("profile", name, "--exact"), synet("summary", name, "--exact")
     assert "model.2.conv" in exact[0] and "model.1.conv" in exact[1]
     built = profile(name, ""), summarize(name)
-    for module in ("synet.quantize", "synet.inspection.readers.network"):
+    for module in ("synet.quantization.quantize_model", "synet.inspection.readers.network"):
         monkeypatch.setitem(sys.modules, module, None)
     again = synet("profile", name), synet("summary", name)
     assert again == exact

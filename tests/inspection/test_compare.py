@@ -19,10 +19,10 @@ from patched import patched_fork
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.data.calibration import Calibration
+from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float, to_int8
 from synet.inspection.compare import compare_layers, dump_int8
 from synet.models.forks import installed
-from synet.quantize import to_keras
 from synet.system.errors import DataError, SynetError
 
 ODD = (61, 99)

@@ -12,7 +12,7 @@ from rich.console import Console
 from synet.chips import get_chip
 from synet.cli import main
 from synet.inspection.profile import OWN, profile
-from synet.quantize import to_tflite_bytes
+from synet.models.get_model import to_tflite_bytes
 from synet.system.errors import ChipError, SynetError
 from synet.tflite.graph import read_graph
 from synet.tflite.model import embed_metadata

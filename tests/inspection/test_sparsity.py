@@ -10,11 +10,11 @@ from torch import nn
 
 from synet.cli import main
 from synet.custom_patches import unpatch
+from synet.export.convert import to_keras
 from synet.inspection.readers import network
 from synet.inspection.readers.formats import matrix
 from synet.inspection.sparsity import Sparsity, Zeros, sparsity
-from synet.models.get_model import get_model
-from synet.quantize import to_keras, to_tflite_bytes
+from synet.models.get_model import get_model, to_tflite_bytes
 from synet.system.errors import SynetError
 from synet.tflite.graph import read_graph
 

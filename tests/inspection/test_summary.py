@@ -17,11 +17,11 @@ from torch import nn
 from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
+from synet.export.convert import to_keras
 from synet.inspection.readers import network
 from synet.inspection.readers.formats import Layer, Source
 from synet.inspection.summary import Summary, summarize
-from synet.models.get_model import get_model
-from synet.quantize import to_keras, to_tflite_bytes
+from synet.models.get_model import get_model, to_tflite_bytes
 from synet.system.errors import SynetError
 from synet.tflite.graph import read_graph
 
@@ -81,7 +81,7 @@ def test_a_name_from_the_zoo():
 
 
 def test_a_checkpoint_needs_an_image_shape(tmp_path):
-    importlib.import_module("synet.custom_patches").patch_custom("sabre", fixed=False)
+    importlib.import_module("synet.patches.process").patch_custom("sabre", fixed=False)
     model = tiny_ultralytics.network("detect")
     path = tiny_ultralytics.save(model, tmp_path / "ä b.pt")
     with pytest.raises(SynetError, match="ä b.pt: says nothing of its image shape; give --image"):

@@ -12,8 +12,7 @@ from synet import zoo
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.inspection.zoo_create import Changes, changed, create
-from synet.models.get_model import get_model
-from synet.quantize import to_tflite_bytes
+from synet.models.get_model import get_model, to_tflite_bytes
 from synet.system.errors import ChipError, SynetError
 from synet.tflite.graph import read_graph
 

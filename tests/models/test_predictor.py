@@ -15,17 +15,16 @@ from synet.data.drawn_shapes import NAMES
 from synet.data.images import Placement, letterbox
 from synet.data.yolo_yaml import load_dataset, read_image
 from synet.evaluation.evaluate import ground_truth
+from synet.export.convert import image_channels, to_keras
 from synet.models.predictor import (
     TflitePredictor,
     TorchPredictor,
     decode,
     detect,
     fit,
-    image_channels,
     load_predictor,
 )
 from synet.quantization.agreement import keras_runner
-from synet.quantize import to_keras
 from synet.system.errors import SynetError
 
 

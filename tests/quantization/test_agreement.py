@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import small_heads as heads
 
+from synet.export.convert import to_keras
 from synet.quantization import agreement as module
 from synet.quantization.agreement import compare, keras_runner, torch_runner
-from synet.quantize import to_keras
 from synet.system.errors import SynetError, VerificationError
 
 SHAPE = (10, 20)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import small_heads as heads
 
+from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float, to_int8
 from synet.quantization import proof as module
 from synet.quantization.agreement import Agreement
 from synet.quantization.proof import Proof, prove, unproven
-from synet.quantize import to_keras
 from synet.tflite.metadata import doubt_of, embed_metadata, read_metadata
 
 SHAPE = (64, 96)

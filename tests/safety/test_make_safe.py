@@ -11,12 +11,13 @@ from keras_twin import assert_same, draw, export, settle
 from torch import nn
 
 import synet
-from synet.chips import get_chip, violations
+from synet.chips import get_chip
 from synet.layers.blocks import Mixer
 from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
 from synet.quantize import quantize
 from synet.system.errors import ChipError
 from synet.tflite.graph import read_graph
+from synet.verdict.check import violations
 
 
 class Block(nn.Module):

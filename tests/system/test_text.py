@@ -13,7 +13,7 @@ from rich.table import Table
 from test_flatbuffer import packed, small, unpacked
 
 from synet.cli import main
-from synet.custom_patches import _one_line
+from synet.patches.process import _one_line
 from synet.system.errors import SynetError
 from synet.system.terminal import Terminal
 from synet.system.text import printable, printable_lines

@@ -98,7 +98,8 @@ def test_the_trial_imports_nothing_from_where_it_is_started(tmp_path, monkeypatc
 
 def test_no_framework_is_loaded_for_it():
     code = (
-        "import sys; from synet.tflite.model import TfliteModel; TfliteModel(sys.stdin.buffer.read());"
+        "import sys; from synet.tflite.model import TfliteModel\n"
+        "TfliteModel(sys.stdin.buffer.read())\n"
         "sys.exit(bool({'tensorflow', 'keras', 'torch'} & set(sys.modules)))"
     )
     folder = Path(trial.__file__).parent.parent

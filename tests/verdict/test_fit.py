@@ -9,8 +9,8 @@ import pytest
 import small_heads as heads
 
 from synet.chips import get_chip
+from synet.export.convert import to_keras
 from synet.export.tensorflow import import_keras, to_float, to_int8
-from synet.quantize import to_keras
 from synet.verdict.fit import fitting_channels, largest_shape, memory_problems, row_of
 from synet.verdict.judge import judge
 

@@ -6,8 +6,9 @@ import int8_models
 import int8_ops
 import pytest
 
-from synet.chips import get_chip, violations
+from synet.chips import get_chip
 from synet.tflite.graph import read_graph
+from synet.verdict.check import violations
 from synet.verdict.judge import judge
 
 

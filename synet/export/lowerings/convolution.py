@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from synet.chips.record import OpRule
-from synet.export.askeras import current
 from synet.export.lowerings.padding import pads, same_or_padded, zeros_around
 from synet.export.lowerings.resizing import interpolate
 from synet.export.lowerings.windows import (
@@ -25,6 +24,7 @@ from synet.export.lowerings.windows import (
 )
 from synet.export.proxy import NCHW, KerasProxy
 from synet.export.table import as_image, as_numpy, join, kit, layer_name, lowers, pair, settle
+from synet.layers.exporting import current
 from synet.layers.same import (
     conv2d_widened,
     conv_transpose2d_same,

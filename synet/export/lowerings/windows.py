@@ -16,9 +16,9 @@ import numpy as np
 
 from synet.chips import get_chip
 from synet.chips.record import OpRule
-from synet.export.askeras import current
 from synet.export.proxy import NCHW, KerasProxy
 from synet.export.table import settle
+from synet.layers.exporting import current
 from synet.layers.same import LARGEST, same_padding
 
 COMMON = "katana"  # what this chip runs, every chip does

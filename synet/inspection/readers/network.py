@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
+from synet.export.convert import image_channels
 from synet.inspection.readers.formats import Kernel, Layer, Source, matrix
-from synet.models.get_model import get_model
-from synet.models.predictor import image_channels
-from synet.quantize import load_network
+from synet.models.get_model import get_model, load_network
 
 
 def layers(source: Source) -> list[Layer]:

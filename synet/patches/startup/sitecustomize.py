@@ -51,7 +51,7 @@ def _triton_first():
 
 
 def _seen(module):
-    patches = sys.modules.get("synet.custom_patches")
+    patches = sys.modules.get("synet.patches.process")
     if patches is not None:
         patches.executed(module)
 
@@ -65,7 +65,7 @@ def _patch():
         return
     python, origin = settings.pop("python"), settings.pop("origin")
     try:
-        from synet.custom_patches import patch_custom
+        from synet.patches.process import patch_custom
         from synet.system.errors import SynetError
     except ImportError as error:
         _stop(

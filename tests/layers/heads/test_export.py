@@ -9,10 +9,10 @@ import torch
 from keras_twin import BAR, draw
 from micro_twin import assert_same_in_micro, needs_micro
 
+from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float, to_int8
 from synet.layers.heads import PIXELS, distances, head_form, run_network
 from synet.layers.heads.form import CLIPPED
-from synet.quantize import to_keras
 from synet.system.errors import SynetError
 from synet.tflite.graph import read_graph
 from synet.tflite.model import TfliteModel

@@ -9,10 +9,10 @@ from keras_twin import draw
 from torch import nn
 
 from synet.base import askeras
+from synet.export.convert import to_keras
 from synet.export.tensorflow import import_keras
 from synet.layers import Detect
 from synet.layers.heads import find_head, head_form, needed_rows, run_network
-from synet.quantize import to_keras
 from synet.system.errors import ExportError, SynetError
 
 SHAPE = (64, 96)

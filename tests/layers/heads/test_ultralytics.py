@@ -9,8 +9,8 @@ import torch
 from keras_twin import BAR, draw
 
 from synet.custom_patches import unpatch
+from synet.export.convert import to_keras
 from synet.layers.heads import PIXELS, find_head, run_network
-from synet.quantize import to_keras
 from synet.rotated import cell_centres, rotated_boxes
 from synet.safety.replace_by_type import replace_layers
 

@@ -1,0 +1,59 @@
+"""A torch network as Keras, as a float file and as int8."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synet.data.calibration import Calibration
+from synet.export.askeras import askeras
+from synet.export.tensorflow import import_keras, to_float, to_int8
+from synet.system.steps import counted
+from synet.system.streams import user_stream
+from synet.tflite.metadata import RANDOM
+
+if TYPE_CHECKING:
+    import keras
+    from torch import nn
+
+
+def image_channels(network: nn.Module) -> int:
+    """Channels of the image that a network's file takes: 1 for grayscale, 3 for colour."""
+    built = getattr(network, "synet", {}).get("channels")
+    definition = getattr(network, "yaml", {})
+    return int(built or definition.get("ch") or definition.get("channels") or 3)
+
+
+def to_keras(model: nn.Module, image_shape: tuple[int, int], channels: int) -> keras.Model:
+    """The Keras model of a torch module: (1, H, W, C) in, channels last."""
+    keras = import_keras()
+    inp = keras.Input((*image_shape, channels), batch_size=1, name="image")
+    with askeras(imgsz=image_shape):
+        return keras.Model(inp, model(inp))
+
+
+def inspection_bytes(network: nn.Module, image_shape: tuple[int, int]) -> bytes:
+    """An int8 file of a network, calibrated on random images.
+
+    For what does not depend on the numbers: operations, shapes, memory.
+    """
+    channels = image_channels(network)
+    calibration = random_calibration(image_shape, channels)
+    return convert(to_keras(network, image_shape, channels), calibration, False)
+
+
+def random_calibration(image_shape: tuple[int, int], channels: int, seed: int = 0) -> Calibration:
+    """Random images to calibrate on: for a file that is looked at, and not used."""
+    return Calibration((), image_shape, channels, RANDOM, seed)
+
+
+def convert(keras_model: keras.Model, calibration: Calibration, progress: bool) -> bytes:
+    """The int8 file of a Keras model."""
+    import_keras()
+    return quantized(to_float(keras_model), calibration, progress)
+
+
+def quantized(model: bytes, calibration: Calibration, progress: bool) -> bytes:
+    """The int8 file of a float one."""
+    with user_stream() as stream:  # the converter's own is shut
+        images = counted(calibration.exposures(), "calibrating", len(calibration), progress, stream)
+        return to_int8(model, lambda: images)
