@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from test_evaluate import make_dataset
+from colour_detector import make_dataset
 
 from synet.cli import main
 from synet.data.yolo_yaml import load_dataset

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from colour_detector import ColourDetector, make_dataset
 from every_form import picture
-from test_evaluate import ColourDetector, make_dataset
 
 from synet.cli import main
 from synet.data.calibration import calibration_for

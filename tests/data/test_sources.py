@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_videos import write as write_video
+from drawn_video import write as write_video
 
 from synet.data.images import write_image
 from synet.data.sources import find_sources

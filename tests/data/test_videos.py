@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_video import LEVELS, write
 
 from synet.data.videos import Stream, is_video, video_writer
 from synet.system.errors import DataError, SynetError
-
-LEVELS = [40, 90, 140, 190]
-
-
-def write(path, levels=LEVELS, shape=(48, 64), speed=10.0):
-    """One frame a level, grey but for its red left half."""
-    with video_writer(path, speed) as add:
-        for level in levels:
-            frame = np.full((*shape, 3), level, np.uint8)
-            frame[:, : shape[1] // 2] = (220, 20, 20)
-            add(frame)
-    return path
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import predicted
 import pytest
-from test_evaluate import random_images
+from colour_detector import random_images
 
 from synet.data.yolo_yaml import load_dataset
 from synet.detections.detections import Detections

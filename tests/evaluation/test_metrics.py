@@ -9,7 +9,7 @@ import numpy as np
 import predicted
 import pytest
 import yaml
-from test_evaluate import ColourDetector, evaluation_of_files, make_dataset
+from colour_detector import ColourDetector, evaluation_of_files, make_dataset
 
 from synet.data.yolo_yaml import label_path, load_dataset
 from synet.evaluation.metrics import measure, metrics, short_names

@@ -8,8 +8,8 @@ import json
 
 import numpy as np
 import pytest
+from colour_detector import ColourDetector, make_dataset
 from rich.console import Console
-from test_evaluate import ColourDetector, make_dataset
 
 from synet.data.yolo_yaml import load_dataset
 from synet.evaluation.metrics import measure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_evaluate import ColourDetector, make_dataset
+from colour_detector import ColourDetector, make_dataset
 
 from synet.data.yolo_yaml import load_dataset
 from synet.evaluation import plots

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import predicted
 import pytest
-from test_evaluate import ColourDetector, make_dataset
+from colour_detector import ColourDetector, make_dataset
 
 from synet.data.images import read_image
 from synet.data.yolo_yaml import load_dataset

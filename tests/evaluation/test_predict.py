@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tiny_files
 from click.testing import CliRunner
+from drawn_video import write as write_video
 from pycocotools.coco import COCO
 from rich.progress import Progress
-from test_videos import write as write_video
 
 from synet.cli import main
 from synet.custom_patches import unpatch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_evaluate import make_dataset
+from colour_detector import make_dataset
 
 from synet.data.yolo_yaml import load_dataset
 from synet.evaluation.yolo_predictions import read_predictions

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
-from test_flatbuffer import packed, small, unpacked
+from small_tflite import packed, small, unpacked
 
 from synet.cli import main
 from synet.patches.process import _one_line

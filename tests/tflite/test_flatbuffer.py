@@ -6,7 +6,6 @@ import struct
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ import int8_models
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small_tflite import packed, small, unpacked
 
 from synet.chips import get_chip
 from synet.cli import main
@@ -22,43 +22,6 @@ from synet.system.errors import SynetError
 from synet.tflite.flatbuffer import read_content, read_file
 from synet.tflite.graph import STATE
 from synet.verdict.judge import judge
-
-
-@cache
-def small() -> bytes:
-    """A model of one operation, made without any converter: a relu of eight numbers."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT()
-    model.version, model.description = 3, "small"
-    model.buffers = [schema.BufferT()]
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
-    code.version = 1
-    model.operatorCodes = [code]
-    graph = schema.SubGraphT()
-    graph.tensors = [schema.TensorT(), schema.TensorT()]
-    for tensor, name in zip(graph.tensors, ("image", "found"), strict=True):
-        tensor.shape, tensor.name, tensor.buffer = [1, 2, 4, 1], name, 0
-    operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0], [1]
-    graph.operators, graph.inputs, graph.outputs = [operator], [0], [1]
-    model.subgraphs = [graph]
-    return packed(model)
-
-
-def unpacked(content: bytes):
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromPackedBuf(content, 0)
-
-
-def packed(model) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def quantization(**values):

@@ -255,7 +255,7 @@ def test_damage_anywhere_is_a_synet_error():
 def test_a_window_that_is_none():
     """What every other module takes for granted of a convolution."""
     from ai_edge_litert import schema_py_generated as schema
-    from test_flatbuffer import packed, unpacked
+    from small_tflite import packed, unpacked
 
     def changed(change):
         model = unpacked(int8_models.good())

@@ -7,7 +7,7 @@ import tracemalloc
 import zipfile
 
 import pytest
-from test_flatbuffer import small
+from small_tflite import small
 
 from synet.system.errors import SynetError
 from synet.tflite.metadata import LARGEST, embed_metadata, read_metadata

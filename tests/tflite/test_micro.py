@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from micro_twin import assert_same_in_micro, needs_micro
-from test_flatbuffer import packed, unpacked
+from small_tflite import packed, unpacked
 
 from synet.chips import get_chip
 from synet.cli import main

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import int8_models
 import pytest
-from test_flatbuffer import packed, small, unpacked
+from small_tflite import packed, small, unpacked
 
 from synet.system.errors import SynetError
 from synet.tflite import trial
