@@ -16,7 +16,7 @@ import numpy as np
 
 from synet.evaluation import confusion
 from synet.evaluation.curves import Score
-from synet.evaluation.metrics import IOU, Metrics, ModelMetrics, Performance, Threshold
+from synet.evaluation.metrics_records import IOU, Metrics, ModelMetrics, Performance, Threshold
 from synet.evaluation.pictures import TOGETHER, draw_all
 from synet.system.files import fill_folder
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synet.evaluation import plots
-from synet.evaluation.metrics import Metrics, ModelMetrics, Performance
+from synet.evaluation.metrics_records import Metrics, ModelMetrics, Performance
 
 TOGETHER = "All models"
 LONGEST = 100  # characters of a name in that of a file

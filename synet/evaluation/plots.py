@@ -12,8 +12,8 @@ import numpy as np
 
 from synet.evaluation.confusion import IOU
 from synet.evaluation.curves import RECALLS
-from synet.evaluation.metrics import IOU as OVERLAP
-from synet.evaluation.metrics import ModelMetrics, Performance
+from synet.evaluation.metrics_records import IOU as OVERLAP
+from synet.evaluation.metrics_records import ModelMetrics, Performance
 from synet.system import optional_packages as extras
 
 if TYPE_CHECKING:

@@ -11,8 +11,11 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip, get_chip
+from synet.export.proxy import holds_keras, unwrap, wrap
 from synet.layers.exporting import become_current, current, exporting
+from synet.layers.heads import stand_ins
 from synet.system.errors import ExportError
 
 
@@ -20,7 +23,7 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     """Within this context a torch module called with a Keras tensor returns Keras tensors.
 
     The module runs its own ``forward``; every torch function that it calls is answered by
-    the Keras layer that does the same (`synet.export.table`). Works for any module whose
+    the Keras layer that does the same (`synet.export.registry`). Works for any module whose
     functions are in the table. What is exported is inference: a module that is in training
     mode runs as after ``eval()``, and is back in training mode afterwards. A network that was built
     under SyNet's patch has its detection head, whichever YOLO's it is, answer in the form that a
@@ -89,8 +92,6 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         return only_in_my_thread
 
     def _before(self, module: nn.Module, args: tuple) -> tuple:
-        from synet.export.proxy import holds_keras, wrap
-
         self._stack.append(module)
         if len(self._stack) > 1 or not holds_keras(args):
             return args
@@ -111,9 +112,6 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
 
     def _prepare(self, module: nn.Module) -> None:
         """Let `module` run as in inference, with what stands in for its head."""
-        # layers import this module
-        from synet.layers.heads import stand_ins
-
         for each in module.modules():
             if each.training:
                 self._set(each, "training", False)
@@ -130,8 +128,6 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
         attributes[name] = value
 
     def _after(self, module: nn.Module, args: tuple, output: Any) -> Any:
-        from synet.export.proxy import unwrap
-
         try:
             return unwrap(output) if len(self._stack) == 1 else output
         finally:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
-from synet.export.askeras import where
+from synet.export.registry import in_place, kit, layer_name, lowering_of, torch_names
+from synet.layers.exporting import current
 from synet.system.errors import ExportError
 
 NCHW = (0, 3, 1, 2)
@@ -60,8 +62,6 @@ class KerasProxy:
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        from synet.export.lowerings import lower
-
         return lower(func, args, kwargs or {})
 
     @property
@@ -113,7 +113,7 @@ class KerasProxy:
         return self.shape[0]
 
     def __bool__(self) -> bool:
-        raise ExportError(f"{where()}: a branch on a tensor's value cannot be exported")
+        raise current().refusal("a branch on a tensor's value cannot be exported")
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(torch.Tensor, name, None)
@@ -192,8 +192,6 @@ def wrap(value: Any, imgsz: tuple[int, int] | None) -> Any:
 
 def unwrap(value: Any) -> Any:
     """Replace proxies in nested outputs by Keras tensors, images channels last."""
-    from synet.export.lowerings import in_order, settle
-
     if isinstance(value, KerasProxy):
         value = settle(value)
         return in_order(value, (0, 2, 3, 1) if value.ndim == 4 else range(value.ndim))
@@ -202,3 +200,106 @@ def unwrap(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(unwrap(item) for item in value)
     return value
+
+
+FEW = 8  # parts that are cut and joined to spare a TRANSPOSE
+
+
+def lower(function: Any, args: tuple, kwargs: dict) -> Any:
+    """Answer a torch function on proxies.
+
+    Raises
+    ------
+    ExportError
+        It has no Keras twin, or not in this form; the message names the function, the module
+        path and the line of code.
+    """
+    name = getattr(function, "__name__", str(function))
+    kwargs = torch_names(kwargs)
+    lowering = lowering_of(function)
+    if lowering is None:
+        shown = torch.overrides.resolve_name(function) or name
+        raise current().refusal(f"{shown} has no Keras twin")
+    target = args[0] if args else None
+    if not lowering.keeps_padding:
+        args = tuple(_settled(arg) for arg in args)
+    try:
+        result = lowering.run(*args, **kwargs)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        text = f"{name} cannot be exported like this ({error})"
+        raise current().refusal(text) from error
+    if (in_place(name) or kwargs.get("inplace")) and isinstance(target, KerasProxy):
+        return target.become(result)
+    return result
+
+
+def in_order(x: KerasProxy, dims: Sequence[int]) -> Any:
+    """The Keras tensor of `x` with its axes in the order of torch's `dims`."""
+    return rearranged(x.tensor, tuple(x.axes[dim] for dim in dims))
+
+
+def rearranged(tensor: Any, order: Sequence[int]) -> Any:
+    """A Keras tensor with its axes in another order, without TRANSPOSE where that can be."""
+    keras = kit()
+
+    sizes = [tensor.shape[axis] for axis in order]
+    real = [axis for axis, size in zip(order, sizes, strict=True) if size != 1]
+    if list(order) == sorted(order):
+        return tensor
+    if real == sorted(real):
+        return keras.ops.reshape(tensor, sizes)
+    # A short axis that goes elsewhere is parts that are joined: few chips have TRANSPOSE.
+    for to, axis in enumerate(order):
+        rest = [other for other in real if other != axis]
+        if rest == sorted(rest) and 1 < sizes[to] <= FEW:
+            shape = [*sizes[:to], 1, *sizes[to + 1 :]]
+            cuts = [(slice(None),) * axis + (slice(i, i + 1),) for i in range(sizes[to])]
+            return join([keras.ops.reshape(tensor[cut], shape) for cut in cuts], to, "order")
+    return keras.ops.transpose(tensor, order)
+
+
+def settle(x: KerasProxy) -> KerasProxy:
+    """Add the zeros that `x` is still waiting for.
+
+    As constants beside the image: a chip without PAD joins tensors all the same.
+    """
+    if not any(x.pad):
+        return x
+    tensor = x.tensor
+    for axis, sides in ((1, x.pad[:2]), (2, x.pad[2:])):
+        shapes = [(*tensor.shape[:axis], n, *tensor.shape[axis + 1 :]) for n in sides]
+        before, after = (np.zeros(shape, np.float32) for shape in shapes)
+        tensor = join([before, tensor, after], axis, "pad")
+    return KerasProxy(tensor, x.axes)
+
+
+def join(parts: Sequence[Any], axis: int, name: str) -> Any:
+    """Keras tensors and constants side by side along a stored axis; empty ones are left out."""
+    keras = kit()
+
+    parts = [part for part in parts if part.shape[axis]]
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, keras.KerasTensor) for part in parts):
+        return keras.layers.Concatenate(axis=axis, name=layer_name(name))(parts)
+    return keras.ops.concatenate(parts, axis)  # the layer takes no constants
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, KerasProxy):
+        return settle(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(v, KerasProxy) for v in value):
+        return type(value)(_settled(item) for item in value)
+    return value
+
+
+def as_numpy(value: torch.Tensor | float | None) -> np.ndarray | None:
+    """A constant, float32 where it is a tensor."""
+    if value is None:
+        return None
+    return np.asarray(value.detach().cpu().float() if isinstance(value, torch.Tensor) else value)
+
+
+def as_image(x: KerasProxy) -> KerasProxy:
+    """`x`, stored as NHWC."""
+    return x if x.is_image else KerasProxy(in_order(x, (0, 2, 3, 1)), NCHW)

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip
-from synet.export.lowerings import lower, lowering_of
-from synet.export.proxy import unwrap
+from synet.export.proxy import lower, unwrap
+from synet.export.registry import lowering_of
 from synet.export.reshape import resolve_shape
 from synet.layers.exporting import current, lowering_in
 from synet.system.errors import ExportError
@@ -68,7 +69,7 @@ class Sketching:
         self.dilated: dict[tuple, Any] = {}
 
     def answer(self, function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
-        """What `synet.export.table.lower` answers, with `operations` and `notes` anew."""
+        """What `synet.export.proxy.lower` answers, with `operations` and `notes` anew."""
         with self._anew():
             result = lower(function, args, dict(kwargs))
         fused = lowering_of(function).fused

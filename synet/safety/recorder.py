@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode, resolve_name
 
+import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip
-from synet.export.lowerings import lowering_of
 from synet.export.proxy import NCHW, KerasProxy
+from synet.export.registry import lowering_of
 from synet.export.sketch import Operation, Sketch, Sketching
 from synet.system.errors import ExportError
 from synet.verdict.check import is_padded_otherwise, limits

@@ -11,7 +11,7 @@ from keras_twin import export
 from torch_calls import CALLS, Calling, label, short
 
 from synet.chips import get_chip
-from synet.export import table
+from synet.export import registry as table
 from synet.export.tensorflow import import_keras, to_float
 from synet.safety.recorder import Recorder
 from synet.system.errors import SynetError

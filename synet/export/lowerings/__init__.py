@@ -14,27 +14,15 @@ from synet.export.lowerings import (
     resizing,
     shape,
 )
-from synet.export.table import (
-    TABLE,
-    in_order,
-    lower,
-    lowering_of,
-    settle,
-)
 
 __all__ = [
-    "TABLE",
     "activations",
     "adaptive",
     "arithmetic",
     "convolution",
-    "in_order",
     "linear",
-    "lower",
-    "lowering_of",
     "padding",
     "pooling",
     "resizing",
-    "settle",
     "shape",
 ]

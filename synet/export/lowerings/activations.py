@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from synet.export.proxy import KerasProxy
-from synet.export.table import kit, layer_name, lowers
+from synet.export.registry import kit, layer_name, lowers
 
 
 def _activation(*names: str, function: Callable[..., Any], fused: Sequence[str] = ()) -> None:

@@ -15,8 +15,8 @@ from synet.export.lowerings.pooling import (
     mean_of_windows,
 )
 from synet.export.lowerings.windows import Windows, is_within, rule_of
-from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import as_image, lowers
+from synet.export.proxy import NCHW, KerasProxy, as_image
+from synet.export.registry import lowers
 
 Spans = Sequence[tuple[int, int]]
 

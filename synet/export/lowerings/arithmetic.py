@@ -17,8 +17,8 @@ from synet.export.lowerings.pooling import (
     mean_of_image,
 )
 from synet.export.lowerings.shape import inverse, reshape, with_rank
-from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import FEW, as_image, in_order, kit, layer_name, lower, lowers
+from synet.export.proxy import FEW, NCHW, KerasProxy, as_image, in_order, lower
+from synet.export.registry import kit, layer_name, lowers
 
 
 def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:

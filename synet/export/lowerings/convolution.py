@@ -22,8 +22,8 @@ from synet.export.lowerings.windows import (
     tell,
     with_zeros,
 )
-from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import as_image, as_numpy, join, kit, layer_name, lowers, pair, settle
+from synet.export.proxy import NCHW, KerasProxy, as_image, as_numpy, join, settle
+from synet.export.registry import kit, layer_name, lowers, pair
 from synet.layers.exporting import current
 from synet.layers.same import (
     conv2d_widened,

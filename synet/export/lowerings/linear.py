@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from synet.export.lowerings.convolution import convolution
-from synet.export.proxy import KerasProxy
-from synet.export.table import as_numpy, in_order, kit, layer_name, lowers
+from synet.export.proxy import KerasProxy, as_numpy, in_order
+from synet.export.registry import kit, layer_name, lowers
 
 
 @lowers(F.batch_norm)

@@ -26,7 +26,8 @@ from synet.export.lowerings.windows import (
     whole,
     with_zeros,
 )
-from synet.export.table import FEW, join, kit
+from synet.export.proxy import FEW, join
+from synet.export.registry import kit
 from synet.layers.same import LARGEST
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from synet.export.proxy import KerasProxy
-from synet.export.table import join, kit, layer_name, lowers, pair, settle
+from synet.export.proxy import KerasProxy, join, settle
+from synet.export.registry import kit, layer_name, lowers, pair
 from synet.layers.same import same_padding
 
 

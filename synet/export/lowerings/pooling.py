@@ -12,8 +12,8 @@ from synet.export.lowerings.convolution import convolution, cut
 from synet.export.lowerings.means import along, shared, sums
 from synet.export.lowerings.padding import replicated, tensorflow_same
 from synet.export.lowerings.windows import Windows, rule_of, whole
-from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import as_image, kit, layer_name, lowers, pair, settle
+from synet.export.proxy import NCHW, KerasProxy, as_image, settle
+from synet.export.registry import kit, layer_name, lowers, pair
 from synet.layers.same import max_pool2d_same
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synet.export.proxy import NCHW, KerasProxy
+from synet.export.proxy import NCHW, KerasProxy, as_image
+from synet.export.registry import kit, layer_name, lowers, pair
 from synet.export.reshape import resize_steps
-from synet.export.table import as_image, kit, layer_name, lowers, pair
 
 
 def _factors(scale_factor: Any) -> tuple[float, float]:

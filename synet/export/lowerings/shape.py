@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synet.export.proxy import KerasProxy
+from synet.export.proxy import FEW, KerasProxy, as_numpy, in_order, join
+from synet.export.registry import kit, lowers
 from synet.export.reshape import groups, resolve_shape, stored_view
-from synet.export.table import FEW, as_numpy, in_order, join, kit, lowers
 
 
 def with_rank(x: KerasProxy, rank: int) -> KerasProxy:

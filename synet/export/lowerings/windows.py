@@ -16,8 +16,7 @@ import numpy as np
 
 from synet.chips import get_chip
 from synet.chips.record import OpRule
-from synet.export.proxy import NCHW, KerasProxy
-from synet.export.table import settle
+from synet.export.proxy import NCHW, KerasProxy, settle
 from synet.layers.exporting import current
 from synet.layers.same import LARGEST, same_padding
 

@@ -22,7 +22,8 @@ from torch_calls import (
 )
 
 from synet.base import askeras
-from synet.export import lowerings, table  # noqa: F401 - lowerings fill the table
+from synet.export import lowerings  # noqa: F401 - lowerings fill the table
+from synet.export import registry as table
 from synet.export.tensorflow import import_keras
 from synet.system.errors import ExportError
 
