@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from synet.data.dialects import DIALECTS, Dialect
-from synet.system import optional_packages as extras
+from synet.system import optional_packages
 from synet.system.errors import DataError, SynetError
 from synet.system.files import regular_bytes, write_atomic
 
@@ -133,9 +133,9 @@ def _opened(path: str | Path, content: bytes) -> Image.Image:
     brands = _brands(content)
     try:
         if brands & (_AVIF | _HEIC):
-            extras.load("PIL", "images", "reading AVIF and HEIC")
+            optional_packages.load("PIL", "images", "reading AVIF and HEIC")
         if brands & _HEIC and not brands & _AVIF:
-            heif = extras.load("pi_heif", "images", "reading HEIC")
+            heif = optional_packages.load("pi_heif", "images", "reading HEIC")
             heif.register_heif_opener()
     except SynetError as error:
         raise MissingDecoder(path, str(error)) from None

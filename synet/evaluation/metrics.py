@@ -43,7 +43,7 @@ from synet.evaluation.metrics_records import (
 )
 from synet.evaluation.yolo_predictions import files_folder, read_predictions
 from synet.models.predictor import Predictor, load_predictor
-from synet.system import optional_packages as extras
+from synet.system import optional_packages
 from synet.system.errors import DataError, SynetError
 from synet.tflite.kernels import FAST
 
@@ -211,7 +211,7 @@ def _check_request(
         there = next(each for each in (place, *place.parents) if each.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise SynetError(f"--project {project}: {there} is no folder that can be written to")
-        extras.load("matplotlib.figure", "report", "drawing curves")
+        optional_packages.load("matplotlib.figure", "report", "drawing curves")
 
 
 def _require_once(kind: str, paths: Sequence[str | Path]) -> None:

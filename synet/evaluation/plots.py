@@ -14,7 +14,7 @@ from synet.evaluation.confusion import IOU
 from synet.evaluation.curves import RECALLS
 from synet.evaluation.metrics_records import IOU as OVERLAP
 from synet.evaluation.metrics_records import ModelMetrics, Performance
-from synet.system import optional_packages as extras
+from synet.system import optional_packages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +114,7 @@ def confusion(path: Path, model: ModelMetrics, each: Performance, confidence: fl
 
 
 def _figure(title: str, subtitle: str, size: tuple[float, float] = (9, 5.5)) -> tuple[Figure, Axes]:
-    module = extras.load("matplotlib.figure", "report", "drawing curves")
+    module = optional_packages.load("matplotlib.figure", "report", "drawing curves")
     figure = module.Figure(figsize=size, dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(_text(f"{title}\n{subtitle}"), fontsize=10)

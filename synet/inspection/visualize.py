@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from synet.system import optional_packages as extras
+from synet.system import optional_packages
 from synet.system.errors import SynetError
 from synet.system.files import write_atomic
 from synet.tflite.flatbuffer import read_file, read_unchecked
@@ -53,7 +53,7 @@ def visualize(
     ...     webbrowser.open(address)
     ...     input("Enter to end")
     """
-    netron = extras.load("netron", "report", "showing a graph")
+    netron = optional_packages.load("netron", "report", "showing a graph")
     name, content = _graph_file(Path(model), image_shape, repo)
     with tempfile.TemporaryDirectory(prefix="synet-") as folder, _without_logging():
         # the name becomes a part of Netron's page, and of an address

@@ -69,13 +69,13 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     CheckpointError
         Not a checkpoint, not a whole model, one that is broken or was trained without the patch.
     """
-    from synet.checkpoints import read as checkpoint
-    from synet.checkpoints import sound
+    from synet.checkpoints.read import read
+    from synet.checkpoints.sound import trained_model
 
     root = folder_of(repo) if repo is not None else _installed_maker(weights)
     with _borrowed(root, DEFAULT_CHIP):
-        content = checkpoint.read(weights, roots=[root] if root else [], forkless=True)
-        model = sound.trained_model(content, weights)
+        content = read(weights, roots=[root] if root else [], forkless=True)
+        model = trained_model(content, weights)
         settle(model)
     _name_classes(model)
     options = _trained_with(weights, content)
@@ -326,9 +326,9 @@ def _is_installed(package: str) -> bool:
 
 def _installed_maker(weights: str | Path) -> Path | None:
     """The installed YOLO whose classes a checkpoint names, if there is one."""
-    from synet.checkpoints import read as checkpoint
+    from synet.checkpoints.read import classes_named
 
-    packages = {name.partition(".")[0] for name in checkpoint.classes_named(weights)}
+    packages = {name.partition(".")[0] for name in classes_named(weights)}
     makers = [package for package, names in MAKERS.items() if packages & names]
     return next((installed(package) for package in makers if _is_installed(package)), None)
 

@@ -87,7 +87,7 @@ def chip_of_checkpoint(weights: str | Path, root: Path) -> str:
     CheckpointError
         It cannot be read.
     """
-    from synet.checkpoints import read as checkpoint
+    from synet.checkpoints.read import read
     from synet.checkpoints.sound import chip_of
 
-    return chip_of(checkpoint.read(weights, [root], forkless=True), weights)
+    return chip_of(read(weights, [root], forkless=True), weights)

@@ -168,8 +168,7 @@ def borrowed(
 
 
 def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool) -> Patching:
-    from synet.patches import ranks
-    from synet.patches import ultralytics_ranks as launch
+    from synet.patches import ranks, ultralytics_ranks
     from synet.patches.command_line import completed, weights_of
     from synet.patches.rectangular_images import Rectangles
 
@@ -187,7 +186,7 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool
         applied.bind(sys, "argv", [*sys.argv[:1], *arguments])
         _tell_children(patching, roots, repairs)
         rectangles.apply(applied)
-        launch.apply(applied)
+        ultralytics_ranks.apply(applied)
         if chip:
             ranks.watch_ranks(applied, lambda: patching.chip)
         patching.start()
@@ -219,11 +218,11 @@ def _patching(
 
 def _mend_libraries(patching: Patching, repairs: bool = True) -> None:
     """Let old code find what it expects of others, and checkpoints run nothing."""
-    from synet.patches.repairs import libraries as compat
+    from synet.patches.repairs import libraries
     from synet.patches.repairs.absent_packages import tolerate_absent_packages
 
     if repairs:
-        compat.apply_library_repairs(patching.applied)
+        libraries.apply_library_repairs(patching.applied)
         tolerate_absent_packages(patching.applied, patching.roots_of_forks)
     _wrap_torch_load(patching.applied, patching)
 

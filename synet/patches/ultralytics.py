@@ -14,7 +14,7 @@ from typing import Any
 
 from synet import zoo
 from synet.data.datasets_dir import YAMLS
-from synet.patches import ultralytics_ranks as launch
+from synet.patches import ultralytics_ranks
 from synet.patches.command_line import readable_copy
 from synet.patches.data_downloads import call_without_code
 from synet.patches.engine import CHECKS, Family, Fork, Wrap
@@ -98,6 +98,6 @@ FAMILY = Family(
         Wrap("check_det_dataset", wrap_check_dataset, ("dataset",)),
         Wrap("_new", wrap_new, ("self", "cfg"), frozenset(("_load",))),
         *INT8,
-        *launch.FUNCTIONS,
+        *ultralytics_ranks.FUNCTIONS,
     ),
 )

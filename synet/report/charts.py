@@ -14,7 +14,7 @@ import numpy as np
 
 from synet.evaluation.curves import RECALLS
 from synet.report.sections import Accuracy, Layer, Trade, short_names
-from synet.system import optional_packages as extras
+from synet.system import optional_packages
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -278,7 +278,7 @@ def _layout(unit: str) -> dict[str, Any]:
 
 
 def _graph_objects() -> Any:
-    return extras.load("plotly.graph_objects", "report", "drawing the charts of a report")
+    return optional_packages.load("plotly.graph_objects", "report", "drawing a report's charts")
 
 
 def _told(layer: str, ops: Sequence[str], shape: Sequence[int], note: str) -> str:

@@ -29,7 +29,7 @@ from synet.report.sections import (
     Trade,
     Verdict,
 )
-from synet.system import optional_packages as extras
+from synet.system import optional_packages
 from synet.system.errors import SynetError
 from synet.system.version import VERSION
 
@@ -95,8 +95,8 @@ class Content:
 
 def render(content: Content) -> str:
     """The page, one file of html."""
-    jinja2 = extras.load("jinja2", "report", "writing a report")
-    offline = extras.load("plotly.offline", "report", "drawing the charts of a report")
+    jinja2 = optional_packages.load("jinja2", "report", "writing a report")
+    offline = optional_packages.load("plotly.offline", "report", "drawing the charts of a report")
     figures = {
         "memory": charts.memory(content.layers, content.peak_bytes, content.chip),
         "cost": charts.cost(content.layers),

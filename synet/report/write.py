@@ -18,7 +18,7 @@ from synet.report.interface import interface
 from synet.report.operating import operating_point
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
-from synet.system import optional_packages as extras
+from synet.system import optional_packages
 from synet.system.errors import SynetError
 from synet.system.files import refuse_foreign, write_atomic
 from synet.system.terminal import Terminal
@@ -52,7 +52,7 @@ def report(
     refuse_foreign(out, is_ours)
     # what is not installed is told before minutes of work
     for module in ("jinja2", "plotly.offline"):
-        extras.load(module, "report", "writing a report")
+        optional_packages.load(module, "report", "writing a report")
     content = gather(model, data, **options)
     page = render(content)
     refuse_foreign(out, is_ours)  # it took a while

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.system import confined
-from synet.system import optional_packages as extras
+from synet.system import confined, optional_packages
 from synet.system.errors import SynetError
 from synet.tflite.flatbuffer import read_content
 from synet.tflite.graph import read_graph
@@ -77,7 +76,7 @@ def run_micro(source: str | Path | bytes, image: np.ndarray | None = None) -> Mi
         ``tflite-micro`` is not installed, or lacks an operation of the file.
     """
     if not is_installed():
-        extras.load("tflite_micro", "micro", "running TFLite Micro")
+        optional_packages.load("tflite_micro", "micro", "running TFLite Micro")
     name, content = read_content(source)
     graph = read_graph(content)
     seconds = SECONDS + int(graph.macs / RATES[REFERENCE])
