@@ -29,7 +29,7 @@ from synet.errors import DataError, SynetError
 from synet.images import Placement
 from synet.kernels import FAST, Kernels
 from synet.left_out import LeftOut
-from synet.predictor import Predictor, decode, fit, in_batches, load_predictor, refuse_idle
+from synet.predictor import Predictor, decode, fit, in_batches, load_predictor, require_torch
 from synet.shift import SURE, Shift, confidence_shift, float_twin
 from synet.system.steps import giving_way, step
 from synet.system.terminal import Terminal
@@ -194,7 +194,7 @@ def evaluate(
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
     twin = float_model or float_twin(model)
-    refuse_idle([model, twin], device, batch)
+    require_torch([model, twin], device, batch)
     settings = {"device": device, "batch": batch}
     predictor = load_predictor(model, image_shape, repo, kernels=kernels, **settings)
     reference = _reference(twin, predictor, repo, settings, asked=float_model is not None)

@@ -20,7 +20,7 @@ from synet.chips import Chip, get_chip
 from synet.errors import SynetError
 from synet.images import read_image, write_image
 from synet.kernels import FAST, Kernels
-from synet.predictor import Predictor, decode, fit, load_predictor, refuse_idle
+from synet.predictor import Predictor, decode, fit, load_predictor, require_torch
 from synet.system.steps import giving_way
 from synet.system.terminal import Terminal
 
@@ -238,7 +238,7 @@ def latency(
     """
     if runs < 1 or warm_up < 0:
         raise SynetError(f"runs: {runs}, warm-up: {warm_up}; give at least 1 and 0")
-    refuse_idle([model], device)
+    require_torch([model], device)
     asked = get_chip(chip) if chip else None
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:

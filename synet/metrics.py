@@ -40,7 +40,7 @@ from synet.evaluate import (
 )
 from synet.kernels import FAST, Kernels
 from synet.predictions import files_folder, read_predictions
-from synet.predictor import Predictor, load_predictor, refuse_idle
+from synet.predictor import Predictor, load_predictor, require_torch
 
 LOGGER = logging.getLogger("synet")
 ALL = "all data sets"
@@ -232,7 +232,7 @@ def metrics(
         cannot be used, or data sets not be put together.
     """
     _check_request(data, models, predictions, precisions, project)
-    refuse_idle(models, device, batch)
+    require_torch(models, device, batch)
     datasets = [load_dataset(each, strict) for each in data]
     for dataset in datasets:
         dataset.require_labels(split)

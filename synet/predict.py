@@ -23,7 +23,7 @@ from synet.errors import SynetError
 from synet.files import atomic_path, new_folder, write_atomic
 from synet.images import Placement, write_image
 from synet.kernels import REFERENCE, Kernels
-from synet.predictor import Predictor, decode, fit, in_batches, load_predictor, refuse_idle
+from synet.predictor import Predictor, decode, fit, in_batches, load_predictor, require_torch
 from synet.results import class_entries, found_entries, image_id
 from synet.sources import Picture, Source, find_sources
 from synet.system.private import sweep
@@ -115,7 +115,7 @@ def predict(
         A model cannot be run, or a file not written; a `DataError` where a source is missing
         or cannot be read.
     """
-    refuse_idle([model, beside], device, batch)
+    require_torch([model, beside], device, batch)
     found = find_sources(sources, frames)
     settings = {"classifiers": True, "kernels": kernels, "device": device, "batch": batch}
     predictor = load_predictor(model, image_shape, repo, **settings)

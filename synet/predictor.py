@@ -167,13 +167,13 @@ def load_predictor(
     return predictor
 
 
-def refuse_idle(models: Iterable[str | Path | None], device: str = "", batch: int = 1) -> None:
-    """See that what is asked of torch has a checkpoint to be asked of, before anything is opened.
+def require_torch(models: Iterable[str | Path | None], device: str = "", batch: int = 1) -> None:
+    """See that torch can do what is asked of it alone, before any of `models` is opened.
 
     Raises
     ------
     SynetError
-        All `models` that there are are TFLite files.
+        It has no such device; or none of them is a checkpoint, so that it would not run at all.
     """
     asked = [f"--batch {batch}"] if batch > 1 else []
     asked += [f"--device {device}"] if device not in {"", "cpu"} else []
@@ -182,6 +182,8 @@ def refuse_idle(models: Iterable[str | Path | None], device: str = "", batch: in
             f"{asked[0]}: is of a .pt checkpoint, and none runs here; a .tflite takes one image at "
             "a time, on the processor"
         )
+    if device not in {"", "cpu"}:
+        _place(device)
 
 
 def _torch_predictor(
@@ -201,18 +203,20 @@ def _torch_predictor(
 
 
 def _moved(network: torch.nn.Module, device: str) -> torch.nn.Module:
-    """A network on a device, which is named as torch or as YOLO names it."""
-    if not device:
-        return network
+    return network.to(_place(device)) if device else network
+
+
+def _place(name: str) -> torch.device:
+    """A device, which is named as torch or as YOLO names it."""
     import torch
 
     try:
-        place = torch.device(f"cuda:{device}" if device.isdigit() else device)
-        torch.zeros(1, device=place).tolist()  # "meta" is a device, and holds nothing
-        return network.to(place)
+        device = torch.device(f"cuda:{name}" if name.isdigit() else name)
+        torch.zeros(1, device=device).tolist()  # "meta" is one, and holds nothing
+        return device
     except (RuntimeError, AssertionError, ImportError) as error:  # each backend has its own
         why = str(error).strip().partition("\n")[0]
-        raise SynetError(f"--device {device}: torch has none such here: {why}") from None
+        raise SynetError(f"--device {name}: torch has none such here: {why}") from None
 
 
 def fit(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, Placement | None]:
@@ -380,7 +384,15 @@ class TorchPredictor:
         return self.outputs_of([image])[0]
 
     def outputs_of(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:  # noqa: D102
-        told = self._by_role(self._run(self._input(images)))
+        try:
+            told = self._by_role(self._run(self._input(images)))
+        except (RuntimeError, MemoryError) as error:  # each device has its own
+            if len(images) == 1 or "memory" not in f"{type(error).__name__} {error}".lower():
+                raise
+            raise SynetError(
+                f"{self._name}: no memory for {len(images)} images of {_by(self.image_shape)} in "
+                "one run; give a smaller --batch"
+            ) from None
         if len(told) != len(images):
             raise SynetError(
                 f"{self._name}: answers {len(told)} of {len(images)} images that it was given "
@@ -403,16 +415,8 @@ class TorchPredictor:
     def _run(self, pixels: torch.Tensor) -> Any:
         import torch
 
-        try:
-            with torch.no_grad(), _named(self._name):
-                raw = self._network(pixels)
-        except RuntimeError as error:  # torch has no type of its own for it on every device
-            if len(pixels) == 1 or "memory" not in str(error):
-                raise
-            raise SynetError(
-                f"{self._name}: no memory for {len(pixels)} images of {_by(self.image_shape)} in "
-                "one run; give a smaller --batch"
-            ) from None
+        with torch.no_grad(), _named(self._name):
+            raw = self._network(pixels)
         if pixels.device.type != "cpu":
             torch.accelerator.synchronize(pixels.device)  # or who times it would not time it
         return raw

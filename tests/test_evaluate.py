@@ -10,10 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tiny_files
 import yaml
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from synet.custom_patches import unpatch
 from synet.data import label_path, load_dataset
 from synet.detections import Detections
 from synet.errors import DataError, SynetError
@@ -25,6 +27,7 @@ from synet.evaluate import (
     ground_truth,
 )
 from synet.images import write_image
+from synet.predictor import load_predictor
 
 COLOURS = ("red", "green", "blue")
 PERFECT = pytest.approx((1, 1))  # pycocotools adds an epsilon to what it divides by
@@ -472,3 +475,49 @@ def test_a_file_beside_that_is_no_twin_is_told_and_one_that_was_asked_for_is_an_
     assert "no confidence shift: " in caplog.text and "best.pt" in caplog.text
     with pytest.raises(SynetError, match=r"best.pt"):
         evaluate(model, data, progress=False, float_model=model.with_suffix(".pt"))
+
+
+@pytest.fixture
+def photos(shared, tmp_path) -> Path:
+    """Seven photos, each with a label of one of the three classes of `tiny_files`."""
+    found = load_dataset(shared / "data" / "coco128" / "coco128.yaml").images("train")[:7]
+    (tmp_path / "images").mkdir()
+    for number, photo in enumerate(found):
+        (tmp_path / "images" / f"{number}.jpg").symlink_to(photo)
+        path = label_path(tmp_path / "images" / f"{number}.jpg")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{number % 3} 0.5 0.5 0.4 0.4\n")
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [circle, square, triangle]\n")
+    return tmp_path / "data.yaml"
+
+
+def test_a_batch_finds_what_single_images_do(photos):
+    """However many: the last batch is not full, and of 99 none is."""
+    dataset, path, sizes = load_dataset(photos), tiny_files.checkpoint("detect"), (1, 3, 99)
+    runs = [find_all(load_predictor(path, batch=n), dataset, progress=False) for n in sizes]
+    unpatch()
+    assert len(runs[0].found) == 7 and min(map(len, runs[0].found)) > 0
+    for run in runs[1:]:
+        assert run.images == runs[0].images
+        for found, expected in zip(run.found, runs[0].found, strict=True):
+            np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-5)
+            np.testing.assert_array_equal(found.classes, expected.classes)
+            np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-5 * 640)
+
+
+def test_images_that_cannot_be_read_are_no_part_of_a_batch(photos):
+    (photos.parent / "images" / "1.jpg").unlink()
+    (photos.parent / "images" / "1.jpg").write_text("no image")
+    predictor = load_predictor(tiny_files.checkpoint("detect"), batch=3)
+    given, run = [], predictor.outputs_of
+    predictor.outputs_of = lambda images: given.append(len(images)) or run(images)
+    found = find_all(predictor, load_dataset(photos), progress=False)
+    unpatch()
+    assert given == [3, 3]
+    assert [path.stem for path in found.images] == ["0", "2", "3", "4", "5", "6"]
+    assert len(found.found) == len(found.labels) == 6 and len(found.left_out) == 1
+
+
+def test_a_batch_of_a_file_alone_is_refused_before_it_is_opened(photos):
+    with pytest.raises(SynetError, match="^--batch 8: is of a .pt checkpoint"):
+        evaluate("none.tflite", photos, batch=8)

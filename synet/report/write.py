@@ -14,7 +14,7 @@ from synet.evaluate import find_all, judged_by, load_twin
 from synet.files import refuse_foreign, write_atomic
 from synet.graph import read_graph
 from synet.kernels import FAST
-from synet.predictor import Predictor, load_predictor, refuse_idle
+from synet.predictor import Predictor, load_predictor, require_torch
 from synet.profile import OWN, profile
 from synet.report import sections
 from synet.report.gallery import gallery
@@ -112,7 +112,7 @@ def gather(
     if not any(tensor.scale for tensor in read_graph(file).tensors):
         raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
     twin = Path(float_model) if float_model else float_twin(file)
-    refuse_idle([file, twin], device, batch)
+    require_torch([file, twin], device, batch)
     predictor = load_predictor(file, kernels=kernels)
     dataset = judged_by(predictor, load_dataset(data, strict))
     dataset.images(split)
