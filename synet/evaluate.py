@@ -29,8 +29,9 @@ from synet.errors import DataError, SynetError
 from synet.images import Placement
 from synet.kernels import FAST, Kernels
 from synet.left_out import LeftOut
-from synet.predictor import Predictor, decode, fit, in_batches, load_predictor, require_torch
+from synet.predictor import Predictor, decode, fit, load_predictor, require_torch
 from synet.shift import SURE, Shift, confidence_shift, float_twin
+from synet.system.batches import in_batches
 from synet.system.steps import giving_way, step
 from synet.system.terminal import Terminal
 

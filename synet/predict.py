@@ -23,9 +23,10 @@ from synet.errors import SynetError
 from synet.files import atomic_path, new_folder, write_atomic
 from synet.images import Placement, write_image
 from synet.kernels import REFERENCE, Kernels
-from synet.predictor import Predictor, decode, fit, in_batches, load_predictor, require_torch
+from synet.predictor import Predictor, decode, fit, load_predictor, require_torch
 from synet.results import class_entries, found_entries, image_id
 from synet.sources import Picture, Source, find_sources
+from synet.system.batches import in_batches
 from synet.system.private import sweep
 from synet.system.steps import giving_way
 from synet.system.terminal import Terminal

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from synet.calibration import filled
 from synet.data import letterbox, to_channels
 from synet.detections import Detections, best_rows
-from synet.errors import DataError, SynetError
+from synet.errors import SynetError
 from synet.images import Placement
 from synet.kernels import REFERENCE, SAMPLE, Kernels, open_model
 from synet.masks import draw_masks
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from synet.tflite import TfliteModel
 
 LOGGER = logging.getLogger("synet")
-T = TypeVar("T")
+FULL = re.compile("out ?of ?memory|allocate memory|memoryerror", re.IGNORECASE)
 CLASSIFIER = (
     "is a classifier, and finds no boxes; `synet predict` shows its classes, and "
     "`synet ultralytics val` measures them"
@@ -231,26 +232,6 @@ def fit(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, Placement 
     return to_channels(padded, predictor.channels), placement
 
 
-def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """All `items` in lists of `size`, the last one of what is left; of no more are held.
-
-    Where an item cannot be read, those before it come first.
-    """
-    batch: list[T] = []
-    try:
-        for item in items:
-            batch.append(item)
-            if len(batch) == size:
-                yield batch
-                batch = []
-    except DataError:
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
-
-
 def detect(
     predictor: Predictor,
     image: np.ndarray,
@@ -387,7 +368,7 @@ class TorchPredictor:
         try:
             told = self._by_role(self._run(self._input(images)))
         except (RuntimeError, MemoryError) as error:  # each device has its own
-            if len(images) == 1 or "memory" not in f"{type(error).__name__} {error}".lower():
+            if len(images) == 1 or not FULL.search(f"{type(error).__name__}: {error}"):
                 raise
             raise SynetError(
                 f"{self._name}: no memory for {len(images)} images of {_by(self.image_shape)} in "

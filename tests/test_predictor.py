@@ -13,7 +13,7 @@ from few_outputs import FewOutputs
 from synet.agreement import keras_runner
 from synet.custom_patches import unpatch
 from synet.data import load_dataset, read_image
-from synet.errors import DataError, SynetError
+from synet.errors import SynetError
 from synet.evaluate import ground_truth
 from synet.images import Placement, letterbox
 from synet.predictor import (
@@ -23,7 +23,6 @@ from synet.predictor import (
     detect,
     fit,
     image_channels,
-    in_batches,
     load_predictor,
     require_torch,
 )
@@ -292,26 +291,6 @@ def test_what_is_asked_of_torch_alone_is_not_ignored():
             require_torch(["a.tflite", "b.pt"], device)
     with pytest.raises(SynetError, match="^batch: 0 is not at least 1$"):
         load_predictor("a.pt", batch=0)
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "lengths"), [(5, 2, [2, 2, 1]), (4, 2, [2, 2]), (2, 9, [2]), (0, 3, [])]
-)
-def test_batches(count, size, lengths):
-    made = list(in_batches(iter(range(count)), size))
-    assert [len(each) for each in made] == lengths
-    assert sum(made, []) == list(range(count))
-
-
-def test_what_comes_before_an_image_that_cannot_be_read_comes_first():
-    def items():
-        yield from "abc"
-        raise DataError("d")
-
-    batches = in_batches(items(), 2)
-    assert [next(batches), next(batches)] == [["a", "b"], ["c"]]
-    with pytest.raises(DataError, match="d"):
-        next(batches)
 
 
 # --- from what a network told to what is in the image --------------------------------------------
