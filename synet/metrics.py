@@ -40,7 +40,7 @@ from synet.evaluate import (
 )
 from synet.kernels import FAST, Kernels
 from synet.predictions import files_folder, read_predictions
-from synet.predictor import Predictor, load_predictor
+from synet.predictor import Predictor, load_predictor, require_torch
 
 LOGGER = logging.getLogger("synet")
 ALL = "all data sets"
@@ -193,6 +193,7 @@ def metrics(
     strict: bool = False,
     kernels: str = FAST,
     device: str = "",
+    batch: int = 1,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -203,7 +204,7 @@ def metrics(
     ----------
     data
         Data yamls.
-    models, image_shape, repo, kernels, device
+    models, image_shape, repo, kernels, device, batch
         As for `synet.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -231,6 +232,7 @@ def metrics(
         cannot be used, or data sets not be put together.
     """
     _check_request(data, models, predictions, precisions, project)
+    require_torch(models, device, batch)
     datasets = [load_dataset(each, strict) for each in data]
     for dataset in datasets:
         dataset.require_labels(split)
@@ -238,9 +240,9 @@ def metrics(
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
+        how = {"kernels": kernels, "device": device, "batch": batch}
         predictors = {
-            str(model): load_predictor(model, image_shape, repo, kernels=kernels, device=device)
-            for model in models
+            str(model): load_predictor(model, image_shape, repo, **how) for model in models
         }
         result = measure(predictors, datasets, *settings)
     if project is None:

@@ -9,6 +9,7 @@ import click
 from synet.commands.kinds import FILE, FOLDER, FRACTION, MODEL
 from synet.commands.options import (
     Gathering,
+    batch_option,
     classes_option,
     confidence_option,
     device_option,
@@ -49,6 +50,7 @@ from synet.commands.options import (
 @confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
 @shape_option
 @device_option
+@batch_option
 @kernels_option("fast")
 @strict_option
 @repo_option
@@ -69,10 +71,13 @@ def metrics(
       synet metrics street.yaml night.yaml --models best.pt best.tflite --precisions 0.8 0.9
       synet metrics street.yaml --predictions runs/detect/exp --out runs/metrics
     """
-    from synet.metrics import metrics as measure
-    from synet.metrics_files import as_json, grids
+    from synet.system.steps import telling
 
-    result = measure((*data, *more), project=out, classes=classes or None, **options)
+    with telling("starting"):
+        from synet.metrics import metrics as measure
+        from synet.metrics_files import as_json, grids
+
+        result = measure((*data, *more), project=out, classes=classes or None, **options)
     figures({**as_json(result), "folder": result.folder})
     for model in result.models:
         show(*(grid.rich() for grid in grids(model, result.confidence)))

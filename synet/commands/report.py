@@ -11,9 +11,11 @@ import click
 from synet.commands.kinds import FILE
 from synet.commands.options import (
     Gathering,
+    batch_option,
     chip_option,
     classes_option,
     data_option,
+    device_option,
     figures,
     float_option,
     json_option,
@@ -43,6 +45,8 @@ from synet.errors import SynetError
     show_default=True,
     help="To measure the errors of layers on.",
 )
+@device_option
+@batch_option
 @kernels_option("fast")
 @strict_option
 @repo_option
@@ -63,10 +67,13 @@ def report(
     """
     if data is None:
         raise SynetError("give the data set: --data YAML")
-    from synet.report import report as write
+    from synet.system.steps import telling
 
     typed = shlex.join(["synet", *sys.argv[1:]])
-    told = write(model, data, out, classes=classes or None, command=typed, **options)
+    with telling("starting"):
+        from synet.report import report as write
+
+        told = write(model, data, out, classes=classes or None, command=typed, **options)
     verdict = "fits" if told.verdict.fits else "does not fit"
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()

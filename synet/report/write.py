@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from synet.evaluate import find_all, judged_by, load_twin
 from synet.files import refuse_foreign, write_atomic
 from synet.graph import read_graph
 from synet.kernels import FAST
-from synet.predictor import Predictor, load_predictor
+from synet.predictor import Predictor, load_predictor, require_torch
 from synet.profile import OWN, profile
 from synet.report import sections
 from synet.report.gallery import gallery
@@ -23,7 +23,7 @@ from synet.report.operating import operating_point
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
 from synet.shift import confidence_shift, float_twin
-from synet.system.terminal import Terminal
+from synet.system.steps import step
 from synet.tflite import read_content
 
 
@@ -73,6 +73,8 @@ def gather(
     progress: bool = True,
     strict: bool = False,
     kernels: str = FAST,
+    device: str = "",
+    batch: int = 1,
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -92,10 +94,12 @@ def gather(
     command
         What was typed, for the record.
     progress
-        Whether to tell each step on stderr.
+        Whether to show progress bars on stderr.
     kernels
         As for `synet.predictor.load_predictor`; of what int8 finds. Errors of layers are those of
         the reference kernels.
+    device, batch
+        As for `synet.predictor.load_predictor`; of what the float model finds.
 
     Raises
     ------
@@ -107,21 +111,22 @@ def gather(
     name, content = read_content(file)
     if not any(tensor.scale for tensor in read_graph(file).tensors):
         raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
+    twin = Path(float_model) if float_model else float_twin(file)
+    require_torch([file, twin], device, batch)
     predictor = load_predictor(file, kernels=kernels)
     dataset = judged_by(predictor, load_dataset(data, strict))
     dataset.images(split)
-    twin = Path(float_model) if float_model else float_twin(file)
-    reference = _reference(twin, predictor, repo, asked=float_model is not None)
-    tell = _teller(progress)
+    settings = {"device": device, "batch": batch}
+    reference = _reference(twin, predictor, repo, settings, asked=float_model is not None)
 
-    tell("costs on the chip")
+    step("costs on the chip")
     profiled = profile(file, chip)
-    tell("what int8 finds")
+    step("what int8 finds")
     int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
     files = int8.images
     found = None
     if not isinstance(reference, Missing):
-        tell("what float finds")
+        step("what float finds")
         found = find_all(
             reference, dataset, split, classes=classes, progress=progress, model=str(twin)
         )
@@ -129,7 +134,7 @@ def gather(
     if isinstance(reference, Missing):
         errors = reference
     else:
-        tell("errors of the layers")
+        step("errors of the layers")
         sample = files[:: max(1, len(files) // images)][:images]
         try:
             errors = compare_layers(twin, file, sample, repo=repo, progress=progress)
@@ -137,7 +142,7 @@ def gather(
             if float_model:
                 raise
             errors = Missing(f"Not measured: {error}.")
-    tell("the gallery")
+    step("the gallery")
     both = {"float": found, "int8": int8} if found else {"int8": int8}
     return Content(
         title=file.name,
@@ -193,7 +198,11 @@ def quantized(model: Path) -> Path:
 
 
 def _reference(
-    twin: Path | None, predictor: Predictor, repo: str | Path | None, asked: bool
+    twin: Path | None,
+    predictor: Predictor,
+    repo: str | Path | None,
+    settings: Mapping[str, Any],
+    asked: bool,
 ) -> Predictor | Missing:
     """The float twin; one that nobody asked for may be no such thing."""
     if twin is None:
@@ -202,15 +211,8 @@ def _reference(
             "name lies beside it (--float PT names another)."
         )
     try:
-        return load_twin(twin, predictor, repo)
+        return load_twin(twin, predictor, repo, settings)
     except SynetError as error:
         if asked:
             raise
         return Missing(f"Not measured: the float model cannot be used: {error}.")
-
-
-def _teller(progress: bool) -> Callable[[str], None]:
-    if not progress:
-        return lambda step: None
-    console = Terminal(stderr=True)
-    return lambda step: console.print(step, style="bold", highlight=False)
