@@ -132,16 +132,45 @@ def test_the_users_mistakes(arguments, said):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        *("quantise", "zoo", "zoo show", "predict best.pt", "quantize --backend yolov3"),
-        *("profile a.tflite --image-shape 480", "profile a.tflite --image-shape 0 640", "yolov5"),
+        ("quantise", "no such command 'quantise'. Did you mean 'quantize'?"),
+        ("--quite zoo list", "no such option '--quite'. Did you mean '--quiet'?"),
+        ("evaluate", "missing argument 'MODEL'; see synet evaluate --help"),
+        ("zoo show", "missing argument 'NAME'; see synet zoo show --help"),
+        ("predict best.pt", "missing argument 'SOURCE...'; see synet predict --help"),
+        ("yolov5", "missing argument 'MODULE'; see synet yolov5 --help"),
+        ("evaluate a.pt b.pt", "got unexpected extra argument (b.pt); see synet evaluate --help"),
+        ("evaluate a.pt --splits val", "no such option '--splits'. Did you mean '--split'?"),
+        (
+            "quantize --backend yolov3",
+            "invalid value for '--backend': 'yolov3' is not one of 'yolov5', 'ultralytics'; "
+            "see synet quantize --help",
+        ),
+        ("profile a.tflite --imgsz 480", "option '--imgsz' requires 2 arguments; see synet pro"),
+        ("profile a.tflite --imgsz 0 640", "0 is not in the range x>=1; see synet profile --help"),
+        ("metrics d.yaml --models", "option '--models' requires an argument; see synet metrics"),
     ],
 )
-def test_what_cannot_be_parsed_ends_with_2(arguments):
-    result = synet_cli(*arguments.split())
+def test_what_cannot_be_parsed_is_told_in_a_line(arguments, said):
+    assert said in mistake(*arguments.split())
+
+
+def test_a_strange_word_does_not_break_the_line():
+    assert "\x1b" not in mistake("evaluate", "a.pt", "b\n\x1b[31m.pt")
+
+
+def test_the_same_of_python_m_synet():
+    command = [sys.executable, "-m", "synet", "evaluate"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    told = "synet: missing argument 'MODEL'; see python -m synet evaluate --help\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
+def test_a_group_without_a_command_shows_what_there_is():
+    result = synet_cli("zoo")
     assert result.exit_code == 2
-    assert "Error: " in result.output or "Usage: synet" in result.output
+    assert "\n  show " in result.output and "\\n" not in result.output
 
 
 def test_data_is_checked_before_anything_is_converted(tmp_path):
