@@ -12,9 +12,11 @@ import click
 import pytest
 import tiny_yolo
 from click.testing import CliRunner
+from compilers import asking
 
 import synet
 from synet import zoo
+from synet.chips import get_chip
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.errors import SynetError, VerificationError
@@ -194,12 +196,16 @@ def test_a_yaml_is_no_checkpoint_nor_the_other_way_round(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_quantize_ends_with_what_the_chip_says(tmp_path):
+@pytest.mark.parametrize(("options", "version"), [([], "5.2"), (["--compiler", "4.3"], "4.3")])
+def test_quantize_ends_with_what_the_chip_says(options, version, tmp_path):
+    asking(get_chip("sabre"), version)
     tiny_yolo.write(tmp_path)
-    result = synet_cli("quantize", "--cfg", "tiny.yaml", "--chip", "sabre")
+    result = synet_cli("quantize", "--cfg", "tiny.yaml", "--chip", "sabre", *options)
     last = result.stdout.splitlines()[-1]
     assert re.search(
-        r", which fits sabre: \d+\.\d of 1500\.0 KiB SRAM, \d\.\d\d ms an image$", last
+        r", which fits sabre: \d+\.\d of 1500\.0 KiB SRAM, \d\.\d\d ms an image, "
+        rf"says Vela {re.escape(version)}\.0$",
+        last,
     )
 
 

@@ -13,6 +13,7 @@ from synet.commands.options import (
     Gathering,
     chip_option,
     classes_option,
+    compiler_option,
     data_option,
     figures,
     float_option,
@@ -34,6 +35,7 @@ from synet.errors import SynetError
 @out_option(FILE, "The page.", default="report.html")
 @split_option
 @chip_option("Default: the model's, or its camera's.")
+@compiler_option
 @float_option
 @classes_option
 @click.option(
@@ -78,6 +80,7 @@ def report(
         {
             "path": out,
             "chip": told.chip.name,
+            "judge": told.verdict.judge,
             "fits": told.verdict.fits,
             "models": models,
             "shift": told.shift,

@@ -73,6 +73,7 @@ def gather(
     progress: bool = True,
     strict: bool = False,
     kernels: str = FAST,
+    compiler: str = "",
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -96,6 +97,8 @@ def gather(
     kernels
         As for `synet.predictor.load_predictor`; of what int8 finds. Errors of layers are those of
         the reference kernels.
+    compiler
+        The version of the chip's compiler to ask, as for `synet.profile.profile`.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def gather(
     tell = _teller(progress)
 
     tell("costs on the chip")
-    profiled = profile(file, chip)
+    profiled = profile(file, chip, compiler=compiler)
     tell("what int8 finds")
     int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
     files = int8.images

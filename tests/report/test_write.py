@@ -15,15 +15,17 @@ import int8_models
 import pytest
 import tiny_ultralytics as tiny
 from click.testing import CliRunner
+from compilers import asking
 from patched import patched_fork
 
 from synet.backends.forks import installed
+from synet.chips import get_chip
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.errors import DataError, SynetError
 from synet.evaluate import evaluate
 from synet.evaluation.chance import Change
-from synet.profile import OWN
+from synet.profile import OWN, profile
 from synet.quantize import quantize_model
 from synet.report import gather, report, sections
 from synet.report.charts import COLOURS, LIGHT
@@ -153,6 +155,23 @@ def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
     assert [each.title for each in told.mistakes[0].pictures] == ["ground truth", "int8"]
     assert list(told.operating.scores) == ["int8"]
     assert 'id="gallery"' not in text and 'id="mistakes"' in text
+
+
+def test_the_compiler_that_is_named_judges(folder, tmp_path):
+    sabre = get_chip("sabre")
+    chips = [asking(sabre, version) for version in ("4.3", "5.2")]
+    file = shutil.copy(folder / "tiny.tflite", tmp_path / "alone.tflite")
+    out = tmp_path / "other.html"
+    arguments = ["report", file, "--data", folder / "data" / "data.yaml", "--compiler", "4.3"]
+    result = CliRunner().invoke(main, [str(each) for each in [*arguments, "--out", out, "--json"]])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["judge"] == f"Vela 4.3.0, the compiler of {sabre.title}"
+    text = out.read_text().partition("<script")[0]
+    other, first = (profile(file, chip).compiled for chip in chips)
+    assert other.cycles != first.cycles
+    assert f"{1e3 * other.seconds:.2f} ms an image on the chip" in text
+    assert "Judged by Vela 4.3.0" in text and "Vela 5.2" not in text
+    assert "<dt>Vela</dt><dd>4.3.0</dd>" in text
 
 
 def test_a_pt_beside_it_that_is_no_twin_is_told_in_the_page(folder, tmp_path):
