@@ -174,6 +174,21 @@ def test_the_compiler_that_is_named_judges(folder, tmp_path):
     assert "<dt>Vela</dt><dd>4.3.0</dd>" in text
 
 
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_a_file_that_the_reference_kernels_do_not_run(kernels, folder, tmp_path, caplog):
+    """The page is made, and says so."""
+    _, content = int8_models.tiled()
+    (tmp_path / "tiled.tflite").write_bytes(embed_metadata(content, {"names": [*NAMES]}))
+    arguments = ["report", tmp_path / "tiled.tflite", "--data", folder / "data" / "data.yaml"]
+    arguments += ["--kernels", kernels, "--out", tmp_path / "page.html"]
+    result = CliRunner().invoke(main, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    (warning,) = (each for each in caplog.messages if "'TILE'" in each)
+    assert "tiled.tflite does not run on the reference kernels" in warning
+    told = "fast kernels, as the reference kernels do not run the file"
+    assert f"<dt>int8 ran on</dt><dd>{told}</dd>" in (tmp_path / "page.html").read_text()
+
+
 def test_a_pt_beside_it_that_is_no_twin_is_told_in_the_page(folder, tmp_path):
     shutil.copy(folder / "tiny.tflite", tmp_path)
     (tmp_path / "tiny.pt").write_text("no checkpoint")
