@@ -196,7 +196,10 @@ def test_a_yaml_is_no_checkpoint_nor_the_other_way_round(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("options", "version"), [([], "5.2"), (["--compiler", "4.3"], "4.3")])
+@pytest.mark.parametrize(
+    ("options", "version"),
+    [([], "5.2"), pytest.param(["--compiler", "4.3"], "4.3", marks=pytest.mark.slow)],
+)
 def test_quantize_ends_with_what_the_chip_says(options, version, tmp_path):
     asking(get_chip("sabre"), version)
     tiny_yolo.write(tmp_path)

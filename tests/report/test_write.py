@@ -157,6 +157,7 @@ def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
     assert 'id="gallery"' not in text and 'id="mistakes"' in text
 
 
+@pytest.mark.slow
 def test_the_compiler_that_is_named_judges(folder, tmp_path):
     sabre = get_chip("sabre")
     chips = [asking(sabre, version) for version in ("4.3", "5.2")]
@@ -247,6 +248,8 @@ def test_what_is_no_model_to_report_on(folder, tmp_path):
         with pytest.raises(SynetError, match=said):
             report(tmp_path / model, data, tmp_path / "page.html")
     (tmp_path / "float.tflite").write_bytes(int8_models.not_quantized())
+    with pytest.raises(SynetError, match=r"no vela '4\.4' is known for sabre; its file lists 5\.2"):
+        report(folder / "tiny.tflite", data, tmp_path / "page.html", compiler="4.4")
     with pytest.raises(SynetError, match=r"float\.tflite is not quantized; make an int8 file"):
         report(tmp_path / "float.tflite", data, tmp_path / "page.html")
     (tmp_path / "float.tflite").unlink()
