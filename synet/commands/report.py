@@ -65,10 +65,10 @@ def report(
     """
     if data is None:
         raise SynetError("give the data set: --data YAML")
-    from synet.report import report as write
+    from synet.report import write_report
 
     typed = shlex.join(["synet", *sys.argv[1:]])
-    told = write(model, data, out, classes=classes or None, command=typed, **options)
+    told = write_report(model, data, out, classes=classes or None, command=typed, **options)
     verdict = "fits" if told.verdict.fits else "does not fit"
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()

@@ -27,7 +27,7 @@ from synet.system.terminal import Terminal
 from synet.tflite import read_content
 
 
-def report(
+def write_report(
     model: str | Path, data: str | Path, out: str | Path = "report.html", **options: Any
 ) -> Content:
     """Write a page about an int8 file: one html file that needs no other and no network.
@@ -162,7 +162,7 @@ def gather(
         operations=sections.operation_kinds(profiled),
         interface=interface(predictor.model),
         made=sections.made(
-            command or "synet.report.report(...), in Python",
+            command or "synet.write_report(...), in Python",
             file,
             content,
             twin if found else None,

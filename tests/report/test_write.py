@@ -27,7 +27,7 @@ from synet.evaluate import evaluate
 from synet.evaluation.chance import Change
 from synet.profile import OWN, profile
 from synet.quantize import quantize_model
-from synet.report import gather, report, sections
+from synet.report import gather, sections, write_report
 from synet.report.charts import COLOURS, LIGHT
 from synet.report.operating import ALL
 from synet.report.page import MARK, Content, render
@@ -138,7 +138,7 @@ def test_precision_is_told_in_fractions_as_in_a_terminal(content):
 
 def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
     shutil.copy(folder / "tiny.tflite", tmp_path / "alone.tflite")
-    told = report(
+    told = write_report(
         tmp_path / "alone.tflite",
         folder / "data" / "data.yaml",
         tmp_path / "out" / "page.html",
@@ -246,17 +246,19 @@ def test_what_is_no_model_to_report_on(folder, tmp_path):
         ("model.onnx", "model.onnx: expected a .tflite file"),
     ):
         with pytest.raises(SynetError, match=said):
-            report(tmp_path / model, data, tmp_path / "page.html")
+            write_report(tmp_path / model, data, tmp_path / "page.html")
     (tmp_path / "float.tflite").write_bytes(int8_models.not_quantized())
     with pytest.raises(SynetError, match=r"no vela '4\.4' is known for sabre; its file lists 5\.2"):
-        report(folder / "tiny.tflite", data, tmp_path / "page.html", compiler="4.4")
+        write_report(folder / "tiny.tflite", data, tmp_path / "page.html", compiler="4.4")
     with pytest.raises(SynetError, match=r"float\.tflite is not quantized; make an int8 file"):
-        report(tmp_path / "float.tflite", data, tmp_path / "page.html")
+        write_report(tmp_path / "float.tflite", data, tmp_path / "page.html")
     (tmp_path / "float.tflite").unlink()
     with pytest.raises(DataError, match=r"none\.yaml"):
-        report(folder / "tiny.tflite", tmp_path / "none.yaml", tmp_path / "page.html")
+        write_report(folder / "tiny.tflite", tmp_path / "none.yaml", tmp_path / "page.html")
     with pytest.raises(SynetError, match="did you mean katana"):
-        report(folder / "tiny.tflite", data, tmp_path / "page.html", chip="katan", progress=False)
+        write_report(
+            folder / "tiny.tflite", data, tmp_path / "page.html", chip="katan", progress=False
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.pt"]
 
 
@@ -264,18 +266,18 @@ def test_a_file_of_somebody_else_is_refused_before_any_work(tmp_path):
     page = tmp_path / "page.html"
     page.write_text("<p>mine, about synet</p>")
     with pytest.raises(SynetError, match="SyNet did not make it; move it, or give --out"):
-        report("none.tflite", "none.yaml", page)
+        write_report("none.tflite", "none.yaml", page)
     with pytest.raises(SynetError, match="is a folder"):
-        report("none.tflite", "none.yaml", tmp_path)
+        write_report("none.tflite", "none.yaml", tmp_path)
     with pytest.raises(SynetError, match="cannot write .*below.html: .*page.html is a file"):
-        report("none.tflite", "none.yaml", page / "more" / "below.html")
+        write_report("none.tflite", "none.yaml", page / "more" / "below.html")
     assert page.read_text() == "<p>mine, about synet</p>"
 
 
 def test_a_page_of_ours_is_replaced_whole(page, content, folder):
     assert MARK in page.read_text(encoding="utf-8")[:2048]
     before = page.stat().st_ino
-    report(
+    write_report(
         *(folder / "tiny.tflite", folder / "data" / "data.yaml", page),
         chip=OWN,
         images=1,
