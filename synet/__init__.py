@@ -25,9 +25,9 @@ __all__ = [
     "predict",
     "profile",
     "quantize_model",
-    "report",
     "summarize",
     "unpatch",
+    "write_report",
 ]
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from synet.predictor import detect, load_predictor
     from synet.profile import profile
     from synet.quantize import quantize_model
-    from synet.report import report
+    from synet.report import write_report
     from synet.safe import check, make_safe
     from synet.summary import summarize
 
@@ -64,9 +64,9 @@ _HOMES = {
     "predict": ("synet.predict", "predict"),
     "profile": ("synet.profile", "profile"),
     "quantize_model": ("synet.quantize", "quantize_model"),
-    "report": ("synet.report", "report"),
     "summarize": ("synet.summary", "summarize"),
     "unpatch": ("synet.custom_patches", "unpatch"),
+    "write_report": ("synet.report", "write_report"),
 }
 
 

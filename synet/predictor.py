@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from synet.errors import SynetError
 from synet.images import Placement
 from synet.kernels import REFERENCE, SAMPLE, Kernels, open_model
 from synet.masks import draw_masks
-from synet.metadata import doubt_of
+from synet.metadata import warn_of
 from synet.roles import TfliteNetwork, class_names
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 from synet.system.steps import step
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from synet.tflite import TfliteModel
 
-LOGGER = logging.getLogger("synet")
 FULL = re.compile("out ?of ?memory|allocate memory|memoryerror", re.IGNORECASE)
 CLASSIFIER = (
     "is a classifier, and finds no boxes; `synet predict` shows its classes, and "
@@ -157,8 +155,7 @@ def load_predictor(
         predictor = _torch_predictor(path, image_shape, repo, device, batch)
     else:
         network = open_model(path, threads, kernels, checked)
-        if doubt_of(network.metadata):
-            LOGGER.warning("%s: %s", path, doubt_of(network.metadata))
+        warn_of(network.name, network.metadata)
         own = network.image_shape
         if _asked(path, image_shape, own) not in {None, own}:
             raise SynetError(f"{path}: takes images of {_by(own)}, not {_by(image_shape)}")

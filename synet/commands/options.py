@@ -48,6 +48,12 @@ strict_option = click.option(
 classes_option = click.option(
     "--classes", multiple=True, metavar="NAME...", help="The data's names, in model order."
 )
+compiler_option = click.option(
+    "--compiler",
+    metavar="VERSION",
+    default="",
+    help="Of the chip's compiler: one that its file lists, or a program. Default: the first.",
+)
 float_option = click.option(
     "--float",
     "float_model",

@@ -14,6 +14,7 @@ from synet.commands.options import (
     batch_option,
     chip_option,
     classes_option,
+    compiler_option,
     data_option,
     device_option,
     figures,
@@ -36,6 +37,7 @@ from synet.errors import SynetError
 @out_option(FILE, "The page.", default="report.html")
 @split_option
 @chip_option("Default: the model's, or its camera's.")
+@compiler_option
 @float_option
 @classes_option
 @click.option(
@@ -71,9 +73,9 @@ def report(
 
     typed = shlex.join(["synet", *sys.argv[1:]])
     with telling("starting"):
-        from synet.report import report as write
+        from synet.report import write_report
 
-        told = write(model, data, out, classes=classes or None, command=typed, **options)
+        told = write_report(model, data, out, classes=classes or None, command=typed, **options)
     verdict = "fits" if told.verdict.fits else "does not fit"
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()
@@ -85,6 +87,7 @@ def report(
         {
             "path": out,
             "chip": told.chip.name,
+            "judge": told.verdict.judge,
             "fits": told.verdict.fits,
             "models": models,
             "shift": told.shift,

@@ -22,6 +22,7 @@ from synet.detections import Detections
 from synet.errors import DataError, SynetError
 from synet.images import to_channels
 from synet.kernels import FAST, SAMPLE, open_model
+from synet.metadata import warn_of
 from synet.patches.engine import Fork
 from synet.roles import TfliteNetwork, UnknownOutputs, class_names
 from synet.rotated import enclosing_boxes
@@ -143,6 +144,7 @@ def wrap_init(fork: Fork | None) -> Callable:
         if network is None:
             wrapped(*args, **kwargs)
             return
+        warn_of(network.name, network.metadata)
         nn.Module.__init__(backend)
         facts = dict.fromkeys((*KINDS, "fp16", "nhwc", "end2end", "base_model", "xyxy"), False)
         facts |= {

@@ -27,7 +27,7 @@ from synet.system.steps import step
 from synet.tflite import read_content
 
 
-def report(
+def write_report(
     model: str | Path, data: str | Path, out: str | Path = "report.html", **options: Any
 ) -> Content:
     """Write a page about an int8 file: one html file that needs no other and no network.
@@ -75,6 +75,7 @@ def gather(
     kernels: str = FAST,
     device: str = "",
     batch: int = 1,
+    compiler: str = "",
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -100,6 +101,8 @@ def gather(
         the reference kernels.
     device, batch
         As for `synet.predictor.load_predictor`; of what the float model finds.
+    compiler
+        The version of the chip's compiler to ask, as for `synet.profile.profile`.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def gather(
     reference = _reference(twin, predictor, repo, settings, asked=float_model is not None)
 
     step("costs on the chip")
-    profiled = profile(file, chip)
+    profiled = profile(file, chip, compiler=compiler)
     step("what int8 finds")
     int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
     files = int8.images
@@ -164,7 +167,7 @@ def gather(
         operations=sections.operation_kinds(profiled),
         interface=interface(predictor.model),
         made=sections.made(
-            command or "synet.report.report(...), in Python",
+            command or "synet.write_report(...), in Python",
             file,
             content,
             twin if found else None,
