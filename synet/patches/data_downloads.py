@@ -28,6 +28,8 @@ _ARCHIVE = re.compile(r"https?://[\w.~:/%@+=,-]+\.(zip|tar|gz|tgz|xz|bz2|txz|tbz
 # Folders of a YOLO in which data yamls of its own lie, whose scripts are the user's own code.
 _OWN_FOLDERS = {"cfg", "data", "datasets"}
 _NOT_USED = "data-not-used-"
+# What a YOLO has published images to classify under, or a folder where it keeps data.
+_PUBLISHED = re.compile(rf"(?!{_NOT_USED})(?!.*\.\.)[\w.-]+(/[\w.-]+)*", re.ASCII)
 _UNKNOWN = "unknown"  # of what is a folder, or an archive, with a data yaml in it
 # Keys of a checkpoint under which a YOLO keeps the options of its training.
 _OPTIONS = ("train_args", "opt")
@@ -70,6 +72,31 @@ def call_without_code(
         if code == _UNKNOWN:
             raise
         raise _refusal(data, code, reason(error)) from error
+
+
+def call_with_plain_images(wrapped: Callable, bound: inspect.BoundArguments, data: Any) -> Any:
+    """Call a fork's check of images to classify, which fetches those that are not here.
+
+    Parameters
+    ----------
+    wrapped, bound
+        As in `call_without_code`.
+    data
+        A folder, the address of an archive, or a name that the fork has published images under.
+
+    Raises
+    ------
+    DataError
+        It is none of these.
+    """
+    text = str(data)
+    plain = os.path.exists(data) or _ARCHIVE.fullmatch(text) or _PUBLISHED.fullmatch(text)
+    if not plain and os.environ.get(TRUST) != "1":
+        raise DataError(
+            f"{shown(text)}: no such folder, and no address of an archive; name a folder that has "
+            f"train and val in it, with a folder of images for each class"
+        )
+    return wrapped(*bound.args, **bound.kwargs)
 
 
 def _refusal(data: Any, code: str, why: str) -> DataError:
