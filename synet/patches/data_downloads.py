@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,17 @@ def _own_yamls(root: Path | None) -> list[Path]:
     return [f for f in files if f.parent.name in _OWN_FOLDERS and lies_within(f, root)]
 
 
+def options_of(content: Any) -> Iterator[dict[str, Any]]:
+    """The options of a training, wherever a checkpoint has them; to be changed in place."""
+    if not isinstance(content, dict):
+        return
+    models = [getattr(content.get(key), "args", None) for key in ("model", "ema")]
+    for options in [*(content.get(key) for key in _OPTIONS), *models]:
+        options = getattr(options, "__dict__", options)  # a namespace's
+        if isinstance(options, dict):
+            yield options
+
+
 def with_local_data(content: Any, roots: Iterable[Path]) -> Any:
     """A checkpoint that has just been read, whose options name data that is here, or none.
 
@@ -138,12 +149,10 @@ def with_local_data(content: Any, roots: Iterable[Path]) -> Any:
     roots
         Folders of forks, whose own data yamls may be named.
     """
-    if not isinstance(content, dict) or os.environ.get(TRUST) == "1":
+    if os.environ.get(TRUST) == "1":
         return content
-    models = [getattr(content.get(key), "args", None) for key in ("model", "ema")]
-    for options in [*(content.get(key) for key in _OPTIONS), *models]:
-        options = getattr(options, "__dict__", options)  # a namespace's
-        if isinstance(options, dict) and options.get("data"):
+    for options in options_of(content):
+        if str(options.get("data")) not in ("", "None"):  # it may be what has no truth
             options["data"] = _local(options["data"], roots)
     return content
 
