@@ -233,13 +233,17 @@ def jobs(strangers: Iterable[Stranger], sound: Sound, commands: slice) -> Iterat
 def yolo_jobs(
     yolo: str, strangers: Mapping[str, list[Stranger]], sound: Sound, step: int
 ) -> Iterator[Job]:
-    """A sound file of each kind, and each `step`th stranger, through a command that runs a YOLO."""
-    whole = [kind for kind in YOLOS[yolo] if (yolo, kind) != ("yolov5", "checkpoint")]
-    typed = {kind: sound.typed(YOLOS[yolo][kind], sound.of_kind(kind)) for kind in whole}
+    """A sound file of each kind, and each `step`th stranger, through a command that runs a YOLO.
+
+    Trainings take longest: a yaml is trained from where every file is taken.
+    """
+    commands = {k: command for k, command in YOLOS[yolo].items() if k != "model" or step == 1}
+    whole = [kind for kind in commands if (yolo, kind) != ("yolov5", "checkpoint")]
+    typed = {kind: sound.typed(commands[kind], sound.of_kind(kind)) for kind in whole}
     first = next(iter(typed.values()))
     for kind, arguments in typed.items():
         yield Job(f"sound {kind}", "yolo", arguments, False, first)
-    for kind, command in YOLOS[yolo].items():
+    for kind, command in commands.items():
         for each in strangers[kind][::step]:
             yield Job(each.name, "yolo", sound.typed(command, each.path), True, first)
 
