@@ -18,7 +18,8 @@ from typing import Any
 WORKER = Path(__file__).with_name("worker.py")
 MOST_BYTES, MOST_SECONDS, PATIENCE = 1 << 30, 10, 60
 LONGEST = 5000  # letters of a line
-BESIDE = re.compile(r" \d+% |^libpng |^\[ *WARN|^Corrupt JPEG")  # a progress bar; what decoders say
+# a progress bar; what is done before that takes a while; what decoders say
+BESIDE = re.compile(r" \d+% |^exporting |^libpng |^\[ *WARN|^Corrupt JPEG")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
