@@ -9,11 +9,16 @@
     |-- CheckpointError        a .pt that cannot or may not be read
     |-- PatchError             a fork that lacks what a patch needs
     |-- ExportError            a torch function with no Keras twin
-    |-- TrainingError          a training that we started   exit status 1
+    |-- TrainingError          a YOLO that we ran failed    exit status 1
     `-- VerificationError      our own check failed         exit status 1
 """
 
+import errno
+
 from synet.system.text import printable
+
+# What may meet any reader and writer, of temporary files and of standard output as well.
+OF_THE_SYSTEM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
 
 
 class SynetError(Exception):
@@ -60,7 +65,7 @@ class ExportError(SynetError):
 
 
 class TrainingError(SynetError):
-    """A training that SyNet itself started has failed."""
+    """A YOLO that SyNet itself ran, for a training or another thing, has failed."""
 
     exit_status = 1
 
