@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from synet import zoo
+from synet.backends.failing import told_plainly
 from synet.models.forks import (
     families_of,
     folder_of,
@@ -60,19 +61,12 @@ def run(arguments: list[str], repo: str | Path | None = None, chip: str = "") ->
     patch_custom(chip or _chip_of(model, root, patching) or FAMILY.chip)
     commands = _command_line(root)
     vars(commands)["ARGV"] = sys.argv
-    try:
+    # a word, or file, that it does not know; of a data yaml it says so in a RuntimeError
+    with told_plainly(root.name, (SyntaxError, FileNotFoundError)):
         if TUNE in words:
             _tune(commands, [word for word in words if word != TUNE])
         else:
             commands.entrypoint()
-    except (SyntaxError, FileNotFoundError, RuntimeError) as error:
-        # a word, or file, that it does not know; of a data yaml it says so in a RuntimeError
-        cause = error.__cause__
-        known = isinstance(cause, (FileNotFoundError, SynetError))
-        if isinstance(error, RuntimeError) and not known:
-            raise
-        error = cause if isinstance(cause, SynetError) else error
-        raise SynetError(str(error).strip().partition("\n")[0]) from error
 
 
 def _found(word: str, root: Path) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from synet.backends.failing import told_plainly
 from synet.models.forks import folder_of, import_name, installed
 from synet.patches.command_line import chip_of
 from synet.patches.process import patch_custom
@@ -42,10 +43,11 @@ def run(module: str, arguments: list[str], repo: str | Path | None = None, chip:
     patch_custom(chip or chip_of(arguments), roots=[root], fixed=bool(chip))
     base, name = import_name(root, script)
     sys.path.insert(0, str(base))
-    if base == script.parent:
-        runpy.run_path(str(script), run_name="__main__")
-    else:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    with told_plainly(root.name):
+        if base == script.parent:
+            runpy.run_path(str(script), run_name="__main__")
+        else:
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def _scripts(root: Path) -> Iterator[Path]:

@@ -240,9 +240,11 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
         )
         from synet.patches.data_downloads import with_local_data
         from synet.patches.made_for import with_chip_noted
+        from synet.patches.run_folders import with_own_folder
 
         roots = patching.roots_of_forks
         content = safe_load(roots)(wrapped, instance, args, kwargs)
+        content = with_own_folder(content, args[0] if args else kwargs.get("f"))
         return with_chip_noted(with_local_data(content, roots()))
 
     kept = torch.serialization.load
