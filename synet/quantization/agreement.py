@@ -75,7 +75,7 @@ def keras_runner(keras_model: keras.Model) -> Runner:
     return run
 
 
-def compare(
+def compare_outputs(
     images: Sequence[np.ndarray],
     reference: Runner,
     other: Runner,

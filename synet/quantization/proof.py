@@ -17,7 +17,7 @@ import numpy as np
 
 from synet.layerwise.errors import Sums
 from synet.layerwise.twins import NotTwins, find_twins
-from synet.quantization.agreement import Agreement, Runner, compare
+from synet.quantization.agreement import Agreement, Runner, compare_outputs
 from synet.tflite.graph import Graph, read_graph
 from synet.tflite.kernels import FAST, open_model
 from synet.tflite.model import TensorRunner, TfliteModel
@@ -121,13 +121,13 @@ def prove(
         They do not have the same outputs.
     """
     exact, found = TfliteModel(reference, kernels=FAST).run, open_model(int8).run
-    sure = compare(images, exact, found, shape, np.mean, CONFIDENT)
+    sure = compare_outputs(images, exact, found, shape, np.mean, CONFIDENT)
     if sure.rows:
         return Proof("rows", sure, len(images), missed=_beyond(sure))
     features = features_db(images[:SAMPLE], reference, int8, head)
     if not math.isfinite(features):
         return unproven(f"float is sure of nothing in {len(images)} images, nor has it features")
-    every = compare(images, exact, found, shape, np.mean)
+    every = compare_outputs(images, exact, found, shape, np.mean)
     ranks = rank_correlation(images, exact, found)
     missed = _beyond(every)
     if not missed and features < FEATURE_BAR:
