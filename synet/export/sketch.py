@@ -17,6 +17,7 @@ import numpy as np
 
 import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip
+from synet.export.context import Context
 from synet.export.proxy import lower, unwrap
 from synet.export.registry import lowering_of
 from synet.export.reshape import resolve_shape
@@ -50,7 +51,7 @@ class Sketch:
         return _divided(self, other)
 
 
-class Sketching:
+class Sketching(Context):
     """What the lowerings run in where they are to say what they would build.
 
     Attributes
@@ -63,10 +64,9 @@ class Sketching:
     """
 
     def __init__(self, chip: Chip | None) -> None:
-        self.chip = chip
+        super().__init__(chip)
         self.operations: list[Operation] = []
         self.notes: list[tuple[str, str]] = []
-        self.dilated: dict[tuple, Any] = {}
 
     def answer(self, function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
         """What `synet.export.proxy.lower` answers, with `operations` and `notes` anew."""

@@ -331,7 +331,9 @@ def _twins(recorder: Recorder) -> list[Proposal]:
         if problem.operation == "TRANSPOSE_CONV" and type(old) is nn.ConvTranspose2d:
             new = UpsampledConvTranspose2d.of(old)
         elif problem.operation == "PAD" and type(old) is nn.Conv2d:
-            new = WidenedConv2d.of(old, call.before)
+            chip = recorder.chip
+            largest = chip.spelling.kernel_within(chip.ops.get("CONV_2D"))
+            new = WidenedConv2d.of(old, call.before, largest)
         if problem.operation == "PAD" and new is None and isinstance(old, nn.Conv2d):
             new, why = same_padding_twin(old), problem.text
         if new is not None:

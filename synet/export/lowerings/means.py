@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from synet.chips.record import OpRule
+from synet.chips import OpRule
 from synet.export.lowerings.convolution import convolution
 from synet.export.lowerings.windows import (
     Fit,
@@ -20,15 +20,13 @@ from synet.export.lowerings.windows import (
     fits,
     picked,
     pixels,
-    rule_of,
     spelled,
     tell,
     whole,
     with_zeros,
 )
-from synet.export.proxy import FEW, join
-from synet.export.registry import kit
-from synet.layers.same import LARGEST
+from synet.export.proxy import join
+from synet.export.registry import kit, rule_of, spelling
 
 
 def sums(x: Any, windows: Sequence[Windows], share: float) -> Any:
@@ -60,7 +58,7 @@ def each_cut(
     x: Any, axis: int, spans: Sequence[tuple[int, int]], function: Callable[[Any], Any]
 ) -> Any:
     """A few stretches of an axis, each by itself, and what has become of them side by side."""
-    if len(spans) > FEW:
+    if len(spans) > spelling().parts:
         return None
     cuts = [x[(*(slice(None),) * axis, slice(*span))] for span in spans]
     return join([function(cut) for cut in cuts], axis, "windows")
@@ -101,7 +99,7 @@ def _skips(found: Sequence[Fit]) -> bool:
 
 def _tiles(windows: Sequence[Windows], rule: OpRule) -> Iterator[list[Windows]]:
     """Windows side by side that those of `windows` are made of, the largest first."""
-    for size in range(rule.kernel_max or LARGEST, 1, -1):
+    for size in range(spelling().kernel_within(rule), 1, -1):
         tile = [_tile(each, size) for each in windows]
         if None not in tile and not all(each.is_pixels for each in tile):
             yield tile

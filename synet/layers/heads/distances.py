@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synet.layers.exporting import softmax_rows
 from synet.layers.heads.form import (
     HeadForm,
     Maps,
@@ -32,9 +33,6 @@ from synet.layers.heads.masks import prototypes, returned_prototypes
 from synet.system.errors import SynetError
 
 ONE = "one2one_"  # an end-to-end head's second set of branches, trained for one row an object
-# Cells whose bins go through one SOFTMAX. Compilers compute it in int32, in several tensors of its
-# size at once: that is what a head needs most memory for.
-CELLS = 1280
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,9 @@ class DistanceForm(HeadForm):
         """Distances to some sides, times `gain`: (1, sides, H, W)."""
         if not self.bins:
             return maps.take(sides, gain)
-        bands = maps.bands(CELLS)
+        # Compilers compute SOFTMAX in int32, in several tensors of its size at once: that is what a
+        # head needs most memory for.
+        bands = maps.bands(softmax_rows())
         found = [
             torch.cat([self._expected(head, band, side, gain) for band in bands], 2)
             for side in sides
