@@ -22,6 +22,7 @@ from synet.safety.activation_behaviour import activation_for
 from synet.safety.recorder import Known, Problem, Recorder
 from synet.safety.replace_by_type import (
     Substitution,
+    left_alone,
     replace_layers,
     replace_module,
     same_padding_twin,
@@ -139,7 +140,7 @@ class _Rows:
         if isinstance(layer.f, int):
             (inputs,) = inputs
         with self._refusing(index):
-            replaced = replace_layers(box)
+            replaced = replace_layers(box, left_alone(self.chip))
             mended = mend(box, lambda: box[0](inputs), self.chip, self._known, ends=False)
             self.outputs[index] = mended.output
             self._known |= mended.known
@@ -192,7 +193,7 @@ def _mend_head(
     try:
         with _evaluating(box), torch.no_grad(), recorder:
             run(x)
-        replaced = replace_layers(box, among=recorder.calls)
+        replaced = replace_layers(box, left_alone(chip), recorder.calls)
         return replaced, mend(box, lambda: run(x), chip, known)
     finally:
         if is_own:
@@ -276,7 +277,8 @@ def _substitute(
         return found
     for problem in recorder.problems:
         module = problem.stack[-1] if problem.stack else None
-        if problem.function.rstrip("_") in ACTIVATIONS and module in paths:
+        clips = recorder.chip.activation == "relu6" and problem.function.rstrip("_") in ACTIVATIONS
+        if clips and module in paths:
             if not is_clipped(module):
                 clip_activations(module)
                 was = f"{problem.function}() in {type(module).__name__}"
@@ -311,7 +313,7 @@ def _activations(recorder: Recorder) -> list[Proposal]:
         if call.before is None or call.before != call.after:
             continue
         problem = troubles.get(module)
-        new = activation_for(module, call.before, runs=problem is None)
+        new = activation_for(module, call.before, problem is None, recorder.chip.activation)
         if new is not None:
             why = problem.text if problem else f"{recorder.chip.name} has {_shown(new)}"
             found[module] = (module, new, why)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from synet.chips import Chip
 from synet.layers.basic import MaxPool2d
 from synet.layers.conv import Conv2d
 
@@ -103,9 +104,20 @@ def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> int:
     return count
 
 
-@replaces(
+ACTIVATIONS = (
     *(nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.Mish, nn.Hardswish),
     *(nn.Hardtanh,),
+)
+
+
+def left_alone(chip: Chip) -> dict[type[nn.Module], Recipe]:
+    """Recipes that leave what a run of the network replaces: activations, if not by ReLU6."""
+    types = () if chip.activation == "relu6" else ACTIVATIONS
+    return dict.fromkeys(types, lambda old: None)
+
+
+@replaces(
+    *ACTIVATIONS,
     why="every chip has ReLU6, and few have another",
 )
 def _to_relu6(old: nn.Module) -> nn.Module:
