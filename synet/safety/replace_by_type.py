@@ -94,14 +94,14 @@ def replace_layers(
 
 def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> int:
     """Put `new` wherever `old` is within `root`; how often that was."""
-    count = 0
-    for module in list(root.modules()):
-        # not named_children(), which leaves out a module that is there twice
-        for name, child in list(module._modules.items()):
-            if child is old:
-                setattr(module, name, new)
-                count += 1
-    return count
+    places = {}
+    for path, module in root.named_modules(remove_duplicate=False):
+        if module is old and path:
+            parent, _, name = path.rpartition(".")
+            places[root.get_submodule(parent), name] = None
+    for parent, name in places:
+        setattr(parent, name, new)
+    return len(places)
 
 
 ACTIVATIONS = (

@@ -152,7 +152,7 @@ def _mend_head(
     The head does not know its strides yet. Of `x` there is what the export reads.
     """
     own = getattr(head, "stride", None)
-    is_own = "stride" in vars(head) | vars(head)["_buffers"]
+    is_own = "stride" in vars(head) or "stride" in dict(head.named_buffers(recurse=False))
     head.stride = torch.tensor([IMAGE / x[i].shape[2] for i in form.inputs(head)])
     box, run, recorder = nn.ModuleList([head]), _Export(form, head), Recorder(chip, known)
     try:

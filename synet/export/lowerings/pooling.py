@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from synet.export.lowerings.convolution import convolution, cut
 from synet.export.lowerings.means import along, shared, sums
@@ -75,7 +74,7 @@ def _pool_sides(
     return tuple(sides), tuple(sizes)
 
 
-@lowers("avg_pool2d", torch._C._nn.avg_pool2d)
+@lowers("avg_pool2d")
 def _avg_pool2d(
     x: KerasProxy,
     kernel_size: Any,
