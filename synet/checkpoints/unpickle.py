@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import inspect
 import io
 import re
 import types
@@ -22,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from synet.checkpoints.allowed_names import class_named, fills_itself, may_be_a_forks
 from synet.checkpoints.archive import STORAGES
 from synet.checkpoints.arrays import Arrays, Unfilled
 from synet.checkpoints.machine import ForbiddenError, Inert, Machine, Name
+from synet.checkpoints.module_state import Shell, is_module_state
 from synet.checkpoints.plain import CONSTANTS, NAMED, SPACES, functions
 from synet.checkpoints.rows_network import Network, is_row
 from synet.checkpoints.tensors import Tensors
@@ -36,10 +35,6 @@ from synet.checkpoints.tensors import Tensors
 # What a layer may borrow of another one's: YOLOv5's Segment keeps ``Detect.forward``, and
 # fusing puts ``forward_fuse`` in place of ``forward``.
 _FORWARD = re.compile(r"forward\w*|fuseforward")
-
-_PARTS = {"_parameters": torch.Tensor, "_buffers": torch.Tensor, "_modules": nn.Module}
-_METHODS = frozenset(name for name, _ in inspect.getmembers(nn.Module, inspect.isroutine))
-_HOOKS = tuple(name for name in vars(nn.Module()) if "_hooks" in name)
 
 
 def _without_arguments(name: str, make: Callable) -> Callable:
@@ -61,10 +56,6 @@ def _class_of_torch(name: Name) -> type:
 
 def _inert(*_: Any) -> Inert:
     return Inert()
-
-
-class _Shell:
-    """A thing that the file makes, while it is read."""
 
 
 class _Space(types.SimpleNamespace):
@@ -189,19 +180,19 @@ class Reading:
             return self._borrow(self.named(module, owner), method)
         if module.startswith("torchvision.transforms."):
             # How a classifier's images were prepared: left out, as its predictor finds that anew.
-            nothing = self._maker(_Shell, shown(full), None)
+            nothing = self._maker(Shell, shown(full), None)
             return Name(full, call=lambda *_: None, new=nothing)
         cls = class_named(module, name, self._roots)
         full = shown(full)
         if cls is not None and not fills_itself(cls):
             if issubclass(cls, nn.Module):
-                return Name(full, cls, new=self._maker(_Shell, full, cls))
+                return Name(full, cls, new=self._maker(Shell, full, cls))
             if issubclass(cls, (types.SimpleNamespace, argparse.Namespace)):
                 return self._space(full, cls)
-            return Name(full, new=self._maker(_Shell, full, None))
+            return Name(full, new=self._maker(Shell, full, None))
         if cls is None and self._forkless and may_be_a_forks(module):
             call = _without_arguments(full, types.SimpleNamespace)
-            return Name(full, call=call, new=self._maker(_Shell, full, None))
+            return Name(full, call=call, new=self._maker(Shell, full, None))
         self.refused.append(full)
         return Name(full, call=_inert)
 
@@ -211,7 +202,7 @@ class Reading:
             return Name(full, call=_without_arguments(full, cls))
         if issubclass(cls, types.SimpleNamespace):
             return Name(full, cls, call=self._maker(_Space, full, cls))
-        return Name(full, cls, new=self._maker(_Shell, full, cls))
+        return Name(full, cls, new=self._maker(Shell, full, cls))
 
     def _maker(self, kind: type, name: str, cls: type | None) -> Callable:
         def make() -> Any:
@@ -248,7 +239,7 @@ class Reading:
                 made.cls = Network
         if not self._arrays.are_filled:
             raise ForbiddenError("leaves an array empty")
-        special = {_Borrowed, Name, _Shell, _Space}
+        special = {_Borrowed, Name, Shell, _Space}
         for made in self._filled:
             if not special.isdisjoint(map(type, made.state.values())):
                 made.state = dict(self._kept(made))
@@ -309,7 +300,7 @@ class Reading:
         if not issubclass(made.cls, nn.Module):
             vars(made.shell).update(made.state)
             return
-        if not _is_modules(made.cls, made.state):
+        if not is_module_state(made.cls, made.state):
             raise ForbiddenError(f"fills a {made.name} as no module is filled")
         made.cls.__setstate__(made.shell, made.state)
 
@@ -334,42 +325,6 @@ class Reading:
                 ahead += value
             elif made is not None:
                 ahead += vars(value).values()
-
-
-def _is_modules(cls: type[nn.Module], state: dict[str, Any]) -> bool:
-    """Is that the state of a module: parts of their kinds, nothing that torch would call?"""
-    for part, kind in _PARTS.items():
-        parts = state.get(part)
-        if (
-            not isinstance(parts, dict)
-            or parts
-            and not all(
-                value is None or isinstance(value, kind) or type(value) is _Shell
-                for value in parts.values()
-            )
-        ):
-            return False
-    hooks = {name: state[name] for name in _HOOKS if state.get(name)}
-    if hooks and not _are_clips(hooks):
-        return False
-    if not _METHODS.isdisjoint(state):  # YOLOs keep a text as ``type``
-        if any(isinstance(state.get(name), (nn.Module, _Shell)) for name in _METHODS):
-            return False
-    if issubclass(cls, nn.RNNBase):  # torch goes through as many layers as it says to have
-        layers = state.get("num_layers")
-        return type(layers) is int and layers <= len(state["_parameters"])
-    return True
-
-
-def _are_clips(hooks: dict[str, Any]) -> bool:
-    """Are these the hooks of `synet.layers.clip`, the only ones that a checkpoint brings along?"""
-    from synet.layers.clip import ALWAYS, HOOKS
-
-    if not all(isinstance(each, dict) for each in hooks.values()):
-        return False
-    kinds = {name: [*map(type, each.values())] for name, each in hooks.items()}
-    # what is entered is left, whatever happens in between
-    return kinds == HOOKS and [*hooks["_forward_hooks"]] == [*hooks[ALWAYS]]
 
 
 class _Census:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Dialect:
     encoding: str
 
 
-def _dialect(name: str, kinds: str, more_formats: str = "", **rules: object) -> Dialect:
+def _dialect(name: str, kinds: str, more_formats: str = "", **rules: Any) -> Dialect:
     suffixes = frozenset(f".{kind}" for kind in kinds.split())
     return Dialect(name, suffixes, frozenset(f"{kinds} {more_formats}".split()), **rules)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,7 +102,8 @@ def draw_dataset(
             write_atomic(folder / "labels" / split / f"{index:04}.txt", lines)
     if task == "classify":
         return folder
-    content = {split: f"images/{split}" for split in splits} | {"names": dict(enumerate(NAMES))}
+    content: dict[str, Any] = {split: f"images/{split}" for split in splits}
+    content["names"] = dict(enumerate(NAMES))
     if task == "pose":
         content |= KEYPOINTS
     return write_atomic(folder / "data.yaml", yaml.safe_dump(content, sort_keys=False))
@@ -177,7 +179,7 @@ def _ground(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     grey = rng.uniform(60, 190) + rng.uniform(0, 40) * (x * np.cos(angle) + y * np.sin(angle))
     clouds = rng.normal(0, rng.uniform(3, 18), (rng.integers(3, 10), rng.integers(4, 13)))
     grey += cv2.resize(clouds, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.float32(grey[..., None] + _tint(rng))
+    return (grey[..., None] + _tint(rng)).astype(np.float32)
 
 
 def _add_shapes(
@@ -213,9 +215,9 @@ def _regular_polygon(rng: np.random.Generator, sides: int, size: float) -> np.nd
 def _filled(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """How much of each pixel a polygon covers: float32 ``(H, W)``, 0-1."""
     cover = np.zeros(shape, np.uint8)
-    points = np.int32(np.round(corners * (1 << FRACTION_BITS)))
+    points = np.round(corners * (1 << FRACTION_BITS)).astype(np.int32)
     cv2.fillPoly(cover, [points], 255, cv2.LINE_AA, FRACTION_BITS)
-    return np.float32(cover) / 255
+    return cover.astype(np.float32) / 255
 
 
 def _distractor(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -232,7 +234,7 @@ def _line(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     cover = np.zeros(shape, np.uint8)
     start, end = rng.integers((0, 0), shape[::-1], (2, 2)).tolist()
     cv2.line(cover, start, end, 255, int(rng.integers(1, 4)), cv2.LINE_AA)
-    return np.float32(cover) / 255
+    return cover.astype(np.float32) / 255
 
 
 def _paint(
@@ -258,4 +260,4 @@ def _photograph(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
     """The canvas through a poor camera: exposure, blur and noise. uint8 ``(H, W, 3)``."""
     image = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.3, 1.2)) * rng.uniform(0.7, 1.15)
     image += rng.uniform(2, 9) * rng.standard_normal(image.shape, np.float32)
-    return np.uint8(np.clip(image, 0, 255))
+    return np.clip(image, 0, 255).astype(np.uint8)

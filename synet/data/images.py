@@ -260,7 +260,7 @@ def letterbox(image: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, Pl
     top, left = (shape[0] - inner[0]) // 2, (shape[1] - inner[1]) // 2
     padded = np.full((*shape, 3), PADDING, np.uint8)
     padded[top : top + inner[0], left : left + inner[1]] = image
-    return padded, Placement(scale, left, top, (height, width), tuple(shape))
+    return padded, Placement(scale, left, top, (height, width), (shape[0], shape[1]))
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -255,7 +255,11 @@ def _check(number: int, places: Iterable[float], low: float, high: float) -> Non
 
 
 def _label(number: int, class_id: float, box: Sequence[float], key: Sequence[float]) -> Label:
+    x, y, width, height = box
     # + 0.0: minus nothing is nothing
     return Label(
-        number, int(class_id), tuple(box), array("f", [each + 0.0 for each in key]).tobytes()
+        number,
+        int(class_id),
+        (x, y, width, height),
+        array("f", [each + 0.0 for each in key]).tobytes(),
     )

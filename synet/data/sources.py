@@ -58,7 +58,9 @@ class Source:
     @property
     def name(self) -> str:
         """A file name without suffix for what is made of it."""
-        return self.stream.name if self.stream else self.file.stem
+        if self.stream is not None:
+            return self.stream.name
+        return self.file.stem if self.file else ""
 
     @property
     def total(self) -> int | None:
@@ -79,11 +81,11 @@ class Source:
         DataError
             It cannot be read.
         """
-        if self.stream is None:
+        if self.stream is not None:
+            for number, image in enumerate(islice(self.stream.frames(), self.most)):
+                yield Picture(image, number)
+        elif self.file is not None:
             yield Picture(read_image(self.file))
-            return
-        for number, image in enumerate(islice(self.stream.frames(), self.most)):
-            yield Picture(image, number)
 
 
 def find_sources(places: Iterable[str | Path], most: int | None = None) -> list[Source]:
@@ -128,7 +130,8 @@ def _at(place: str, most: int | None) -> Iterator[Source]:
 
 
 def _all_of(paths: Iterable[Path], most: int | None, nothing: str) -> Iterator[Source]:
-    files, others = [], []
+    files: list[Path] = []
+    others: list[Path] = []
     for path in filter(Path.is_file, paths):
         (files if is_image(path) or is_video(path) else others).append(path)
     left_out = pictures(map(str, others))

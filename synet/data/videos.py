@@ -105,7 +105,7 @@ def video_writer(
     def write(frame: np.ndarray) -> None:
         nonlocal writer, count
         if writer is None:
-            code, size = cv2.VideoWriter_fourcc(*CODEC), frame.shape[1::-1]
+            code, size = cv2.VideoWriter.fourcc(*CODEC), frame.shape[1::-1]
             speed = float(f"{frames_per_second:.4g}")  # MPEG-4 has no room for more digits
             writer = cv2.VideoWriter(str(temporary), code, speed, size)
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))

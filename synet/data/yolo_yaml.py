@@ -250,7 +250,7 @@ def read_definition(path: str | Path) -> Definition:
         raise DataError(f"{path}: path: expected a folder, found {root!r}")
     written = {}
     for split in SPLITS:
-        entries = content.get(split) or content.get(OTHER_NAMES.get(split)) or []
+        entries = content.get(split) or content.get(OTHER_NAMES.get(split, "")) or []
         entries = [entries] if isinstance(entries, str) else entries
         if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
             raise DataError(f"{path}: {split}: expected a path or a list of paths, found {entries}")
@@ -305,9 +305,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _class_names(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
     names, count = content.get("names"), _class_count(path, content.get("nc"))
-    if names is None and count is None:
-        raise DataError(f"{path}: no 'names'; add the class names, e.g. names: [cat, dog]")
     if names is None:
+        if count is None:
+            raise DataError(f"{path}: no 'names'; add the class names, e.g. names: [cat, dog]")
         names = [f"class_{index}" for index in range(count)]  # what ultralytics calls them
     if isinstance(names, dict):
         names = _in_order(path, names)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -289,9 +288,9 @@ def _check_graph(graph: Any, codes: int, stored: list[int]) -> None:
         raise _Damaged("an output is written by no operation")
 
 
-def _numbers(values: Any) -> Iterable[Any]:
+def _numbers(values: Any) -> np.ndarray:
     """A vector of the schema's, which is the number 0 where it is left out."""
-    return values if isinstance(values, np.ndarray) else ()
+    return values if isinstance(values, np.ndarray) else np.empty(0)
 
 
 def _short(shape: list[int]) -> str:

@@ -322,7 +322,7 @@ class _Reader:
 
     def options(self, name: str, operator: Any, weights: int | None) -> dict[str, Any]:
         table = operator.BuiltinOptions()
-        raw = None
+        raw: Any = None
         if table is not None:
             raw = getattr(self.schema, self.option_types[operator.BuiltinOptionsType()])()
             raw.Init(table.Bytes, table.Pos)

@@ -126,8 +126,8 @@ class TfliteModel:
                 )
         self.input = inputs[0]
         self.outputs = self._named_outputs()
-        self.image_shape: tuple[int, int] = self.input.shape[1:3]
-        self.channels: int = self.input.shape[3]
+        _, height, width, self.channels = self.input.shape
+        self.image_shape = (height, width)
         self._levels = self.input.quantize(np.arange(256, dtype=np.float32) / 255)
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:

@@ -32,7 +32,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 ROOM = 3 << 30  # of memory for a job: what asks for more is told, and does not end the machine
 # what Python and the libraries look up of the machine when they are imported, and the compiler
 HARMLESS = re.compile(
-    r"['/](uname|ldconfig|lscpu|gcc|cc|ld|git|nvidia-smi|fc-list)'|ethosu\.vela|synet\.trial"
+    r"['/](uname|ldconfig|lscpu|gcc|cc|ld|git|nvidia-smi|fc-list)'|ethosu\.vela"
+    r"|synet\.tflite\.(trial|micro)"
 )
 
 

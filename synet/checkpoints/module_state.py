@@ -1,0 +1,53 @@
+"""What may be the state of a module: its parts, and nothing that torch would call."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+_PARTS = {"_parameters": torch.Tensor, "_buffers": torch.Tensor, "_modules": nn.Module}
+_METHODS = frozenset(name for name, _ in inspect.getmembers(nn.Module, inspect.isroutine))
+_HOOKS = tuple(name for name in vars(nn.Module()) if "_hooks" in name)
+
+
+class Shell:
+    """A thing that the file makes, while it is read."""
+
+
+def is_module_state(cls: type[nn.Module], state: dict[str, Any]) -> bool:
+    """Is that the state of a module: parts of their kinds, nothing that torch would call?"""
+    for part, kind in _PARTS.items():
+        parts = state.get(part)
+        if (
+            not isinstance(parts, dict)
+            or parts
+            and not all(
+                value is None or isinstance(value, kind) or type(value) is Shell
+                for value in parts.values()
+            )
+        ):
+            return False
+    hooks = {name: state[name] for name in _HOOKS if state.get(name)}
+    if hooks and not _are_clips(hooks):
+        return False
+    if not _METHODS.isdisjoint(state):  # YOLOs keep a text as ``type``
+        if any(isinstance(state.get(name), (nn.Module, Shell)) for name in _METHODS):
+            return False
+    if issubclass(cls, nn.RNNBase):  # torch goes through as many layers as it says to have
+        layers = state.get("num_layers")
+        return type(layers) is int and layers <= len(state["_parameters"])
+    return True
+
+
+def _are_clips(hooks: dict[str, Any]) -> bool:
+    """Are these the hooks of `synet.layers.clip`, the only ones that a checkpoint brings along?"""
+    from synet.layers.clip import ALWAYS, HOOKS
+
+    if not all(isinstance(each, dict) for each in hooks.values()):
+        return False
+    kinds = {name: [*map(type, each.values())] for name, each in hooks.items()}
+    # what is entered is left, whatever happens in between
+    return kinds == HOOKS and [*hooks["_forward_hooks"]] == [*hooks[ALWAYS]]
