@@ -51,8 +51,7 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     - the colours of the image, where the chip's camera has none: the first convolution's weights
       are summed over them, so a grey image gives what it gave as three equal channels.
 
-    All but the last two change the numbers: train, or fine-tune, the copy. Each substitution that
-    changes numbers is logged.
+    All but the last two change the numbers, and are logged: train, or fine-tune, the copy.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from synet.safety.recorder import Known, Recorder
 from synet.safety.replace_by_type import Substitution, left_alone, replace_layers
 from synet.system.errors import UnfitError
 
-IMAGE = 256  # pixels: what YOLO's own constructor runs its layers on
+IMAGE_PX = 256  # what YOLO's own constructor runs its layers on
 NOTES = ("i", "f", "type", "np")  # what ``parse_model`` writes on each row
 
 
@@ -68,7 +68,7 @@ def make_rows_safe(
     UnsafeRow
         Rows that cannot be saved, all of them.
     """
-    run = _Rows(get_chip(chip), torch.zeros(1, channels, IMAGE, IMAGE))
+    run = _Rows(get_chip(chip), torch.zeros(1, channels, IMAGE_PX, IMAGE_PX))
     for index in _reached(layers, needed):
         sources = _sources(layers[index], index)
         if run.outputs.keys() >= set(sources):
@@ -138,7 +138,7 @@ class _Export(nn.Module):
 
     def __init__(self, form: HeadForm, head: nn.Module) -> None:
         super().__init__()
-        self.run = lambda x: form.export(head, x, (IMAGE, IMAGE))
+        self.run = lambda x: form.export(head, x, (IMAGE_PX, IMAGE_PX))
 
     def forward(self, x: list[Tensor]) -> Any:
         return self.run(x)
@@ -153,7 +153,7 @@ def _mend_head(
     """
     own = getattr(head, "stride", None)
     is_own = "stride" in vars(head) or "stride" in dict(head.named_buffers(recurse=False))
-    head.stride = torch.tensor([IMAGE / x[i].shape[2] for i in form.inputs(head)])
+    head.stride = torch.tensor([IMAGE_PX / x[i].shape[2] for i in form.inputs(head)])
     box, run, recorder = nn.ModuleList([head]), _Export(form, head), Recorder(chip, known)
     try:
         with evaluating(box), torch.no_grad(), recorder:
