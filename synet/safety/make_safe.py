@@ -43,8 +43,7 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     Weights, batch norm's statistics and the mode of every module are carried over, under the
     names that they have. These take the place of what the chip lacks:
 
-    - an activation, told by what it does: that of the chip (ReLU6), or the logistic function for a
-      gate;
+    - an activation, told by what it does: the chip's, or the logistic function for a gate;
     - attention (activations multiplied with each other): an untrained `synet.layers.Mixer`;
     - padding and transposed convolution: layers that compute the same numbers in operations
       that the chip has;
