@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from synet.system.text import in_one_line
@@ -26,9 +24,9 @@ __all__ = [
     "predict",
     "profile",
     "quantize_model",
-    "report",
     "summarize",
     "unpatch",
+    "write_report",
 ]
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from synet.models.predictor import detect, load_predictor
     from synet.patches.process import patch_custom, unpatch
     from synet.quantization.quantize_model import quantize_model
-    from synet.report import report
+    from synet.report import write_report
     from synet.safety.make_safe import check, make_safe
 
 logging.getLogger("synet").addFilter(in_one_line)  # every module logs to this one
@@ -65,24 +63,10 @@ _HOMES = {
     "predict": ("synet.evaluation.predict", "predict"),
     "profile": ("synet.inspection.profile", "profile"),
     "quantize_model": ("synet.quantization.quantize_model", "quantize_model"),
-    "report": ("synet.report", "report"),
     "summarize": ("synet.inspection.summary", "summarize"),
     "unpatch": ("synet.patches.process", "unpatch"),
+    "write_report": ("synet.report", "write_report"),
 }
-
-
-class _Face(ModuleType):
-    """``synet.evaluate`` is the function, whether or not the module of its name was imported.
-
-    Python would put the module in its place.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -47,6 +49,10 @@ LONGEST = 4000  # letters of a line
 TOLD = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
 
 
+# What a group says that was given no command: all of its help. Click has it since 8.2.
+HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+
 def _tell(text: str) -> None:
     """What is wrong, on stderr; of a text without end, its beginning and end."""
     if len(text) > LONGEST:
@@ -54,35 +60,64 @@ def _tell(text: str) -> None:
     click.echo(f"synet: {text}", err=True)
 
 
+@contextmanager
+def _telling(ctx: click.Context) -> Iterator[None]:
+    """Tell in a line what the user can mend, and leave with the status that says whose it is."""
+    try:
+        yield
+    except SynetError as error:
+        _tell(error.told)
+        ctx.exit(error.exit_status)
+    except OSError as error:
+        if error.errno not in TOLD:
+            raise
+        place = error.filename or "a temporary file, or standard output"
+        _tell(printable(f"{place}: {error.strerror}"))
+        ctx.exit(SynetError.exit_status)
+    except click.UsageError as error:
+        if isinstance(error, HELP):
+            raise
+        _tell(_line(error, ctx))
+        ctx.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _tell("interrupted")
+        ctx.exit(130)
+
+
+def _line(error: click.UsageError, ctx: click.Context) -> str:
+    """What cannot be parsed, and where it says what can, unless click says what was meant."""
+    text = printable(" ".join(error.format_message().split()))
+    text = f"{text[:1].lower()}{text[1:]}".removesuffix(".")
+    if text.endswith(("?", "?)")):
+        return text
+    command = error.ctx.command_path if error.ctx else _path(ctx)
+    return f"{text}; see {command} --help"
+
+
+def _path(ctx: click.Context) -> str:
+    """The command that was being parsed: click's parser keeps it to itself."""
+    return " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))
+
+
 class Commands(click.Group):
-    """A group in the order of its commands, which tells a `SynetError` or a full disk in a line."""
+    """A group in the order of its commands, which tells a mistake or a full disk in a line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
         return list(self.commands)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: D102
+        with _telling(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: D102
-        try:
-            value = super().invoke(ctx)
+        with _telling(ctx):
+            try:
+                value = super().invoke(ctx)
+            except SystemExit:
+                say_last(ctx)
+                raise
             say_last(ctx)
             return value
-        except SystemExit:
-            say_last(ctx)
-            raise
-        except SynetError as error:
-            _tell(error.told)
-            ctx.exit(error.exit_status)
-        except OSError as error:
-            if error.errno not in TOLD:
-                raise
-            place = error.filename or "a temporary file, or standard output"
-            _tell(printable(f"{place}: {error.strerror}"))
-            ctx.exit(SynetError.exit_status)
-        except click.ClickException as error:
-            error.message = printable(error.message)
-            raise
-        except (KeyboardInterrupt, click.Abort):
-            _tell("interrupted")
-            ctx.exit(130)
 
 
 @click.group(

@@ -12,9 +12,11 @@ import click
 import pytest
 import tiny_yolo
 from click.testing import CliRunner
+from compilers import asking
 
 import synet
 from synet import zoo
+from synet.chips import get_chip
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.system.errors import SynetError, VerificationError
@@ -132,16 +134,45 @@ def test_the_users_mistakes(arguments, said):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        *("quantise", "zoo", "zoo show", "predict best.pt", "quantize --backend yolov3"),
-        *("profile a.tflite --image-shape 480", "profile a.tflite --image-shape 0 640", "yolov5"),
+        ("quantise", "no such command 'quantise'. Did you mean 'quantize'?"),
+        ("--quite zoo list", "no such option '--quite'. Did you mean '--quiet'?"),
+        ("evaluate", "missing argument 'MODEL'; see synet evaluate --help"),
+        ("zoo show", "missing argument 'NAME'; see synet zoo show --help"),
+        ("predict best.pt", "missing argument 'SOURCE...'; see synet predict --help"),
+        ("yolov5", "missing argument 'MODULE'; see synet yolov5 --help"),
+        ("evaluate a.pt b.pt", "got unexpected extra argument (b.pt); see synet evaluate --help"),
+        ("evaluate a.pt --splits val", "no such option '--splits'. Did you mean '--split'?"),
+        (
+            "quantize --backend yolov3",
+            "invalid value for '--backend': 'yolov3' is not one of 'yolov5', 'ultralytics'; "
+            "see synet quantize --help",
+        ),
+        ("profile a.tflite --imgsz 480", "option '--imgsz' requires 2 arguments; see synet pro"),
+        ("profile a.tflite --imgsz 0 640", "0 is not in the range x>=1; see synet profile --help"),
+        ("metrics d.yaml --models", "option '--models' requires an argument; see synet metrics"),
     ],
 )
-def test_what_cannot_be_parsed_ends_with_2(arguments):
-    result = synet_cli(*arguments.split())
+def test_what_cannot_be_parsed_is_told_in_a_line(arguments, said):
+    assert said in mistake(*arguments.split())
+
+
+def test_a_strange_word_does_not_break_the_line():
+    assert "\x1b" not in mistake("evaluate", "a.pt", "b\n\x1b[31m.pt")
+
+
+def test_the_same_of_python_m_synet():
+    command = [sys.executable, "-m", "synet", "evaluate"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    told = "synet: missing argument 'MODEL'; see python -m synet evaluate --help\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
+def test_a_group_without_a_command_shows_what_there_is():
+    result = synet_cli("zoo")
     assert result.exit_code == 2
-    assert "Error: " in result.output or "Usage: synet" in result.output
+    assert "\n  show " in result.output and "\\n" not in result.output
 
 
 def test_data_is_checked_before_anything_is_converted(tmp_path):
@@ -165,12 +196,19 @@ def test_a_yaml_is_no_checkpoint_nor_the_other_way_round(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_quantize_ends_with_what_the_chip_says(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "version"),
+    [([], "5.2"), pytest.param(["--compiler", "4.3"], "4.3", marks=pytest.mark.slow)],
+)
+def test_quantize_ends_with_what_the_chip_says(options, version, tmp_path):
+    asking(get_chip("sabre"), version)
     tiny_yolo.write(tmp_path)
-    result = synet_cli("quantize", "--cfg", "tiny.yaml", "--chip", "sabre")
+    result = synet_cli("quantize", "--cfg", "tiny.yaml", "--chip", "sabre", *options)
     last = result.stdout.splitlines()[-1]
     assert re.search(
-        r", which fits sabre: \d+\.\d of 1500\.0 KiB SRAM, \d\.\d\d ms an image$", last
+        r", which fits sabre: \d+\.\d of 1500\.0 KiB SRAM, \d\.\d\d ms an image, "
+        rf"says Vela {re.escape(version)}\.0$",
+        last,
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import configparser
 import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from importlib import resources
@@ -66,7 +67,7 @@ def test_what_it_has_not():
         synet.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["evaluate", "predict", "profile", "report", "metrics"])
+@pytest.mark.parametrize("name", ["evaluate", "predict", "profile", "metrics"])
 def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
     module = importlib.import_module(f"synet.{name}")
     assert getattr(module, name) is getattr(synet, name)
@@ -75,6 +76,13 @@ def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
         f"print(synet.{name} is f is {name}, callable(f))"
     )
     assert told == ["True", "True"]
+
+
+def test_no_function_hides_a_package_with_modules_of_its_own():
+    packages = {each.name for each in pkgutil.iter_modules(synet.__path__) if each.ispkg}
+    assert "report" in packages and not packages & {*synet.__all__}
+    told = run("import synet.report.write as w; print(w.__name__, callable(w.write_report))")
+    assert told == ["synet.report.write", "True"]
 
 
 def test_types_ship():

@@ -125,12 +125,15 @@ class Chip:
         ----------
         compiler
             A version that the chip's file lists; or the path of a program, which knows its own.
+            Empty: the one that is asked anyway.
 
         Raises
         ------
         ChipError
             The chip has no compiler, or not this one.
         """
+        if not compiler:
+            return self
         if self.compiler is None:
             raise ChipError(f"{self.name} has no public compiler; its file says what it runs")
         if compiler not in self.compiler.versions and not Path(compiler).is_file():

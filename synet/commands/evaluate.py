@@ -8,6 +8,7 @@ import click
 
 from synet.commands.options import (
     Gathering,
+    batch_option,
     classes_option,
     confidence_option,
     data_option,
@@ -38,6 +39,7 @@ from synet.system.errors import SynetError
 @classes_option
 @float_option
 @device_option
+@batch_option
 @kernels_option("fast")
 @strict_option
 @repo_option
@@ -54,8 +56,12 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     if data is None:
         raise SynetError("give the data set: --data YAML")
     from synet.evaluation.evaluate import evaluate as measure
+    from synet.system.steps import telling
 
-    report = measure(model, data, classes=classes or None, **options)
+    with telling("starting"):
+        from synet.evaluation.evaluate import evaluate as measure
+
+        report = measure(model, data, classes=classes or None, **options)
     figures(report)
     show(report.table())
     say(

@@ -9,6 +9,7 @@ import click
 from synet.commands.kinds import FILE
 from synet.commands.options import (
     chip_option,
+    device_option,
     figures,
     json_option,
     model_argument,
@@ -44,11 +45,12 @@ if TYPE_CHECKING:
 )
 @chip_option("Show its compiler's estimate, too.", None)
 @shape_option
+@device_option
 @repo_option
 @json_option
 def latency(model: str, **options: Any) -> None:
-    """Time MODEL, .pt or .tflite, on this machine's CPU: the network only, and all from an image
-    file to boxes.
+    """Time MODEL, .pt or .tflite, on this machine: the network only, and all from an image file to
+    boxes.
 
     \b
     Example:
@@ -56,8 +58,12 @@ def latency(model: str, **options: Any) -> None:
       synet latency best.tflite --runs 500 --threads 1 --image street.jpg --chip sabre
     """
     from synet.inspection.latency import latency as measure
+    from synet.system.steps import telling
 
-    found = measure(model, **options)
+    with telling("starting"):
+        from synet.inspection.latency import latency as measure
+
+        found = measure(model, **options)
     figures(_told(found))
     show(found.table())
     if found.note:

@@ -9,6 +9,7 @@ import click
 from synet.commands.kinds import FILE, FOLDER, FRACTION, MODEL
 from synet.commands.options import (
     Gathering,
+    batch_option,
     classes_option,
     confidence_option,
     device_option,
@@ -49,6 +50,7 @@ from synet.commands.options import (
 @confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
 @shape_option
 @device_option
+@batch_option
 @kernels_option("fast")
 @strict_option
 @repo_option
@@ -71,8 +73,13 @@ def metrics(
     """
     from synet.evaluation.metrics import metrics as measure
     from synet.evaluation.metrics_files import as_json, grids
+    from synet.system.steps import telling
 
-    result = measure((*data, *more), project=out, classes=classes or None, **options)
+    with telling("starting"):
+        from synet.evaluation.metrics import metrics as measure
+        from synet.evaluation.metrics_files import as_json, grids
+
+        result = measure((*data, *more), project=out, classes=classes or None, **options)
     figures({**as_json(result), "folder": result.folder})
     for model in result.models:
         show(*(grid.rich() for grid in grids(model, result.confidence)))

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import click
@@ -47,6 +47,12 @@ strict_option = click.option(
 )
 classes_option = click.option(
     "--classes", multiple=True, metavar="NAME...", help="The data's names, in model order."
+)
+compiler_option = click.option(
+    "--compiler",
+    metavar="VERSION",
+    default="",
+    help="Of the chip's compiler: one that its file lists, or a program. Default: the first.",
 )
 float_option = click.option(
     "--float",
@@ -120,6 +126,14 @@ device_option = click.option(
     default="",
     help="Of a .pt: cpu (the default), 0, cuda:1, mps.",
 )
+batch_option = click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Images that a .pt takes in one run; a .tflite takes one.",
+)
 
 
 class Gathering(click.Command):
@@ -156,6 +170,8 @@ JSON, QUIET, LAST = (f"{__name__}.{name}" for name in ("json", "quiet", "last"))
 
 def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     ctx.meta[JSON] = ctx.meta.get(JSON) or value
+    if value:
+        ctx.with_resource(_silence())
 
 
 json_option = click.option(
@@ -221,13 +237,17 @@ def _level(level: int) -> Iterator[None]:
         LOGGER.setLevel(before)
 
 
-def be_quiet(ctx: click.Context) -> None:
-    """Say only what is wrong, and the last line of what there is to say."""
+def _silence() -> AbstractContextManager[None]:
     from synet.system.terminal import silenced
 
+    return silenced()
+
+
+def be_quiet(ctx: click.Context) -> None:
+    """Say only what is wrong, and the last line of what there is to say."""
     ctx.meta[QUIET] = True
     ctx.with_resource(_level(logging.ERROR))
-    ctx.with_resource(silenced())
+    ctx.with_resource(_silence())
 
 
 def be_verbose(ctx: click.Context) -> None:

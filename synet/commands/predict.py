@@ -8,6 +8,7 @@ import click
 
 from synet.commands.kinds import FILE, FOLDER, MODEL
 from synet.commands.options import (
+    batch_option,
     confidence_option,
     device_option,
     figures,
@@ -45,6 +46,7 @@ from synet.commands.options import (
 )
 @shape_option
 @device_option
+@batch_option
 @kernels_option("reference")
 @repo_option
 @json_option
@@ -61,8 +63,12 @@ def predict(model: str, sources: tuple[str, ...], out: str, **options: Any) -> N
       synet predict best.tflite 0 --frames 300
     """
     from synet.evaluation.predict import predict as run
+    from synet.system.steps import telling
 
-    done = run(model, list(sources), out, **options)
+    with telling("starting"):
+        from synet.evaluation.predict import predict as run
+
+        done = run(model, list(sources), out, **options)
     figures(done)
     drawn = f"{len(done.drawn)} drawn file{'s' * (len(done.drawn) != 1)}"
     told = f"predictions.json ({done.images} images, {done.found} results)"

@@ -9,6 +9,7 @@ import click
 
 from synet.commands.options import (
     chip_option,
+    compiler_option,
     exact_option,
     figures,
     json_option,
@@ -28,12 +29,7 @@ if TYPE_CHECKING:
 @model_argument
 @chip_option("Default: the model's, or its camera's.")
 @shape_option
-@click.option(
-    "--compiler",
-    metavar="VERSION",
-    default="",
-    help="Of the chip's compiler: one that its file lists, or a program. Default: the first.",
-)
+@compiler_option
 @repo_option
 @exact_option
 @json_option

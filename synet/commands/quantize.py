@@ -10,6 +10,7 @@ import click
 from synet.commands.kinds import FILE, MODEL
 from synet.commands.options import (
     chip_option,
+    compiler_option,
     data_option,
     figures,
     json_option,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
 @out_option(FILE, "Default: beside the checkpoint, or ./model.tflite.")
 @chip_option("Default: the one it was trained for.")
+@compiler_option
 @click.option("--random", is_flag=True, help="Calibrate on random images, to look at the file.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
 @click.option(
@@ -122,7 +124,8 @@ def _verdict(judged: Judgement) -> str:
     if compiled is None:
         return f"{fits} {chip.name}: {used:.1f} of {limit} activations; its speed is not public"
     return (
-        f"{fits} {chip.name}: {used:.1f} of {limit} SRAM, {1e3 * compiled.seconds:.2f} ms an image"
+        f"{fits} {chip.name}: {used:.1f} of {limit} SRAM, {1e3 * compiled.seconds:.2f} ms an "
+        f"image, says Vela {compiled.version}"
     )
 
 

@@ -11,9 +11,12 @@ import click
 from synet.commands.kinds import FILE
 from synet.commands.options import (
     Gathering,
+    batch_option,
     chip_option,
     classes_option,
+    compiler_option,
     data_option,
+    device_option,
     figures,
     float_option,
     json_option,
@@ -34,6 +37,7 @@ from synet.system.errors import SynetError
 @out_option(FILE, "The page.", default="report.html")
 @split_option
 @chip_option("Default: the model's, or its camera's.")
+@compiler_option
 @float_option
 @classes_option
 @click.option(
@@ -43,6 +47,8 @@ from synet.system.errors import SynetError
     show_default=True,
     help="To measure the errors of layers on.",
 )
+@device_option
+@batch_option
 @kernels_option("fast")
 @strict_option
 @repo_option
@@ -63,10 +69,13 @@ def report(
     """
     if data is None:
         raise SynetError("give the data set: --data YAML")
-    from synet.report import report as write
+    from synet.system.steps import telling
 
     typed = shlex.join(["synet", *sys.argv[1:]])
-    told = write(model, data, out, classes=classes or None, command=typed, **options)
+    with telling("starting"):
+        from synet.report import write_report
+
+        told = write_report(model, data, out, classes=classes or None, command=typed, **options)
     verdict = "fits" if told.verdict.fits else "does not fit"
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()
@@ -78,6 +87,7 @@ def report(
         {
             "path": out,
             "chip": told.chip.name,
+            "judge": told.verdict.judge,
             "fits": told.verdict.fits,
             "models": models,
             "shift": told.shift,

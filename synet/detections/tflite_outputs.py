@@ -61,6 +61,8 @@ class TfliteNetwork:
         Keypoints of an object, and 2 or 3 numbers each, where it tells keypoints.
     ports : dict
         The output of each role.
+    metadata : dict
+        What the file tells of itself.
 
     Raises
     ------
@@ -72,7 +74,7 @@ class TfliteNetwork:
     """
 
     def __init__(self, model: TfliteModel) -> None:
-        self.name, self._model = model.name, model
+        self.name, self.metadata, self._model = model.name, model.metadata, model
         self.image_shape, self.channels = model.image_shape, model.channels
         self.ports = _by_name(model.outputs) or _by_content(model)
         self.task = _task(self.ports, model)

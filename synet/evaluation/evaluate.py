@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -23,12 +23,15 @@ from pycocotools.cocoeval import COCOeval
 from rich.progress import track
 
 from synet.data.dialects import DIALECTS
+from synet.data.images import Placement
 from synet.data.left_out import LeftOut
 from synet.data.yolo_yaml import Dataset, load_dataset, read_image
 from synet.detections.detections import Detections
 from synet.detections.score_shift import SURE, Shift, confidence_shift, float_twin
-from synet.models.predictor import Predictor, detect, load_predictor
+from synet.models.predictor import Predictor, decode, fit, load_predictor, require_torch
+from synet.system.batches import in_batches
 from synet.system.errors import DataError, SynetError
+from synet.system.steps import giving_way, step
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LOGGER = logging.getLogger("synet")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -156,13 +160,14 @@ def evaluate(
     strict: bool = False,
     kernels: str = FAST,
     device: str = "",
+    batch: int = 1,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
     Parameters
     ----------
-    model, image_shape, repo, kernels, device
-        As for `synet.models.predictor.load_predictor`.
+    model, image_shape, repo, kernels, device, batch
+        As for `synet.models.predictor.load_predictor`; the last two of the float model, too.
     data
         The data yaml.
     split
@@ -189,9 +194,11 @@ def evaluate(
     """
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
-    predictor = load_predictor(model, image_shape, repo, kernels=kernels, device=device)
     twin = float_model or float_twin(model)
-    reference = _reference(twin, predictor, repo, device, asked=float_model is not None)
+    require_torch([model, twin], device, batch)
+    settings = {"device": device, "batch": batch}
+    predictor = load_predictor(model, image_shape, repo, kernels=kernels, **settings)
+    reference = _reference(twin, predictor, repo, settings, asked=float_model is not None)
     report = evaluate_predictor(
         predictor, dataset, split, confidence, iou, classes, progress, str(model), reference
     )
@@ -228,7 +235,7 @@ def evaluate_predictor(
     class_ids, shift = result.class_ids, None
     if reference is not None:
         title = f"its float twin on {split}"
-        sure = collect(dataset, split, class_ids, _runner(reference, SURE, iou), title, progress)
+        sure = _found_by(reference, dataset, split, class_ids, SURE, iou, title, progress)
         shift = confidence_shift(zip(result.found, sure.found, strict=True))
 
     per_class = class_precision(result, dataset)
@@ -293,20 +300,48 @@ def find_all(
     class_ids = ids_of_classes(predictor.names, dataset, classes, model, elsewhere)
     dataset.require_labels(split)
     title = f"{Path(model).name} on {split} of {dataset.yaml.name}"
-    find = _runner(predictor, confidence, iou)
-    return collect(dataset, split, class_ids, find, title, progress, predictor.at_once)
+    return _found_by(predictor, dataset, split, class_ids, confidence, iou, title, progress)
+
+
+def _found_by(
+    predictor: Predictor,
+    dataset: Dataset,
+    split: str,
+    class_ids: np.ndarray,
+    confidence: float,
+    iou: float,
+    title: str,
+    progress: bool,
+) -> Found:
+    """What a model finds on a split."""
+
+    def see(_: Path, image: np.ndarray) -> tuple[np.ndarray, Placement]:
+        return fit(predictor, image)
+
+    def find(seen: Sequence[tuple[np.ndarray, Placement]]) -> list[Detections]:
+        pixels, placements = zip(*seen, strict=True)
+        told = predictor.outputs_of(pixels)
+        return [
+            decode(each, placement, confidence, iou)
+            for each, placement in zip(told, placements, strict=True)
+        ]
+
+    sizes = predictor.batch, predictor.at_once
+    return collect(dataset, split, class_ids, see, title, progress, find, *sizes)
 
 
 def collect(
     dataset: Dataset,
     split: str,
     class_ids: np.ndarray,
-    find: Callable[[Path, np.ndarray], Detections],
+    see: Callable[[Path, np.ndarray], T],
     title: str,
     progress: bool = True,
+    find: Callable[[Sequence[T]], Iterable[Detections]] = list,
+    batch: int = 1,
     at_once: int = 1,
 ) -> Found:
-    """Go through the images of a split: what is labelled there, and what `find` finds.
+    """Go through the images of a split: what is labelled there, and what is found.
 
     An image is left out, and told, if it or a label of it cannot be read.
 
@@ -314,12 +349,17 @@ def collect(
     ----------
     class_ids
         As in `Found`.
-    find
-        From an image's file and its pixels, RGB, to what was found, in the model's class ids.
+    see
+        From an image's file and its pixels, RGB, to what `find` takes of it.
     title
         Of the progress bar.
+    find
+        From what was seen of some images to what is found in each, in the model's class ids.
+        Default: it is what was seen.
+    batch
+        So many images are given to `find`, at most.
     at_once
-        So many images at the same time, each in a thread of its own.
+        So many times it runs at the same time, each in a thread of its own.
 
     Raises
     ------
@@ -335,20 +375,22 @@ def collect(
         image = dataset.image(path)
         return image, _labelled(path, dataset, image.shape[:2])
 
-    def look(path: Path, image: np.ndarray) -> Detections:
-        hits = find(path, image)
-        hits = replace(hits, classes=class_ids[hits.classes])
-        return hits[hits.classes >= 0]
+    def look(seen: Sequence[T]) -> list[Detections]:
+        hits = (replace(each, classes=class_ids[each.classes]) for each in find(seen))
+        return [each[each.classes >= 0] for each in hits]
 
-    used, labels, found, start = [], [], [], perf_counter()
-    with ThreadPoolExecutor(at_once) as pool:
-        for path, (image, labelled) in left_out.readable(steps, read):
-            used.append(path)
-            labels.append(labelled)
-            found.append(pool.submit(look, path, image))
-            if len(found) >= at_once:  # no more images are held than are looked at
-                found[-at_once].result()
-        found = [each.result() for each in found]
+    readable = left_out.readable(steps, read)
+    items = ((path, labelled, see(path, image)) for path, (image, labelled) in readable)
+    used, labels, runs, start = [], [], [], perf_counter()
+    with giving_way(), ThreadPoolExecutor(at_once) as pool:
+        for each in in_batches(items, batch):
+            paths, labelled, seen = zip(*each, strict=True)
+            used += paths
+            labels += labelled
+            runs.append(pool.submit(look, seen))
+            if len(runs) >= at_once:  # no more images are held than are looked at
+                runs[-at_once].result()
+        found = [hits for run in runs for hits in run.result()]
     seconds = perf_counter() - start
     left_out.tell(len(images))
     problems = tuple(left_out.problems)
@@ -472,6 +514,7 @@ def coco_evaluation(
     ious
         The least overlaps of a match, one evaluation each. Default: COCO's ten.
     """
+    step("matching what was found with the labels")
     classes = sorted({int(each) for each in classes})
     with redirect_stdout(io.StringIO()):  # pycocotools reports each of its steps
         evaluation = COCOeval(_coco(labels, classes), _coco(found, classes), "bbox")
@@ -511,23 +554,27 @@ def _coco(per_image: Sequence[Detections], classes: Iterable[int]) -> COCO:
     return coco
 
 
-def _runner(
-    predictor: Predictor, confidence: float, iou: float
-) -> Callable[[Path, np.ndarray], Detections]:
-    return lambda path, image: detect(predictor, image, confidence, iou)
-
-
 def load_twin(
-    twin: str | Path, predictor: Predictor, repo: str | Path | None, device: str = ""
+    twin: str | Path,
+    predictor: Predictor,
+    repo: str | Path | None,
+    settings: Mapping[str, Any],
 ) -> Predictor:
     """The float model that a file was made of, at the shape of the file.
+
+    Parameters
+    ----------
+    twin, repo, settings
+        As for `synet.models.predictor.load_predictor`: ``device`` and ``batch``.
+    predictor
+        The file.
 
     Raises
     ------
     SynetError
         It cannot be run, or is no such model: it finds another number of classes.
     """
-    reference = load_predictor(twin, predictor.image_shape, repo, device=device)
+    reference = load_predictor(twin, predictor.image_shape, repo, **settings)
     if len(reference.names) != len(predictor.names):
         raise SynetError(
             f"{twin}: finds {len(reference.names)} classes, and the model "
@@ -540,14 +587,14 @@ def _reference(
     twin: str | Path | None,
     predictor: Predictor,
     repo: str | Path | None,
-    device: str,
+    settings: Mapping[str, Any],
     asked: bool,
 ) -> Predictor | None:
     """The float twin; one that nobody asked for may be no such thing."""
     if twin is None:
         return None
     try:
-        return load_twin(twin, predictor, repo, device)
+        return load_twin(twin, predictor, repo, settings)
     except SynetError as error:
         if asked:
             raise

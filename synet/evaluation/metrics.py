@@ -42,7 +42,7 @@ from synet.evaluation.metrics_records import (
     Threshold,
 )
 from synet.evaluation.yolo_predictions import files_folder, read_predictions
-from synet.models.predictor import Predictor, load_predictor
+from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.system import optional_packages
 from synet.system.errors import DataError, SynetError
 from synet.tflite.kernels import FAST
@@ -67,6 +67,7 @@ def metrics(
     strict: bool = False,
     kernels: str = FAST,
     device: str = "",
+    batch: int = 1,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -77,7 +78,7 @@ def metrics(
     ----------
     data
         Data yamls.
-    models, image_shape, repo, kernels, device
+    models, image_shape, repo, kernels, device, batch
         As for `synet.models.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -105,6 +106,7 @@ def metrics(
         cannot be used, or data sets not be put together.
     """
     _check_request(data, models, predictions, precisions, project)
+    require_torch(models, device, batch)
     datasets = [load_dataset(each, strict) for each in data]
     for dataset in datasets:
         dataset.require_labels(split)
@@ -112,9 +114,9 @@ def metrics(
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
+        how = {"kernels": kernels, "device": device, "batch": batch}
         predictors = {
-            str(model): load_predictor(model, image_shape, repo, kernels=kernels, device=device)
-            for model in models
+            str(model): load_predictor(model, image_shape, repo, **how) for model in models
         }
         result = measure(predictors, datasets, *settings)
     if project is None:

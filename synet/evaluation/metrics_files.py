@@ -19,6 +19,7 @@ from synet.evaluation.curves import Score
 from synet.evaluation.metrics_records import IOU, Metrics, ModelMetrics, Performance, Threshold
 from synet.evaluation.pictures import TOGETHER, draw_all
 from synet.system.files import fill_folder
+from synet.system.steps import step
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -252,6 +253,7 @@ def as_markdown(metrics: Metrics, pictures: dict[str, dict[str, list[str]]]) -> 
 
 
 def _fill(folder: Path, metrics: Metrics) -> None:
+    step("drawing curves")
     pictures = draw_all(folder, metrics)
     text = json.dumps(as_json(metrics), indent=1, ensure_ascii=False, allow_nan=False)
     for name, content in (

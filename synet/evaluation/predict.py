@@ -7,10 +7,10 @@ import logging
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,23 @@ import numpy as np
 from rich.markup import escape
 from rich.progress import Progress
 
-from synet.data.images import write_image
+from synet.data.images import Placement, write_image
 from synet.data.sources import Picture, Source, find_sources
 from synet.data.videos import video_writer
 from synet.detections.coco_json import class_entries, found_entries, image_id
 from synet.detections.draw import caption, draw, side_by_side
-from synet.models.predictor import Predictor, decode, fit, load_predictor
+from synet.models.predictor import Predictor, decode, fit, load_predictor, require_torch
+from synet.system.batches import in_batches
 from synet.system.errors import SynetError
 from synet.system.files import atomic_path, new_folder, write_atomic
 from synet.system.private import sweep
+from synet.system.steps import giving_way
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import REFERENCE, Kernels
 
 LOGGER = logging.getLogger("synet")
 PREDICTIONS, IMAGES, RAW = "predictions.json", "images.json", "raw"
+Told = tuple[dict[str, np.ndarray], Placement | None]  # of an image, and where it lies in the input
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def predict(
     progress: bool = True,
     kernels: str = REFERENCE,
     device: str = "",
+    batch: int = 1,
 ) -> Predicted:
     """Save what a model finds in images, videos and what a camera sees, in a new folder.
 
@@ -89,8 +93,9 @@ def predict(
 
     Parameters
     ----------
-    model, image_shape, repo, kernels, device
-        As for `synet.models.predictor.load_predictor`.
+    model, image_shape, repo, kernels, device, batch
+        As for `synet.models.predictor.load_predictor`; the last three of `beside`, too. Images run
+        together, and frames of one video.
     sources
         As for `synet.data.sources.find_sources`.
     confidence, iou
@@ -111,8 +116,9 @@ def predict(
         A model cannot be run, or a file not written; a `DataError` where a source is missing
         or cannot be read.
     """
+    require_torch([model, beside], device, batch)
     found = find_sources(sources, frames)
-    settings = {"classifiers": True, "kernels": kernels, "device": device}
+    settings = {"classifiers": True, "kernels": kernels, "device": device, "batch": batch}
     predictor = load_predictor(model, image_shape, repo, **settings)
     looks = [_Look(predictor, Path(model).name, confidence, iou)]
     if beside is not None:
@@ -122,11 +128,12 @@ def predict(
     run = _Run(new_folder(out_dir), looks, raw)
     totals = [source.total for source in found]
     try:
-        with Progress(console=Terminal(stderr=True), disable=not progress) as bar:
+        with giving_way(), Progress(console=Terminal(stderr=True), disable=not progress) as bar:
             total = None if None in totals else sum(totals)
             task = bar.add_task(escape(looks[-1].title), total=total)
-            for source in found:
-                run.draw(source, lambda: bar.advance(task))
+            for is_image, group in groupby(found, key=lambda source: source.stream is None):
+                draw = run.photos if is_image else run.videos
+                draw(list(group), lambda: bar.advance(task))
     finally:
         run.finish()
     made = tuple(run.drawn), len(run.images), len(run.predictions)
@@ -163,18 +170,23 @@ class _Look:
     confidence: float
     iou: float
 
+    def tell(self, pictures: Sequence[Picture]) -> list[Told]:
+        """What the network tells of each picture."""
+        pixels, placements = zip(
+            *(fit(self.predictor, picture.image) for picture in pictures), strict=True
+        )
+        return list(zip(self.predictor.outputs_of(pixels), placements, strict=True))
+
     def __call__(
-        self, image: np.ndarray, identity: int | str
-    ) -> tuple[np.ndarray, list[dict[str, Any]], dict[str, np.ndarray]]:
-        """The image, drawn; entries of the JSON; and what the network told."""
-        pixels, placement = fit(self.predictor, image)
-        told, names = self.predictor.outputs(pixels), self.predictor.names
+        self, image: np.ndarray, identity: int | str, told: Told
+    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        """The image, drawn, and entries of the JSON."""
+        (outputs, placement), names = told, self.predictor.names
         if placement is None:
-            probabilities = told["probabilities"]
-            drawn = caption(image, probabilities, names)
-            return drawn, class_entries(identity, probabilities), told
-        found = decode(told, placement, self.confidence, self.iou, masks=True)
-        return draw(image, found, names), found_entries(identity, found), told
+            probabilities = outputs["probabilities"]
+            return caption(image, probabilities, names), class_entries(identity, probabilities)
+        found = decode(outputs, placement, self.confidence, self.iou, masks=True)
+        return draw(image, found, names), found_entries(identity, found)
 
 
 @dataclass
@@ -189,30 +201,30 @@ class _Run:
     predictions: list[dict[str, Any]] = field(default_factory=list)
     _taken: set[int | str] = field(default_factory=set)
 
-    def draw(self, source: Source, advance: Callable[[], None]) -> None:
-        """Draw and save all of a source; `advance` is called after each picture.
+    def photos(self, sources: Sequence[Source], advance: Callable[[], None]) -> None:
+        """Draw and save images; `advance` is called after each."""
+        pictures = chain.from_iterable(source.pictures() for source in sources)
+        for source, (picture, told) in zip(sources, self._told(pictures), strict=True):
+            name = self._new_name(source.name)
+            with self._whole(name):
+                joined = self._look(picture, told, source, name, self.raw is not False)
+                self.drawn.append(write_image(self.folder / f"{name}.jpg", joined))
+            advance()
+
+    def videos(self, sources: Sequence[Source], advance: Callable[[], None]) -> None:
+        """Draw and save videos and what cameras see; `advance` is called after each frame.
 
         Raises
         ------
         KeyboardInterrupt
             A video was stopped; what is drawn of it is complete up to there.
         """
-        name = self._new_name(source.name)
-        before = len(self.images), len(self.predictions)
-        try:
-            if source.stream is None:
-                self._image(source, name)
-            else:
+        for source in sources:
+            name = self._new_name(source.name)
+            with self._whole(name):
                 stopped = self._video(source, name, advance)
-        except BaseException:  # Ctrl-C, too: what is not drawn is not told
-            del self.images[before[0] :], self.predictions[before[1] :]
-            shutil.rmtree(self.folder / RAW / name, ignore_errors=True)
-            (self.folder / f"{name}.jpg").unlink(missing_ok=True)
-            raise
-        if source.stream is None:
-            advance()
-        elif stopped and not source.stream.is_camera:
-            raise KeyboardInterrupt
+            if stopped and not source.stream.is_camera:
+                raise KeyboardInterrupt
 
     def finish(self) -> None:
         """Write the JSON of what is drawn, or leave nothing where that is nothing."""
@@ -232,10 +244,24 @@ class _Run:
         write_atomic(self.folder / IMAGES, json.dumps(about, indent=1, ensure_ascii=False))
         write_atomic(self.folder / PREDICTIONS, _one_a_line(self.predictions))
 
-    def _image(self, source: Source, name: str) -> None:
-        (picture,) = source.pictures()
-        joined = self._look(picture, source, name, self.raw is not False)
-        self.drawn.append(write_image(self.folder / f"{name}.jpg", joined))
+    @contextmanager
+    def _whole(self, name: str) -> Iterator[None]:
+        """What is not drawn is not told, either."""
+        before = len(self.images), len(self.predictions)
+        try:
+            yield
+        except BaseException:  # Ctrl-C, too
+            del self.images[before[0] :], self.predictions[before[1] :]
+            shutil.rmtree(self.folder / RAW / name, ignore_errors=True)
+            (self.folder / f"{name}.jpg").unlink(missing_ok=True)
+            raise
+
+    def _told(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, tuple[Told, ...]]]:
+        """Each picture, and what the network of each look tells of it."""
+        size = max(look.predictor.batch for look in self.looks)
+        for together in in_batches(pictures, size):
+            told = zip(*(look.tell(together) for look in self.looks), strict=True)
+            yield from zip(together, told, strict=True)
 
     def _video(self, source: Source, name: str, advance: Callable[[], None]) -> bool:
         """Whether Ctrl-C has stopped it."""
@@ -244,8 +270,8 @@ class _Run:
             video_writer(file, source.stream.frames_per_second) as write,
             _ctrl_c_waits() as is_stopped,
         ):
-            for picture in source.pictures():
-                write(self._look(picture, source, name, bool(self.raw)))
+            for picture, told in self._told(source.pictures()):
+                write(self._look(picture, told, source, name, bool(self.raw)))
                 advance()
                 done += 1
                 if is_stopped():
@@ -255,15 +281,18 @@ class _Run:
             LOGGER.warning("%s: ends at frame %d of %d", source, done, source.total)
         return is_stopped()
 
-    def _look(self, picture: Picture, source: Source, name: str, raw: bool) -> np.ndarray:
+    def _look(
+        self, picture: Picture, told: Sequence[Told], source: Source, name: str, raw: bool
+    ) -> np.ndarray:
         """What all models make of a picture, side by side; of the last, told and saved."""
         key = name if picture.frame is None else f"{name}/{picture.frame}"
         identity = image_id(key)
         shown = []
-        for look in self.looks:
-            drawn, entries, told = look(picture.image, identity)
+        for look, of_look in zip(self.looks, told, strict=True):
+            drawn, entries = look(picture.image, identity, of_look)
             shown.append((look.title, drawn))
-        for role, values in told.items() if raw else ():
+        outputs, _ = told[-1]
+        for role, values in outputs.items() if raw else ():
             with atomic_path(self.folder / RAW / key / f"{role}.npy") as temporary:
                 np.save(temporary, values)
         height, width = picture.image.shape[:2]

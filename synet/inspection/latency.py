@@ -1,4 +1,4 @@
-"""How long a model takes on this machine's processor, and by its compiler's word on its chip."""
+"""How long a model takes on this machine, and by its compiler's word on its chip."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from rich.progress import Progress
 
 from synet.chips import Chip, get_chip
 from synet.data.images import read_image, write_image
-from synet.models.predictor import Predictor, decode, fit, load_predictor
+from synet.models.predictor import Predictor, decode, fit, load_predictor, require_torch
 from synet.system.errors import SynetError
+from synet.system.steps import giving_way
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
 
@@ -130,6 +131,8 @@ class Latency:
         Why there is no estimate of that chip.
     kernels
         What a TFLite file ran on: the fast ones, always.
+    device
+        What a checkpoint ran on, where that is not the processor.
     """
 
     model: str
@@ -142,18 +145,19 @@ class Latency:
     estimate: Estimate | None = None
     note: str = ""
     kernels: Kernels | None = None
+    device: str = ""
 
     def table(self) -> Table:
         """A row for each timing, in milliseconds."""
         from synet.system.terminal import NameTable
 
-        height, width = self.image_shape
+        (height, width), threads = self.image_shape, self.threads
         table = NameTable(
             spare=("std", "p90", "p99", "min", "p95", "max"),
             wrapped=("frames a second",),
             title=f"{self.model} at {height}x{width}, ms",
             caption=f"{len(self.network.milliseconds)} runs after {self.warm_up} to warm up, "
-            f"{self.threads} thread{'s' * (self.threads != 1)}"
+            + (f"on {self.device}" if self.device else f"{threads} thread{'s' * (threads != 1)}")
             + (f", {self.kernels}" if self.kernels else ""),
         )
         table.add_column("")
@@ -178,8 +182,9 @@ class Latency:
     def verdict(self) -> str:
         """One line: the two medians, and the chip's."""
         network, overall, chip = self.network, self.overall, self.estimate
+        where = f"this machine, {self.device}" if self.device else "this machine"
         told = (
-            f"this machine: network {network.median:.2f} ms ({network.frames_per_second:.1f} "
+            f"{where}: network {network.median:.2f} ms ({network.frames_per_second:.1f} "
             f"frames a second), overall {overall.median:.2f} ms ({overall.frames_per_second:.1f})"
         )
         if chip is not None:
@@ -201,12 +206,13 @@ def latency(
     warm_up: int = 10,
     chip: str | None = None,
     progress: bool = True,
+    device: str = "",
 ) -> Latency:
-    """Time a ``.pt`` checkpoint or a ``.tflite`` file on this machine's processor.
+    """Time a ``.pt`` checkpoint or a ``.tflite`` file on this machine.
 
     Parameters
     ----------
-    model, image_shape, repo
+    model, image_shape, repo, device
         As for `synet.models.predictor.load_predictor`.
     runs
         How many count, each of all steps from an image file to boxes.
@@ -232,10 +238,11 @@ def latency(
     """
     if runs < 1 or warm_up < 0:
         raise SynetError(f"runs: {runs}, warm-up: {warm_up}; give at least 1 and 0")
+    require_torch([model], device)
     asked = get_chip(chip) if chip else None
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:
-        predictor = load_predictor(model, image_shape, repo, True, threads, FAST, checked=0)
+        predictor = load_predictor(model, image_shape, repo, True, threads, FAST, 0, device)
         estimate = _estimate(model, asked, image_shape, repo) if asked else None
         steps = _steps(predictor, file)
         with _ticking(Path(model).name, runs + warm_up, progress) as tick:
@@ -254,6 +261,7 @@ def latency(
             if asked and estimate is None
             else "",
             kernels=predictor.kernels,
+            device="" if device == "cpu" else device,
         )
 
 
@@ -365,7 +373,8 @@ def _ticking(title: str, total: int, progress: bool) -> Iterator[Callable[[], No
     """A progress bar that is drawn when it ticks, a few times a second, and at no other time."""
     drawn_at = monotonic()
     console = Terminal(stderr=True)
-    with Progress(console=console, disable=not progress, auto_refresh=False) as bar:
+    bar = Progress(console=console, disable=not progress, auto_refresh=False)
+    with giving_way(), bar:
         task = bar.add_task(escape(title), total=total)
 
         def tick() -> None:

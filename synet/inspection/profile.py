@@ -294,8 +294,7 @@ def profile(
     network, shape = load_network(model, image_shape, repo, asked)
     if chip == OWN:
         chip = get_chip(network.synet["chip"])
-    if chip and compiler:
-        chip = chip.asking(compiler)
+    chip = chip and chip.asking(compiler)
 
     def other(definition: dict[str, Any]) -> nn.Module:
         return rebuilt(Path(model), definition, repo, asked)
@@ -360,8 +359,7 @@ def _of_file(
     name, content = ("model", model) if isinstance(model, bytes) else read_content(model)
     if chip == OWN:
         chip = chip_of(content)
-    if chip and compiler:
-        chip = chip.asking(compiler)
+    chip = chip and chip.asking(compiler)
     found = _profile(name, content, chip)
     graph = found.judged.graph if found.judged else read_graph(content)
     own = graph.tensors[graph.inputs[0]].shape[1:3]
@@ -387,8 +385,7 @@ def _of_the_zoo(model: str | Path, chip: str | Chip | None, compiler: str) -> Pr
     content = built("inspection", model, make)
     if chip == OWN:
         chip = claimed(model).chip
-    if chip and compiler:
-        chip = chip.asking(compiler)
+    chip = chip and chip.asking(compiler)
     return _profile(str(model), content, chip)
 
 

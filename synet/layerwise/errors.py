@@ -99,11 +99,14 @@ class Comparison:
         What both files saw.
     outputs
         Accumulated error of each output of the file, by its name.
+    reference_kernels
+        Whether the int8 file ran on those, as long as they run it.
     """
 
     layers: tuple[LayerError, ...]
     images: tuple[Path, ...]
     outputs: dict[str, Closeness] = field(default_factory=dict)
+    reference_kernels: bool = True
 
     def worst(self) -> list[tuple[int, LayerError]]:
         """The layers and their numbers in the order of execution: worst own error first.
@@ -170,8 +173,9 @@ class Comparison:
         outputs = [
             f"{name} {_decibels(each.sqnr_db, ' dB')}" for name, each in self.outputs.items()
         ]
+        fast = "" if self.reference_kernels else " and the fast kernels"
         return (
-            f"{len(self.layers)} layers on {_plural(len(self.images), 'image')}: outputs "
+            f"{len(self.layers)} layers on {_plural(len(self.images), 'image')}{fast}: outputs "
             f"{', '.join(outputs)}; most is lost in {worst.layer} ({worst.op}, number {number}): "
             f"{_decibels(worst.lost_db, ' dB')}"
         )

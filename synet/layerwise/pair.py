@@ -49,7 +49,7 @@ def compare_files(
     Parameters
     ----------
     reference, int8
-        The two files. The int8 one runs on TFLite's reference kernels.
+        The two files. The int8 one runs on TFLite's reference kernels, if they run it.
     images
         Image files, fitted to the model as in validation.
     dump
@@ -78,7 +78,8 @@ def compare_files(
                     files.add(number, "int8", seen.stored)
                     files.add(number, "float", seen.exact)
         outputs = {port.name: tallies[port.index].accumulated.closeness() for port in model.outputs}
-        found = Comparison(tuple(_errors(pair, tallies)), tuple(images), outputs)
+        errors = tuple(_errors(pair, tallies))
+        found = Comparison(errors, tuple(images), outputs, pair.int8.reference_kernels)
         if files:
             files.finish(found.records())
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,15 +19,16 @@ from synet.detections.tflite_outputs import TfliteNetwork, class_names
 from synet.export.convert import image_channels
 from synet.rotated import cell_centres, enclosing_boxes, rotated_boxes
 from synet.system.errors import SynetError
+from synet.system.steps import step
 from synet.tflite.kernels import REFERENCE, SAMPLE, Kernels, open_model
-from synet.tflite.metadata import doubt_of
+from synet.tflite.metadata import warn_of
 
 if TYPE_CHECKING:
     import torch
 
     from synet.tflite.model import TfliteModel
 
-LOGGER = logging.getLogger("synet")
+FULL = re.compile("out ?of ?memory|allocate memory|memoryerror", re.IGNORECASE)
 CLASSIFIER = (
     "is a classifier, and finds no boxes; `synet predict` shows its classes, and "
     "`synet ultralytics val` measures them"
@@ -53,8 +54,10 @@ class Predictor(Protocol):
         The line of YOLOs that trained it, as in `synet.data.dialects`; empty where nobody knows.
     single_class
         Whether it was trained with all classes as one (``single_cls``).
+    batch
+        So many images it takes in one run.
     at_once
-        So many images may be given to it at the same time, from as many threads.
+        So many runs may go on at the same time, in as many threads.
     kernels
         What a TFLite file has run on so far; None of all else.
     """
@@ -65,6 +68,7 @@ class Predictor(Protocol):
     task: str
     trained_by: str
     single_class: bool
+    batch: int
 
     @property
     def threads(self) -> int: ...
@@ -81,6 +85,10 @@ class Predictor(Protocol):
         Float32, neither thresholded nor suppressed; for the roles see
         `synet.detections.tflite_outputs.TfliteNetwork`.
         """
+        ...
+
+    def outputs_of(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """As `outputs`, of each of some images, `batch` at most."""
         ...
 
     @property
@@ -101,6 +109,7 @@ def load_predictor(
     kernels: str = REFERENCE,
     checked: int = SAMPLE,
     device: str = "",
+    batch: int = 1,
 ) -> Predictor:
     """Open a ``.pt`` checkpoint or a ``.tflite`` file.
 
@@ -127,24 +136,28 @@ def load_predictor(
     device
         That a torch network runs on, in the words of torch or of YOLO: ``cpu``, ``0``, ``cuda:1``,
         ``mps``. Default: the processor. A TFLite file runs on that in any case.
+    batch
+        So many images a torch network takes in one run, at most. A TFLite file takes one.
 
     Raises
     ------
     SynetError
         The file is missing, of another kind, or its outputs are not those of a model that is
-        asked for.
+        asked for; there is no such device, or `batch` is not at least 1.
     """
     path = Path(model)
+    if batch < 1:
+        raise SynetError(f"batch: {batch} is not at least 1")
     if path.suffix not in {".pt", ".tflite"}:
         raise SynetError(f"{path}: expected a .pt checkpoint or a .tflite file")
     if not path.is_file():
         raise SynetError(f"{path}: no such file")
+    step(f"loading {model}")
     if path.suffix == ".pt":
-        predictor = _torch_predictor(path, image_shape, repo, device)
+        predictor = _torch_predictor(path, image_shape, repo, device, batch)
     else:
         network = open_model(path, threads, kernels, checked)
-        if doubt_of(network.metadata):
-            LOGGER.warning("%s: %s", path, doubt_of(network.metadata))
+        warn_of(network.name, network.metadata)
         own = network.image_shape
         if _asked(path, image_shape, own) not in {None, own}:
             raise SynetError(f"{path}: takes images of {_by(own)}, not {_by(image_shape)}")
@@ -154,8 +167,31 @@ def load_predictor(
     return predictor
 
 
+def require_torch(models: Iterable[str | Path | None], device: str = "", batch: int = 1) -> None:
+    """See that torch can do what is asked of it alone, before any of `models` is opened.
+
+    Raises
+    ------
+    SynetError
+        It has no such device; or none of them is a checkpoint, so that it would not run at all.
+    """
+    asked = [f"--batch {batch}"] if batch > 1 else []
+    asked += [f"--device {device}"] if device not in {"", "cpu"} else []
+    if asked and all(Path(model).suffix == ".tflite" for model in models if model is not None):
+        raise SynetError(
+            f"{asked[0]}: is of a .pt checkpoint, and none runs here; a .tflite takes one image at "
+            "a time, on the processor"
+        )
+    if device not in {"", "cpu"}:
+        _place(device)
+
+
 def _torch_predictor(
-    path: Path, image_shape: tuple[int, int] | None, repo: str | Path | None, device: str
+    path: Path,
+    image_shape: tuple[int, int] | None,
+    repo: str | Path | None,
+    device: str,
+    batch: int,
 ) -> TorchPredictor:
     from synet.models import forks
 
@@ -163,20 +199,24 @@ def _torch_predictor(
     shape = _asked(path, image_shape, network.image_shape) or network.image_shape
     if shape is None:
         raise SynetError(f"{path}: does not say its image shape; give --image-shape H W")
-    return TorchPredictor(_moved(network, device), shape, name=str(path))
+    return TorchPredictor(_moved(network, device), shape, str(path), batch)
 
 
 def _moved(network: torch.nn.Module, device: str) -> torch.nn.Module:
-    """A network on a device, which is named as torch or as YOLO names it."""
-    if not device:
-        return network
+    return network.to(_place(device)) if device else network
+
+
+def _place(name: str) -> torch.device:
+    """A device, which is named as torch or as YOLO names it."""
     import torch
 
     try:
-        return network.to(torch.device(f"cuda:{device}" if device.isdigit() else device))
-    except (RuntimeError, AssertionError) as error:  # each backend has its own
+        device = torch.device(f"cuda:{name}" if name.isdigit() else name)
+        torch.zeros(1, device=device).tolist()  # "meta" is one, and holds nothing
+        return device
+    except (RuntimeError, AssertionError, ImportError) as error:  # each backend has its own
         why = str(error).strip().partition("\n")[0]
-        raise SynetError(f"--device {device}: torch has none such here: {why}") from None
+        raise SynetError(f"--device {name}: torch has none such here: {why}") from None
 
 
 def fit(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, Placement | None]:
@@ -278,6 +318,8 @@ class TorchPredictor:
         Height and width to run at.
     name
         What to call it in messages.
+    batch
+        So many images it takes in one run.
 
     Raises
     ------
@@ -286,11 +328,15 @@ class TorchPredictor:
     """
 
     def __init__(
-        self, network: torch.nn.Module, image_shape: tuple[int, int], name: str = "the model"
+        self,
+        network: torch.nn.Module,
+        image_shape: tuple[int, int],
+        name: str = "the model",
+        batch: int = 1,
     ) -> None:
         from synet.layers.heads import find_head
 
-        self.image_shape = tuple(image_shape)
+        self.image_shape, self.batch = tuple(image_shape), batch
         self.names = class_names(network.names)
         self.channels = image_channels(network)
         self.trained_by = getattr(network, "trained_by", "")
@@ -315,39 +361,62 @@ class TorchPredictor:
         return torch.get_num_threads()
 
     def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
-        for stage in self.stages:
-            image = stage(image)
-        return image
+        return self.outputs_of([image])[0]
+
+    def outputs_of(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:  # noqa: D102
+        try:
+            told = self._by_role(self._run(self._input(images)))
+        except (RuntimeError, MemoryError) as error:  # each device has its own
+            if len(images) == 1 or not FULL.search(f"{type(error).__name__}: {error}"):
+                raise
+            raise SynetError(
+                f"{self._name}: no memory for {len(images)} images of {_by(self.image_shape)} in "
+                "one run; give a smaller --batch"
+            ) from None
+        if len(told) != len(images):
+            raise SynetError(
+                f"{self._name}: answers {len(told)} of {len(images)} images that it was given "
+                "together; do without --batch"
+            )
+        return told
 
     @property
     def stages(self) -> tuple[Callable[[Any], Any], ...]:  # noqa: D102
-        return self._input, self._run, self._by_role
+        first, last = lambda image: self._input([image]), lambda raw: self._by_role(raw)[0]
+        return first, self._run, last
+
+    def _input(self, images: Sequence[np.ndarray]) -> torch.Tensor:
+        import torch
+
+        weight = next(self._network.parameters())
+        pixels = torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))
+        return pixels.to(weight.device, weight.dtype) / 255
 
     def _run(self, pixels: torch.Tensor) -> Any:
         import torch
 
         with torch.no_grad(), _named(self._name):
-            return self._network(pixels)
+            raw = self._network(pixels)
+        if pixels.device.type != "cpu":
+            torch.accelerator.synchronize(pixels.device)  # or who times it would not time it
+        return raw
 
-    def _by_role(self, raw: Any) -> dict[str, np.ndarray]:
+    def _by_role(self, raw: Any) -> list[dict[str, np.ndarray]]:
         import torch
 
         with torch.no_grad(), _named(self._name):
             told = self._form.as_exported(self._head, raw, self.image_shape)
-        found = {role: values[0].cpu().numpy() for role, values in told.items()}
+        arrays = {role: values.cpu().numpy() for role, values in told.items()}
+        images = zip(*arrays.values(), strict=False)  # of what is there of each, see `outputs_of`
+        return [self._of_one(dict(zip(arrays, each, strict=True))) for each in images]
+
+    def _of_one(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if "keypoints" in found:
             found["keypoints"] = found["keypoints"].reshape(len(found["scores"]), -1, 2)
         if self.task == "obb":
             cells = cell_centres(self.image_shape, self._strides)
             found["rotated"] = rotated_boxes(found.pop("sides"), found.pop("angle"), cells)
         return found
-
-    def _input(self, image: np.ndarray) -> torch.Tensor:
-        import torch
-
-        weight = next(self._network.parameters())
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None]))
-        return pixels.to(weight.device, weight.dtype) / 255
 
 
 @contextmanager
@@ -382,6 +451,8 @@ class TflitePredictor:
         self.trained_by = model.metadata.get("trained_by") or ""
         self.single_class = model.metadata.get("single_cls") or False
 
+    batch = 1  # which is in the file
+
     @property
     def threads(self) -> int:  # noqa: D102
         return self.model.threads
@@ -396,6 +467,9 @@ class TflitePredictor:
 
     def outputs(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
         return self._network(image)
+
+    def outputs_of(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:  # noqa: D102
+        return [self.outputs(image) for image in images]
 
     @property
     def stages(self) -> tuple[Callable[[Any], Any], ...]:  # noqa: D102

@@ -27,6 +27,7 @@ from synet.rotated import enclosing_boxes
 from synet.system.errors import DataError, SynetError
 from synet.system.yaml_files import read_yaml
 from synet.tflite.kernels import FAST, SAMPLE, open_model
+from synet.tflite.metadata import warn_of
 
 LOGGER = logging.getLogger("synet")
 # Questions by which older versions tell what kind of file they run.
@@ -143,6 +144,7 @@ def wrap_init(fork: Fork | None) -> Callable:
         if network is None:
             wrapped(*args, **kwargs)
             return
+        warn_of(network.name, network.metadata)
         nn.Module.__init__(backend)
         facts = dict.fromkeys((*KINDS, "fp16", "nhwc", "end2end", "base_model", "xyxy"), False)
         facts |= {

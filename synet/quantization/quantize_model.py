@@ -164,6 +164,7 @@ def quantize_model(
     dump_layers: tuple[str | Path, str | Path] | None = None,
     progress: bool = True,
     strict: bool = False,
+    compiler: str = "",
 ) -> Result:
     """Export a checkpoint, or the untrained model of a yaml, and prove the result.
 
@@ -186,6 +187,9 @@ def quantize_model(
         Folder of the fork that trained it. Default: the installed yolov5 package.
     chip
         Chip to check against. Default: the one it was built for.
+    compiler
+        The version of its compiler to ask, see `synet.chips.Chip.asking`. Default: the first that
+        the chip's file lists.
     random
         Calibrate on random images, for a file that is looked at and not used.
     force
@@ -211,7 +215,7 @@ def quantize_model(
         refuse_used(dump_layers[1])
     step(f"loading {model}")
     network, shape = load_network(model, image_shape, repo, chip)
-    target = get_chip(chip or network.synet["chip"])
+    target = get_chip(chip or network.synet["chip"]).asking(compiler)
     head, form = find_head(network)
     _tell_of(network, shape, form.note(head))
     channels = image_channels(network)

@@ -334,7 +334,7 @@ def made(
         },
         "Files": files,
         "Embedded in the model": embedded(content),
-        "Versions": versions(),
+        "Versions": versions() | ({"Vela": profile.compiled.version} if profile.compiled else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from synet.detections.score_shift import confidence_shift, float_twin
 from synet.evaluation.evaluate import find_all, judged_by, load_twin
 from synet.inspection.compare import Comparison, compare_layers
 from synet.inspection.profile import OWN, profile
-from synet.models.predictor import Predictor, load_predictor
+from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.report import sections
 from synet.report.gallery import gallery
 from synet.report.interface import interface
@@ -21,13 +21,13 @@ from synet.report.sections import Missing
 from synet.system import optional_packages
 from synet.system.errors import SynetError
 from synet.system.files import refuse_foreign, write_atomic
-from synet.system.terminal import Terminal
+from synet.system.steps import step
 from synet.tflite.graph import read_graph
 from synet.tflite.kernels import FAST
 from synet.tflite.model import read_content
 
 
-def report(
+def write_report(
     model: str | Path, data: str | Path, out: str | Path = "report.html", **options: Any
 ) -> Content:
     """Write a page about an int8 file: one html file that needs no other and no network.
@@ -73,6 +73,9 @@ def gather(
     progress: bool = True,
     strict: bool = False,
     kernels: str = FAST,
+    device: str = "",
+    batch: int = 1,
+    compiler: str = "",
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -92,10 +95,14 @@ def gather(
     command
         What was typed, for the record.
     progress
-        Whether to tell each step on stderr.
+        Whether to show progress bars on stderr.
     kernels
         As for `synet.models.predictor.load_predictor`; of what int8 finds. Errors of layers are
         those of the reference kernels.
+    device, batch
+        As for `synet.models.predictor.load_predictor`; of what the float model finds.
+    compiler
+        The version of the chip's compiler to ask, as for `synet.inspection.profile.profile`.
 
     Raises
     ------
@@ -107,21 +114,22 @@ def gather(
     name, content = read_content(file)
     if not any(tensor.scale for tensor in read_graph(file).tensors):
         raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
+    twin = Path(float_model) if float_model else float_twin(file)
+    require_torch([file, twin], device, batch)
     predictor = load_predictor(file, kernels=kernels)
     dataset = judged_by(predictor, load_dataset(data, strict))
     dataset.images(split)
-    twin = Path(float_model) if float_model else float_twin(file)
-    reference = _reference(twin, predictor, repo, asked=float_model is not None)
-    tell = _teller(progress)
+    settings = {"device": device, "batch": batch}
+    reference = _reference(twin, predictor, repo, settings, asked=float_model is not None)
 
-    tell("costs on the chip")
-    profiled = profile(file, chip)
-    tell("what int8 finds")
+    step("costs on the chip")
+    profiled = profile(file, chip, compiler=compiler)
+    step("what int8 finds")
     int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
     files = int8.images
     found = None
     if not isinstance(reference, Missing):
-        tell("what float finds")
+        step("what float finds")
         found = find_all(
             reference, dataset, split, classes=classes, progress=progress, model=str(twin)
         )
@@ -129,7 +137,7 @@ def gather(
     if isinstance(reference, Missing):
         errors = reference
     else:
-        tell("errors of the layers")
+        step("errors of the layers")
         sample = files[:: max(1, len(files) // images)][:images]
         try:
             errors = compare_layers(twin, file, sample, repo=repo, progress=progress)
@@ -137,7 +145,7 @@ def gather(
             if float_model:
                 raise
             errors = Missing(f"Not measured: {error}.")
-    tell("the gallery")
+    step("the gallery")
     both = {"float": found, "int8": int8} if found else {"int8": int8}
     return Content(
         title=file.name,
@@ -159,7 +167,7 @@ def gather(
         operations=sections.operation_kinds(profiled),
         interface=interface(predictor.model),
         made=sections.made(
-            command or "synet.report.report(...), in Python",
+            command or "synet.write_report(...), in Python",
             file,
             content,
             twin if found else None,
@@ -193,7 +201,11 @@ def quantized(model: Path) -> Path:
 
 
 def _reference(
-    twin: Path | None, predictor: Predictor, repo: str | Path | None, asked: bool
+    twin: Path | None,
+    predictor: Predictor,
+    repo: str | Path | None,
+    settings: Mapping[str, Any],
+    asked: bool,
 ) -> Predictor | Missing:
     """The float twin; one that nobody asked for may be no such thing."""
     if twin is None:
@@ -202,15 +214,8 @@ def _reference(
             "name lies beside it (--float PT names another)."
         )
     try:
-        return load_twin(twin, predictor, repo)
+        return load_twin(twin, predictor, repo, settings)
     except SynetError as error:
         if asked:
             raise
         return Missing(f"Not measured: the float model cannot be used: {error}.")
-
-
-def _teller(progress: bool) -> Callable[[str], None]:
-    if not progress:
-        return lambda step: None
-    console = Terminal(stderr=True)
-    return lambda step: console.print(step, style="bold", highlight=False)

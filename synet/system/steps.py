@@ -2,7 +2,8 @@
 
 Whoever takes long says `step` before each thing that does, and goes through many things by
 `counted`. A command shows that by `telling`, on a line of the terminal that goes when it is done;
-in the log they are records of the level DEBUG.
+in the log they are records of the level DEBUG. Who draws a progress bar of its own takes the line
+away meanwhile, `giving_way`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from time import monotonic
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from synet.system.streams import user_stream
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 LOGGER = logging.getLogger("synet")
 REFRESH = 0.1  # seconds between two counts that are shown
 T = TypeVar("T")
 Show = Callable[[str], None]
 _SHOW: ContextVar[Show | None] = ContextVar("show", default=None)
+_LINE: ContextVar[Status | None] = ContextVar("line", default=None)
 
 
 @contextmanager
@@ -41,11 +46,27 @@ def telling(first: str) -> Iterator[None]:
         line = terminal.status("") if terminal.is_terminal else None
         with line or nullcontext():
             before = _SHOW.set(lambda text: line and line.update(Text(text)))
+            outer = _LINE.set(line)
             try:
                 step(first)
                 yield
             finally:
+                _LINE.reset(outer)
                 _SHOW.reset(before)
+
+
+@contextmanager
+def giving_way() -> Iterator[None]:
+    """Take the line away, and its thread, while the block shows something else there."""
+    line = _LINE.get()
+    if line is None:
+        yield
+        return
+    line.stop()
+    try:
+        yield
+    finally:
+        line.start()
 
 
 def step(text: str) -> None:

@@ -40,14 +40,19 @@ class Kernels:
         The largest difference of a value there, in steps of what the file stores: of 255.
     share
         The part of all values that differ, 0 to 1.
+    alone
+        Whether the reference kernels do not run the file, so that nothing is known of that.
     """
 
     name: str
     images: int = 0
     steps: int = 0
     share: float = 0.0
+    alone: bool = False
 
     def __str__(self) -> str:
+        if self.alone:
+            return f"{self.name} kernels, as the reference kernels do not run the file"
         if not self.images:
             return f"{self.name} kernels"
         return (
@@ -63,20 +68,27 @@ class CheckedModel(TfliteModel):
     ----------
     source, threads
         As for `TfliteModel`.
+    reference
+        The file on those; None where they do not run it.
     images
         How many.
     """
 
-    def __init__(self, source: str | Path | bytes, threads: int | None, images: int) -> None:
+    def __init__(
+        self,
+        source: str | Path | bytes,
+        threads: int | None,
+        reference: TfliteModel | None,
+        images: int,
+    ) -> None:
         super().__init__(source, threads, FAST)
-        self._reference = open_model(source)
-        self._wanted = images if self._reference.kernels == REFERENCE else 0
-        self._seen = 0
+        self._reference, self._wanted, self._seen = reference, images, 0
         self._apart = [np.zeros(1, int)]
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:  # noqa: D102
         found = super().run(image)
-        if self._seen < self._wanted and np.ptp(image):  # one colour says nothing of kernels
+        # one colour says nothing of kernels
+        if self._reference and self._seen < self._wanted and np.ptp(image):
             self._seen += 1
             exact = self._reference.run(image)
             for port in self.outputs:
@@ -87,7 +99,8 @@ class CheckedModel(TfliteModel):
     def told(self) -> Kernels:
         """What it ran on, as far as it has."""
         apart = np.concatenate(self._apart)
-        return Kernels(self.kernels, self._seen, int(apart.max()), float((apart > 0).mean()))
+        steps, share = int(apart.max()), float((apart > 0).mean())
+        return Kernels(self.kernels, self._seen, steps, share, alone=self._reference is None)
 
 
 def open_model(
@@ -103,16 +116,21 @@ def open_model(
     checked
         Of the fast kernels: so many images run on the reference ones as well.
     """
-    if kernels == FAST and checked:
-        return CheckedModel(source, threads, checked)
+    if kernels == FAST and not checked:
+        return TfliteModel(source, threads, FAST)
     try:
-        return TfliteModel(source, threads, kernels)
+        reference = TfliteModel(source, threads, REFERENCE)
     except Refused as error:
-        if kernels == FAST:
-            raise
-        model = TfliteModel(source, threads, FAST)
-        LOGGER.warning("%s: the fast kernels run, which may be off by some steps", error)
+        model = CheckedModel(source, threads, None, 0)
+        LOGGER.warning(
+            "%s does not run on the reference kernels: the fast kernels run, which may be off by "
+            "some steps (%s)",
+            *(error.name, error.why),
+        )
         return model
+    if kernels == REFERENCE:
+        return reference
+    return CheckedModel(source, threads, reference, checked)
 
 
 def kernels_of(model: TfliteModel) -> Kernels:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from synet.system.errors import SynetError
 from synet.tflite.flatbuffer import read_content
 from synet.tflite.trial import vouch_as
 
+LOGGER = logging.getLogger("synet")
 METADATA_FILE = "metadata.json"
 LARGEST = 4 * 2**20  # bytes of it; the names of 20,000 classes take half a megabyte
 LARGEST_TABLE = 2**20  # of the list of what is in the archive
@@ -82,6 +84,13 @@ def doubt_of(metadata: Mapping[str, Any]) -> str:
     if proof["proven"]:
         return ""
     return f"not proven to do what the float model does: {proof.get('missed', 'nobody says why')}"
+
+
+def warn_of(name: str, metadata: Mapping[str, Any]) -> None:
+    """Warn, before a file's figures are told, of what makes them doubtful."""
+    doubt = doubt_of(metadata)
+    if doubt:
+        LOGGER.warning("%s: %s", name, doubt)
 
 
 def embed_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:

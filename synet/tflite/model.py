@@ -252,7 +252,7 @@ def _interpreter(name: str, content: bytes, kernels: str, threads: int | None) -
         with quiet():  # it announces its CPU delegate
             return open_interpreter(content, kernels, threads)
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise Refused(f"{name} does not run in LiteRT: {reason(error)}") from None
+        raise Refused(name, reason(error)) from None
 
 
 def _port(detail: dict[str, Any], name: str | None = None) -> Port:

@@ -32,7 +32,19 @@ _REFUSED = (ValueError, RuntimeError, MemoryError, TypeError, IndexError, KeyErr
 
 
 class Refused(SynetError):
-    """The runtime says by itself that it cannot run a file."""
+    """The runtime says by itself that it cannot run a file.
+
+    Parameters
+    ----------
+    name
+        Of the file.
+    why
+        What the runtime says.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} does not run in LiteRT: {why}")
+        self.name, self.why = name, why
 
 
 _ours: set[bytes] = set()
@@ -96,7 +108,7 @@ def try_out(name: str, content: bytes, kernels: str, threads: int | None) -> Non
         raise SynetError(f"{name} is damaged: LiteRT does not survive it ({error})") from None
     refused = json.loads(told.splitlines()[-1])
     if refused:
-        raise Refused(f"{name} does not run in LiteRT: {refused}")
+        raise Refused(name, refused)
     _tried.add(key)
 
 

@@ -24,6 +24,9 @@ FIGURES = (
     *("report", "compare", "data_subset", "zoo list", "zoo create"),
 )
 
+DEVICE = ("evaluate", "metrics", "predict", "report", "latency")  # torch runs a network there
+BATCH = ("evaluate", "metrics", "predict", "report")  # over many images
+
 
 def find(path: str) -> click.Command:
     command = main
@@ -66,6 +69,12 @@ def test_several_values_stand_one_after_another(path):
 @pytest.mark.parametrize("path", FIGURES)
 def test_figures_come_as_json(path):
     assert any("--json" in option.opts for option in options(path))
+
+
+@pytest.mark.parametrize(("name", "paths"), [("--device", DEVICE), ("--batch", BATCH)])
+def test_where_torch_runs_it_says_on_what_and_of_how_many(name, paths):
+    having = {path for path in all_commands() if any(name in each.opts for each in options(path))}
+    assert having == {*paths}
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tiny_files
 import yaml
 from colour_detector import ColourDetector, evaluation_of_files, make_dataset, random_images
 
+from synet.custom_patches import unpatch
 from synet.data.images import write_image
 from synet.data.yolo_yaml import label_path, load_dataset
 from synet.detections.detections import Detections
@@ -22,6 +24,7 @@ from synet.evaluation.evaluate import (
     find_all,
     ground_truth,
 )
+from synet.models.predictor import load_predictor
 from synet.system.errors import DataError, SynetError
 
 PERFECT = pytest.approx((1, 1))  # pycocotools adds an epsilon to what it divides by
@@ -383,3 +386,58 @@ def test_a_file_beside_that_is_no_twin_is_told_and_one_that_was_asked_for_is_an_
     assert "no confidence shift: " in caplog.text and "best.pt" in caplog.text
     with pytest.raises(SynetError, match=r"best.pt"):
         evaluate(model, data, progress=False, float_model=model.with_suffix(".pt"))
+
+
+@pytest.fixture
+def photos(shared, tmp_path) -> Path:
+    """Seven photos, each with a label of one of the three classes of `tiny_files`."""
+    found = load_dataset(shared / "data" / "coco128" / "coco128.yaml").images("train")[:7]
+    (tmp_path / "images").mkdir()
+    for number, photo in enumerate(found):
+        (tmp_path / "images" / f"{number}.jpg").symlink_to(photo)
+        path = label_path(tmp_path / "images" / f"{number}.jpg")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{number % 3} 0.5 0.5 0.4 0.4\n")
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [circle, square, triangle]\n")
+    return tmp_path / "data.yaml"
+
+
+def are_in(found: Detections, others: Detections) -> bool:
+    """Is each find among the others? Scores that are all but equal may change places."""
+    near = np.abs(found.boxes[:, None] - others.boxes[None]).max(axis=2) < 1e-5 * 640
+    near &= np.abs(found.scores[:, None] - others.scores[None]) < 1e-5
+    return (near & (found.classes[:, None] == others.classes[None])).any(axis=1).all()
+
+
+def test_a_batch_finds_what_single_images_do(photos):
+    """However many: the last of threes is not full, and neither is that of 99."""
+    dataset, path, sizes = load_dataset(photos), tiny_files.checkpoint("detect"), (1, 3, 99)
+    alone, *together = (
+        find_all(load_predictor(path, batch=size), dataset, confidence=0.5, progress=False)
+        for size in sizes
+    )
+    unpatch()
+    assert len(alone.found) == 7 and min(map(len, alone.found)) > 0
+    assert not are_in(alone.found[0], alone.found[1])
+    for run in together:
+        assert run.images == alone.images
+        for found, expected in zip(run.found, alone.found, strict=True):
+            assert are_in(found, expected) and are_in(expected, found)
+
+
+def test_images_that_cannot_be_read_are_no_part_of_a_batch(photos):
+    (photos.parent / "images" / "1.jpg").unlink()
+    (photos.parent / "images" / "1.jpg").write_text("no image")
+    predictor = load_predictor(tiny_files.checkpoint("detect"), batch=3)
+    given, run = [], predictor.outputs_of
+    predictor.outputs_of = lambda images: given.append(len(images)) or run(images)
+    found = find_all(predictor, load_dataset(photos), progress=False)
+    unpatch()
+    assert given == [3, 3]
+    assert [path.stem for path in found.images] == ["0", "2", "3", "4", "5", "6"]
+    assert len(found.found) == len(found.labels) == 6 and len(found.left_out) == 1
+
+
+def test_a_batch_of_a_file_alone_is_refused_before_it_is_opened(photos):
+    with pytest.raises(SynetError, match="^--batch 8: is of a .pt checkpoint"):
+        evaluate("none.tflite", photos, batch=8)

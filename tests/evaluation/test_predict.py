@@ -259,6 +259,52 @@ def test_raw_is_what_the_network_told(model, street, tmp_path):
     assert contents(without.folder) == [f"{street.stem}.jpg", "images.json", "predictions.json"]
 
 
+# --- several images in one run --------------------------------------------------------------------
+
+
+def test_pictures_that_run_together_are_told_and_drawn_as_alone(tmp_path):
+    """Images in threes, the frames of each video by themselves, and nothing across."""
+    random, shots = np.random.default_rng(0), []
+    for name in "abcde":
+        image, _ = draw_image(random, (100, 150))
+        shots.append(write_image(tmp_path / f"{name}.png", image))
+    clip = write_video(tmp_path / "clip.mp4", range(0, 200, 50))
+    sources, runs = [*shots[:4], clip, shots[4]], []
+    for batch in (1, 3):
+        options = {"raw": True, "batch": batch, "progress": False}
+        runs.append(predict(tiny_files.checkpoint("detect"), sources, tmp_path / "out", **options))
+    alone, together = (done.folder for done in runs)
+    assert runs[1].images == 9 and runs[1].found == runs[0].found > 0
+    assert contents(together) == contents(alone)
+    assert (together / "images.json").read_text() == (alone / "images.json").read_text()
+    told = [json.loads((each / "predictions.json").read_text()) for each in (alone, together)]
+    for expected, found in zip(*told, strict=True):
+        assert found["image_id"] == expected["image_id"]
+        assert found["bbox"] == pytest.approx(expected["bbox"], abs=2e-3)  # told to three places
+        assert found["score"] == pytest.approx(expected["score"], abs=2e-5)  # and to five
+    for path in alone.rglob("*.npy"):
+        expected, found = np.load(path), np.load(together / path.relative_to(alone))
+        near = 1e-5 * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(found, expected, rtol=0, atol=near)
+
+
+def test_what_runs_with_an_unreadable_image_and_comes_before_it_is_drawn(photos, tmp_path):
+    write_image(photos / "c.png", GREY)
+    (photos / "d.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match="d.png: not an image"):
+        predict(
+            tiny_files.checkpoint("detect"), [photos], tmp_path / "runs", batch=8, progress=False
+        )
+    images = json.loads((tmp_path / "runs" / "exp" / "images.json").read_text())["images"]
+    assert [image["id"] for image in images] == ["a", "b", "c"]
+
+
+def test_a_batch_of_files_alone_is_refused(photos, tmp_path):
+    with pytest.raises(SynetError, match="^--batch 2: is of a .pt checkpoint"):
+        predict("no.tflite", [photos], tmp_path / "runs", beside="other.tflite", batch=2)
+    assert not (tmp_path / "runs").exists()
+
+
 # --- videos ---------------------------------------------------------------------------------------
 
 

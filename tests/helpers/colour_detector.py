@@ -24,6 +24,7 @@ class ColourDetector:
     image_shape = (96, 128)
     channels = 3
     task = "detect"
+    batch = 2
     at_once = 2
     kernels = None
 
@@ -33,6 +34,10 @@ class ColourDetector:
         self.names = names
         self.shift = shift
         self.gain = gain
+
+    def outputs_of(self, images):
+        assert 0 < len(images) <= self.batch
+        return [self.outputs(image) for image in images]
 
     def outputs(self, image):
         boxes, scores = [], []

@@ -19,6 +19,7 @@ SHAPE = (48, 64)
 def good() -> bytes:
     """Fits Katana; a residual block, a pool, an upsampling, and two named outputs."""
     keras = _keras()
+    keras.utils.set_random_seed(0)  # of some weights calibration cuts off more than a step
     image = keras.Input((*SHAPE, 1), batch_size=1, name="image")
     stem = _conv(image, "model.0", 8, kernel=3, stride=2)
     deep = _conv(stem, "model.1.dw", 8, kernel=3, depthwise=True)
@@ -66,6 +67,24 @@ def bad() -> bytes:
         layers.Reshape((-1,), name=f"model.9.out{at}")(x) for at, x in enumerate((big, up, dense))
     ]
     return _convert(keras.Model(image, last))
+
+
+def _tiled(quantize: bool) -> bytes:
+    keras = _keras()
+    keras.utils.set_random_seed(0)
+    image = keras.Input((*SHAPE, 1), batch_size=1, name="image")
+    found = keras.ops.tile(_conv(image, "model.0", 8, kernel=3, stride=8), (1, 1, 2, 1))
+    outputs = {}
+    for name, channels, scale in (("x1y1", 2, 32.0), ("x2y2", 2, 64.0), ("scores", 3, 1.0)):
+        conv = keras.layers.Conv2D(channels, 1, activation="sigmoid", name=f"model.1.{name}")
+        outputs[name] = keras.layers.Reshape((-1, channels))(conv(found)) * scale
+    return _convert(keras.Model(image, outputs), quantize)
+
+
+@cache
+def tiled() -> tuple[bytes, bytes]:
+    """A detector of three classes with an operation that has no reference kernel; float, int8."""
+    return _tiled(quantize=False), _tiled(quantize=True)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,10 @@ def test_the_network_is_timed_where_it_stands(clock, monkeypatch, tmp_path):
     assert {name: part.median for name, part in found.parts.items()} == {
         **{"decoding": 1, "fitting": 2, "network": 28, "boxes": 32}
     }
+    assert found.verdict().startswith("this machine: network 8.00 ms")
+    elsewhere = replace(found, device="cuda:0")
+    assert elsewhere.verdict().startswith("this machine, cuda:0: network 8.00 ms")
+    assert elsewhere.table().caption == "3 runs after 1 to warm up, on cuda:0"
 
 
 def test_garbage_is_collected_again_after_a_failure():

@@ -226,6 +226,10 @@ def test_an_operation_without_a_reference_kernel(images, tmp_path, caplog):
     (record,) = caplog.records
     assert "TILE" in record.message and "fast kernels" in record.message
     assert os.listdir(tmp_path) == []
+    found = compared(int8_models.tiled(), images[:1])
+    assert " layers on 1 image and the fast kernels: outputs " in found.verdict()
+    assert found.outputs["scores"].sqnr_db > 20
+    assert " layers on 1 image: " in compared(int8_pairs.pair(), images[:1]).verdict()
 
 
 def test_the_files_of_two_trainings(images, tmp_path):

@@ -13,7 +13,7 @@ from real_forks import MIXED, RENAMED, installed
 
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
-from synet.models import forks as backend
+from synet.models.get_model import forks as backend
 from synet.system.errors import CheckpointError, PatchError, SynetError
 
 # ------------------------------------------------------------------------------------- finding

@@ -23,6 +23,7 @@ from synet.models.predictor import (
     detect,
     fit,
     load_predictor,
+    require_torch,
 )
 from synet.quantization.agreement import keras_runner
 from synet.system.errors import SynetError
@@ -221,6 +222,74 @@ def test_network_alone():
     told = run(pixels)
     np.testing.assert_allclose(network.seen, 0.2)
     assert {"x1y1", "x2y2", "scores"} == {*read(told)}
+
+
+# --- several images in one run --------------------------------------------------------------------
+
+HEADS = (
+    *(heads.Anchors, heads.Face, heads.Picked, heads.Pose, heads.Segment, heads.Rotated8),
+    heads.Classify,
+)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_images_of_one_run_are_told_apart(head):
+    network = heads.network(head(nc=2), 1 if head is heads.Classify else 2)
+    predictor = TorchPredictor(network, (64, 96), batch=3)
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 1), np.uint8)
+    images[1] //= 4
+    together = predictor.outputs_of(images)
+    alone = [predictor.outputs(image) for image in images]
+    assert len(together) == len(images)
+    for found, expected in zip(together, alone, strict=True):
+        assert {*found} == {*expected}
+        for role, values in expected.items():
+            near = 1e-5 * max(1, np.abs(values).max())
+            np.testing.assert_allclose(found[role], values, rtol=0, atol=near)
+    first, second, _ = (np.concatenate([*map(np.ravel, each.values())]) for each in alone)
+    assert np.abs(first - second).max() > 1e-3  # or this would say nothing
+
+
+def test_a_network_that_answers_one_image_of_several():
+    predictor = TorchPredictor(Rows(ROW), (8, 8), "odd.pt", batch=2)
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    with pytest.raises(SynetError, match=r"^odd.pt: answers 1 of 2 images .*do without --batch$"):
+        predictor.outputs_of(images)
+    assert len(predictor.outputs_of(images[:1])) == 1
+
+
+@pytest.mark.parametrize("empty", [torch.empty, np.empty])
+def test_more_images_than_there_is_memory_for(empty):
+    class Hungry(Rows):
+        def forward(self, image):
+            empty(1 << (52 if len(image) > 1 else 2))
+            return super().forward(image)
+
+    predictor = TorchPredictor(Hungry(ROW), (8, 8), "hungry.pt", batch=2)
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    with pytest.raises(SynetError, match=r"no memory for 2 images of 8x8 .*a smaller --batch$"):
+        predictor.outputs_of(images)
+    assert predictor.outputs_of(images[:1])
+
+
+def test_a_file_takes_one_image_in_a_run():
+    model = FewOutputs({"probabilities": np.float32([[0.25, 0.75]])})
+    predictor = TflitePredictor(model)
+    assert predictor.batch == 1
+    assert len(predictor.outputs_of(np.zeros((2, 8, 8, 3), np.uint8))) == 2
+
+
+def test_what_is_asked_of_torch_alone_is_not_ignored():
+    for asked in ({"batch": 8}, {"device": "0"}, {"device": "cuda", "batch": 1}):
+        with pytest.raises(SynetError, match=r"^--(batch 8|device \w+): is of a .pt checkpoint"):
+            require_torch(["a.tflite", None, "b.tflite"], **asked)
+    require_torch(["a.tflite"], "cpu")  # where it runs in any case
+    require_torch(["a.tflite", "b.pt"], batch=8)
+    for device in ("99", "meta", "hpu", "0,1", "a\nb"):
+        with pytest.raises(SynetError, match=f"^--device {device}: torch has none such"):
+            require_torch(["a.tflite", "b.pt"], device)
+    with pytest.raises(SynetError, match="^batch: 0 is not at least 1$"):
+        load_predictor("a.pt", batch=0)
 
 
 # --- from what a network told to what is in the image --------------------------------------------

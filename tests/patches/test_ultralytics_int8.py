@@ -24,7 +24,8 @@ from synet.evaluation.evaluate import ground_truth
 from synet.export.convert import to_keras
 from synet.models.forks import installed
 from synet.system.errors import DataError, SynetError
-from synet.tflite.model import embed_metadata
+from synet.tflite.metadata import RANDOM as RANDOM_IMAGES
+from synet.tflite.model import embed_metadata, read_metadata
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (2, 3, *tiny.SHAPE))
 IMAGES = torch.from_numpy(RANDOM).float() / 255
@@ -165,6 +166,25 @@ def test_an_int8_file_is_compared_with_its_twin(files, drawn, tmp_path, caplog):
     assert 0 < metrics.confidence_shift.mean < 0.05
     assert "confidence shift 0.0" in caplog.text and "best.pt finds" in caplog.text
     assert re.search(r"fast kernels, up to \d+ of 255 steps off the reference in", caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"calibration": {"source": RANDOM_IMAGES}}, "calibrated on random images: good to look"),
+        (
+            {"proof": {"proven": False, "missed": "10.0 dB"}},
+            "not proven to do what the float model does: 10.0 dB",
+        ),
+    ],
+)
+def test_a_file_whose_figures_are_doubtful_says_so_once(told, said, files, drawn, tmp_path, caplog):
+    path = tmp_path / "best.tflite"
+    content = files("detect").read_bytes()
+    path.write_bytes(embed_metadata(content, {**read_metadata(content), **told}))
+    yolo(path).val(data=drawn("detect"), project=tmp_path, plots=False)
+    (line,) = (each for each in caplog.messages if said in each)
+    assert line.startswith(f"{path}: ")
 
 
 def test_a_twin_that_cannot_be_read_is_told(files, drawn, tmp_path, caplog):

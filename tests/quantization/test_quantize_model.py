@@ -667,3 +667,8 @@ def test_models_that_are_not_there(model, said):
 def test_an_unknown_chip(tiny):
     with pytest.raises(ChipError, match="did you mean katana"):
         quantize_model(tiny, chip="katan")
+
+
+def test_an_unknown_compiler(tiny):
+    with pytest.raises(ChipError, match=r"no vela '4\.4' is known for sabre; its file lists 5\.2"):
+        quantize_model(tiny, chip="sabre", compiler="4.4")

@@ -15,17 +15,19 @@ import int8_models
 import pytest
 import tiny_ultralytics as tiny
 from click.testing import CliRunner
+from compilers import asking
 from patched import patched_fork
 
+from synet.chips import get_chip
 from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES, draw_dataset
 from synet.evaluation.chance import Change
 from synet.evaluation.evaluate import evaluate
-from synet.inspection.profile import OWN
+from synet.inspection.profile import OWN, profile
 from synet.models.forks import installed
 from synet.quantize import quantize_model
-from synet.report import gather, report, sections
+from synet.report import gather, sections, write_report
 from synet.report.charts import COLOURS, LIGHT
 from synet.report.operating import ALL
 from synet.report.page import MARK, Content, render
@@ -136,7 +138,7 @@ def test_precision_is_told_in_fractions_as_in_a_terminal(content):
 
 def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
     shutil.copy(folder / "tiny.tflite", tmp_path / "alone.tflite")
-    told = report(
+    told = write_report(
         tmp_path / "alone.tflite",
         folder / "data" / "data.yaml",
         tmp_path / "out" / "page.html",
@@ -153,6 +155,39 @@ def test_without_a_float_model_it_says_what_is_missing(folder, tmp_path):
     assert [each.title for each in told.mistakes[0].pictures] == ["ground truth", "int8"]
     assert list(told.operating.scores) == ["int8"]
     assert 'id="gallery"' not in text and 'id="mistakes"' in text
+
+
+@pytest.mark.slow
+def test_the_compiler_that_is_named_judges(folder, tmp_path):
+    sabre = get_chip("sabre")
+    chips = [asking(sabre, version) for version in ("4.3", "5.2")]
+    file = shutil.copy(folder / "tiny.tflite", tmp_path / "alone.tflite")
+    out = tmp_path / "other.html"
+    arguments = ["report", file, "--data", folder / "data" / "data.yaml", "--compiler", "4.3"]
+    result = CliRunner().invoke(main, [str(each) for each in [*arguments, "--out", out, "--json"]])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["judge"] == f"Vela 4.3.0, the compiler of {sabre.title}"
+    text = out.read_text().partition("<script")[0]
+    other, first = (profile(file, chip).compiled for chip in chips)
+    assert other.cycles != first.cycles
+    assert f"{1e3 * other.seconds:.2f} ms an image on the chip" in text
+    assert "Judged by Vela 4.3.0" in text and "Vela 5.2" not in text
+    assert "<dt>Vela</dt><dd>4.3.0</dd>" in text
+
+
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_a_file_that_the_reference_kernels_do_not_run(kernels, folder, tmp_path, caplog):
+    """The page is made, and says so."""
+    _, content = int8_models.tiled()
+    (tmp_path / "tiled.tflite").write_bytes(embed_metadata(content, {"names": [*NAMES]}))
+    arguments = ["report", tmp_path / "tiled.tflite", "--data", folder / "data" / "data.yaml"]
+    arguments += ["--kernels", kernels, "--out", tmp_path / "page.html"]
+    result = CliRunner().invoke(main, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    (warning,) = (each for each in caplog.messages if "'TILE'" in each)
+    assert "tiled.tflite does not run on the reference kernels" in warning
+    told = "fast kernels, as the reference kernels do not run the file"
+    assert f"<dt>int8 ran on</dt><dd>{told}</dd>" in (tmp_path / "page.html").read_text()
 
 
 def test_a_pt_beside_it_that_is_no_twin_is_told_in_the_page(folder, tmp_path):
@@ -211,15 +246,19 @@ def test_what_is_no_model_to_report_on(folder, tmp_path):
         ("model.onnx", "model.onnx: expected a .tflite file"),
     ):
         with pytest.raises(SynetError, match=said):
-            report(tmp_path / model, data, tmp_path / "page.html")
+            write_report(tmp_path / model, data, tmp_path / "page.html")
     (tmp_path / "float.tflite").write_bytes(int8_models.not_quantized())
+    with pytest.raises(SynetError, match=r"no vela '4\.4' is known for sabre; its file lists 5\.2"):
+        write_report(folder / "tiny.tflite", data, tmp_path / "page.html", compiler="4.4")
     with pytest.raises(SynetError, match=r"float\.tflite is not quantized; make an int8 file"):
-        report(tmp_path / "float.tflite", data, tmp_path / "page.html")
+        write_report(tmp_path / "float.tflite", data, tmp_path / "page.html")
     (tmp_path / "float.tflite").unlink()
     with pytest.raises(DataError, match=r"none\.yaml"):
-        report(folder / "tiny.tflite", tmp_path / "none.yaml", tmp_path / "page.html")
+        write_report(folder / "tiny.tflite", tmp_path / "none.yaml", tmp_path / "page.html")
     with pytest.raises(SynetError, match="did you mean katana"):
-        report(folder / "tiny.tflite", data, tmp_path / "page.html", chip="katan", progress=False)
+        write_report(
+            folder / "tiny.tflite", data, tmp_path / "page.html", chip="katan", progress=False
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.pt"]
 
 
@@ -227,18 +266,18 @@ def test_a_file_of_somebody_else_is_refused_before_any_work(tmp_path):
     page = tmp_path / "page.html"
     page.write_text("<p>mine, about synet</p>")
     with pytest.raises(SynetError, match="SyNet did not make it; move it, or give --out"):
-        report("none.tflite", "none.yaml", page)
+        write_report("none.tflite", "none.yaml", page)
     with pytest.raises(SynetError, match="is a folder"):
-        report("none.tflite", "none.yaml", tmp_path)
+        write_report("none.tflite", "none.yaml", tmp_path)
     with pytest.raises(SynetError, match="cannot write .*below.html: .*page.html is a file"):
-        report("none.tflite", "none.yaml", page / "more" / "below.html")
+        write_report("none.tflite", "none.yaml", page / "more" / "below.html")
     assert page.read_text() == "<p>mine, about synet</p>"
 
 
 def test_a_page_of_ours_is_replaced_whole(page, content, folder):
     assert MARK in page.read_text(encoding="utf-8")[:2048]
     before = page.stat().st_ino
-    report(
+    write_report(
         *(folder / "tiny.tflite", folder / "data" / "data.yaml", page),
         chip=OWN,
         images=1,

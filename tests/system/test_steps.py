@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 
 import pytest
+from on_a_terminal import seen_on_a_terminal
 
 from synet.system.steps import counted, step, telling
 from synet.system.streams import quiet
@@ -25,33 +25,32 @@ print("done")
 """
 
 
-def seen_on_a_terminal(script: str) -> str:
-    pty = pytest.importorskip("pty")
-    parent, child = pty.openpty()
-    pid = os.fork()
-    if not pid:
-        for number in range(3):
-            os.dup2(child, number)
-        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-        os.execve(sys.executable, [sys.executable, "-c", script], environment)
-    os.close(child)
-    seen = b""
-    try:
-        while part := os.read(parent, 4096):
-            seen += part
-    except OSError:  # how Linux tells that the other end is closed
-        pass
-    os.close(parent)
-    assert os.waitpid(pid, 0)[1] == 0
-    return seen.decode()
-
-
 @pytest.mark.skipif(os.name == "nt", reason="terminals of Unix")
 def test_steps_on_a_terminal():
     seen = seen_on_a_terminal(SCRIPT)
     assert "[bold]loading\\x1b]0;gotcha" in seen and "calibrating: 1 of 3" in seen
     assert seen.index("loading") < seen.index("calibrating") < seen.index("done")
     assert "\x1b[2K" in seen  # the line goes when all is done
+
+
+BAR = """
+import threading
+from synet.system.steps import giving_way, step, telling
+with giving_way():
+    pass  # nobody is telling
+with telling("loading"):
+    with giving_way():
+        print(threading.active_count(), "thread draws")
+        step("unseen")
+    step("matching")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of Unix")
+def test_the_line_gives_way_to_a_bar():
+    """Its thread does, too, which would disturb who measures time."""
+    seen = seen_on_a_terminal(BAR)
+    assert seen.index("loading") < seen.index("1 thread draws") < seen.index("matching")
 
 
 def test_nothing_is_shown_where_there_is_no_terminal(capfd, caplog):

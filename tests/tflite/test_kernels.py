@@ -63,10 +63,13 @@ def test_a_model_without_reference_kernels_runs_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, "synet"):
         model = open_model(int8_ops.runs())
     assert model.kernels == FAST
+    assert "does not run on the reference kernels: " in caplog.text
     assert "'TILE'" in caplog.text and "the fast kernels run" in caplog.text
     checked = open_model(int8_ops.runs(), kernels=FAST, checked=2)
     checked.run(images(1, checked.input.shape[1:])[0])
-    assert kernels_of(checked) == Kernels("fast")
+    for each in (model, checked):
+        assert kernels_of(each) == Kernels("fast", alone=True)
+        assert str(kernels_of(each)).endswith("the reference kernels do not run the file")
 
 
 def test_threads_have_an_interpreter_each():

@@ -9,9 +9,8 @@ import pytest
 from small_tflite import packed, small, unpacked
 
 from synet.system.errors import SynetError
-from synet.tflite import trial
 from synet.tflite.metadata import embed_metadata
-from synet.tflite.model import TensorRunner, TfliteModel
+from synet.tflite.model import TensorRunner, TfliteModel, trial
 from synet.tflite.trial import FAST, PLAIN, try_out, vouch
 
 

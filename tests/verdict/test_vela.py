@@ -12,6 +12,7 @@ from pathlib import Path
 import int8_models
 import int8_ops
 import pytest
+from compilers import asking
 
 from synet.chips import get_chip
 from synet.system.errors import ChipError, SynetError
@@ -110,11 +111,7 @@ def in_lpmem(chip):
 @pytest.fixture(scope="module", params=["5.2", "4.3"])
 def asked(request, sabre):
     """Sabre by each version of its compiler, where that can be had."""
-    try:
-        program(request.param, "5.2")
-    except SynetError as error:
-        pytest.skip(str(error))
-    return in_lpmem(sabre).asking(request.param)
+    return asking(in_lpmem(sabre), request.param)
 
 
 @pytest.fixture(scope="module")
