@@ -95,9 +95,10 @@ def _truth(value: Any, place: str) -> bool:
 
 def _one_of(*words: str) -> Reader:
     def read(value: Any, place: str) -> str:
-        if value not in words:
-            raise ChipError(f"{place} is {value!r}, not one of {', '.join(words)}")
-        return value
+        for word in words:
+            if value == word:
+                return word
+        raise ChipError(f"{place} is {value!r}, not one of {', '.join(words)}")
 
     return read
 

@@ -24,7 +24,7 @@ class Context(ABC):
 
     def __init__(self, chip: Chip | None) -> None:
         self.chip = chip
-        self.dilated: dict[tuple, Any] = {}
+        self.dilated: dict[tuple[int, tuple[int, int]], Any] = {}
 
     def rule_of(self, operation: str) -> OpRule | None:
         """The limits of an operation on the chip; None if it does not have it.
