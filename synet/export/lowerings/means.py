@@ -31,6 +31,8 @@ from synet.export.registry import kit, rule_of, spelling
 
 def sums(x: Any, windows: Sequence[Windows], share: float) -> Any:
     """The sum of each window of an image times `share`; None where there is no way."""
+    if rule_of("DEPTHWISE_CONV_2D") is None:
+        return None
     y = _convolved(x, windows, share)
     if y is not None:
         return y
@@ -68,7 +70,7 @@ def _convolved(x: Any, windows: Sequence[Windows], share: float) -> Any:
     """The sums, as convolutions: large windows are sums of sums."""
     if all(each.is_pixels for each in windows) and share == 1:
         return x
-    rule = rule_of("DEPTHWISE_CONV_2D")
+    rule = rule_of("DEPTHWISE_CONV_2D") or OpRule()
     found = fits(windows, rule, even=True)
     if found and not _skips(found):
         return _summed(x, windows, found, share)

@@ -140,7 +140,7 @@ def mean_of_axis(tensor: Any, axis: int, total: bool = False) -> Any:
     size = tensor.shape[axis]
     if size == 1:
         return tensor
-    if rule_of("SUM" if total else "MEAN"):
+    if rule_of("SUM" if total else "MEAN") or not rule_of("DEPTHWISE_CONV_2D"):
         return getattr(kit().ops, "sum" if total else "mean")(tensor, axis=axis, keepdims=True)
     return sums(tensor, along(tensor, axis, whole(size)), 1 if total else 1 / size)
 
