@@ -126,7 +126,7 @@ def _source(definition: dict[str, Any]) -> str:
 def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
     """Replace what is left of torch's own layers, and see that the chip runs every row."""
     from synet.layers.heads import head_form
-    from synet.safety.mend import UnsafeRow, make_rows_safe
+    from synet.safety.rows import UnsafeRow, make_rows_safe
 
     needed = _needed(fork, layers, rows)
     try:
@@ -163,8 +163,8 @@ def _replace_by_type(layers: Any, indices: set[int]) -> None:
     """Replace torch's own layers in branches that only help training, and in unknown heads."""
     from torch import nn
 
-    from synet.safety.mend import take_notes
     from synet.safety.replace_by_type import replace_layers
+    from synet.safety.rows import take_notes
 
     for index in indices:
         box = nn.ModuleList([layers[index]])
@@ -186,7 +186,7 @@ def _see_gray(layers: Any) -> None:
     from torch import nn
 
     from synet.layers.basic import Grayscale
-    from synet.safety.mend import take_notes
+    from synet.safety.rows import take_notes
 
     first = layers[0]
     layers[0] = nn.Sequential(Grayscale(), first)

@@ -20,7 +20,7 @@ from synet.layers.heads import head_form
 from synet.layers.same import pair
 from synet.safety.mend import mend, problems_of
 from synet.safety.recorder import Problem
-from synet.safety.replace_by_type import Substitution, replace_layers
+from synet.safety.replace_by_type import Substitution, left_alone, replace_layers
 from synet.system.errors import ChipError, UnfitError
 from synet.verdict.check import Violation
 
@@ -43,15 +43,14 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     Weights, batch norm's statistics and the mode of every module are carried over, under the
     names that they have. These take the place of what the chip lacks:
 
-    - an activation, told by what it does: ReLU6, or the logistic function for a gate;
+    - an activation, told by what it does: the chip's, or the logistic function for a gate;
     - attention (activations multiplied with each other): an untrained `synet.layers.Mixer`;
     - padding and transposed convolution: layers that compute the same numbers in operations
       that the chip has;
     - the colours of the image, where the chip's camera has none: the first convolution's weights
       are summed over them, so a grey image gives what it gave as three equal channels.
 
-    All but the last two change the numbers: train, or fine-tune, the copy. Each substitution that
-    changes numbers is logged.
+    All but the last two change the numbers, and are logged: train, or fine-tune, the copy.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     if channels != target.image_channels == 1:
         _take_gray(safe, shape)
         channels = 1
-    kept = {nn.Conv2d: lambda old: None}  # what its padding needs shows when it runs
+    kept = {nn.Conv2d: lambda old: None, **left_alone(target)}  # what those need shows in a run
     found: list[Substitution] = replace_layers(safe, kept)
     ends = not _has_head(safe)
     mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target, ends=ends)
