@@ -26,7 +26,7 @@ from synet.system.files import lies_within
 if TYPE_CHECKING:
     from torch import nn
 
-    from synet.patches.engine import Fork
+    from synet.patches.declaration import Fork
 
 SECONDS = 600  # for importing a fork twice, and a few layers
 ROWS = 12  # of a fork's own yamls, that differ in what stands behind the channels
@@ -218,7 +218,7 @@ def _not_ours(fork: Fork) -> str:
 
 
 def _modules_below(root: Path) -> list[Any]:
-    from synet.patches.engine import modules_below
+    from synet.patches.places import modules_below
 
     return modules_below(root)
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from synet import zoo
 from synet.patches.command_line import DEFAULT_CHIP
-from synet.patches.engine import Family, models_of, settle
+from synet.patches.declaration import Family
+from synet.patches.engine import settle
 from synet.patches.process import borrowed
+from synet.patches.recognise_forks import models_of
 from synet.patches.write_patch import FILE as PATCH_FILE
 from synet.system.errors import PatchError, SynetError
 from synet.system.files import lies_within
@@ -28,7 +30,8 @@ from synet.system.text import first_line
 if TYPE_CHECKING:
     from torch import nn
 
-    from synet.patches.engine import Fork, Patching
+    from synet.patches.declaration import Fork
+    from synet.patches.engine import Patching
 
 LOGGER = logging.getLogger("synet")
 # Options of a training, in a checkpoint and in a file beside its folder, and whose they are.

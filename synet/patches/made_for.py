@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.system.errors import ChipError
 
 LOGGER = logging.getLogger("synet")

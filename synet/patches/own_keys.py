@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.system.errors import PatchError, SynetError
 from synet.system.files import lies_within
 from synet.system.text import shown

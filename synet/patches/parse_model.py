@@ -15,7 +15,7 @@ from typing import Any
 
 from synet import zoo
 from synet.chips import get_chip
-from synet.patches.engine import Building, Fork
+from synet.patches.declaration import Building, Fork
 from synet.patches.made_for import made_for
 from synet.patches.own_keys import Definition, MissingKey, missing_in
 from synet.patches.rows import definition_path, read_rows, rewritten, row_place

@@ -15,8 +15,11 @@ from typing import Any
 import wrapt
 
 from synet.patches.child_processes import patching_variables
-from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root, within
+from synet.patches.declaration import Family, Fork, Wrap
+from synet.patches.engine import Patching
 from synet.patches.guests import Guests, home_of, visiting
+from synet.patches.places import script_root, within
+from synet.patches.undo import Applied
 from synet.system.errors import PatchError, SynetError
 from synet.system.process import names_of, unchanged
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.system.errors import ChipError, PatchError, SynetError
 from synet.system.text import shown
 from synet.system.yaml_files import compose_yaml

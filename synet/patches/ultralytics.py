@@ -17,7 +17,7 @@ from synet.data.datasets_dir import YAMLS
 from synet.patches import ultralytics_ranks
 from synet.patches.command_line import readable_copy
 from synet.patches.data_downloads import call_without_code
-from synet.patches.engine import CHECKS, Family, Fork, Wrap
+from synet.patches.declaration import CHECK_FUNCTIONS, Family, Fork, Wrap
 from synet.patches.parse_model import wrap_model_init, wrap_parse_model
 from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
 from synet.system.errors import SynetError
@@ -93,8 +93,8 @@ FAMILY = Family(
     options=("verbose",),
     chip="sabre",
     functions=(
-        Wrap("check_yaml", wrap_check_file, ("file",), CHECKS),
-        Wrap("check_file", wrap_check_file, ("file",), CHECKS),
+        Wrap("check_yaml", wrap_check_file, ("file",), CHECK_FUNCTIONS),
+        Wrap("check_file", wrap_check_file, ("file",), CHECK_FUNCTIONS),
         Wrap("check_det_dataset", wrap_check_dataset, ("dataset",)),
         Wrap("_new", wrap_new, ("self", "cfg"), frozenset(("_load",))),
         *INT8,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synet.custom_patches import patch_custom
 from synet.models.forks import importable_builders, quiet
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 
 
 def patched_fork(root: Path, chip: str) -> Fork:

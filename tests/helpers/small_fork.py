@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from synet.patches.engine import Family, Fork, Swap, Wrap
+from synet.patches.declaration import Family, Fork, Swap, Wrap
 
 FILES = {
     "__init__.py": "",

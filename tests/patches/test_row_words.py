@@ -10,7 +10,7 @@ import yaml
 from careless_fork import DEFINITION, HONEST_ROWS, NO_LAYERS, ROW, hostile_rows
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.patches.layer_classes import LayerClasses
 from synet.patches.row_words import RowWords
 from synet.patches.yolov5 import FAMILY

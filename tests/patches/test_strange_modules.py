@@ -11,7 +11,8 @@ import torch
 from small_fork import FAMILY, SafeConv, forget, load, write_package
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.patches.engine import Patching, file_of
+from synet.patches.engine import Patching
+from synet.patches.places import file_of
 from synet.system.process import names_of, unchanged
 
 

@@ -11,7 +11,7 @@ import torch
 from small_fork import forget
 from torch import nn
 
-from synet.patches.engine import Building, Fork
+from synet.patches.declaration import Building, Fork
 from synet.patches.yolov5 import FAMILY
 from synet.patches.zoo_heads import without_stems, zoo_head
 

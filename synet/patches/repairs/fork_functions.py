@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synet.patches.engine import CHECKS, Wrap
+from synet.patches.declaration import CHECK_FUNCTIONS, Wrap
 from synet.patches.repairs.pkg_resources import flat, pkg_resources, requirement_lines
 
 LOGGER = logging.getLogger("synet")
@@ -23,7 +23,7 @@ LOGGER = logging.getLogger("synet")
 class ForkRepair:
     """Functions or methods of forks, by name, and the wrapt wrapper that mends them.
 
-    `takes` and `beside` are as of `synet.patches.engine.Wrap`.
+    `takes` and `beside` are as of `synet.patches.declaration.Wrap`.
     """
 
     name: str
@@ -152,7 +152,7 @@ FORK_REPAIRS = (
         since="YOLOv5 v5.0",
         wrapper=_check_requirements,
         takes=("requirements|file",),
-        beside=CHECKS,
+        beside=CHECK_FUNCTIONS,
     ),
     ForkRepair(
         name="git_status",
@@ -160,7 +160,7 @@ FORK_REPAIRS = (
         error="a remote added to the user's repository; ten seconds lost without a network",
         since="YOLOv5 v6.2",
         wrapper=_check_git_status,
-        beside=CHECKS,
+        beside=CHECK_FUNCTIONS,
     ),
     ForkRepair(
         name="git_info",
@@ -169,7 +169,7 @@ FORK_REPAIRS = (
         since="YOLOv5 v7.0",
         wrapper=_check_git_info,
         takes=("path",),
-        beside=CHECKS,
+        beside=CHECK_FUNCTIONS,
     ),
     ForkRepair(
         name="hub",

@@ -22,7 +22,7 @@ from urllib.parse import urlparse
 from synet.patches.repairs.stand_in_modules import is_provided, provide
 
 if TYPE_CHECKING:
-    from synet.patches.engine import Applied
+    from synet.patches.undo import Applied
 
 LOGGER = logging.getLogger("synet")
 

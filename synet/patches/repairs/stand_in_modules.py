@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synet.patches.repairs.pkg_resources import pkg_resources
 
 if TYPE_CHECKING:
-    from synet.patches.engine import Applied
+    from synet.patches.undo import Applied
 
 
 def ipython() -> ModuleType:

@@ -22,10 +22,10 @@ import wrapt
 import yaml
 from PIL import ImageFont
 
-from synet.patches.engine import Applied
 from synet.patches.repairs import fork_functions as fork_repairs
 from synet.patches.repairs import libraries as compat
 from synet.patches.repairs.pkg_resources import pkg_resources
+from synet.patches.undo import Applied
 
 REPAIRS = {repair.name: repair for repair in compat.LIBRARY_REPAIRS}
 FORK_REPAIRS = {repair.name: repair for repair in fork_repairs.FORK_REPAIRS}
@@ -346,7 +346,7 @@ import importlib.util, torch, wrapt
 from synet import checkpoint
 from synet.patches.repairs.libraries import apply_library_repairs
 from synet.patches.repairs.fork_functions import FORK_REPAIRS
-from synet.patches.engine import Applied
+from synet.patches.undo import Applied
 
 applied = Applied()
 apply_library_repairs(applied)
