@@ -134,8 +134,8 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     from synet.custom_patches import patch_custom, unpatch
     from synet.data.calibration import calibration_for
     from synet.layers.heads import find_head
-    from synet.models.forks import importable_builders
     from synet.models.get_model import get_model
+    from synet.models.locate import importable_builders
     from synet.quantization.agreement import compare, torch_runner
     from synet.quantize import quantize_model
     from synet.system.errors import SynetError

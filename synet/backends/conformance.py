@@ -78,7 +78,7 @@ def check_fork(root: str | Path, chip: str) -> list[Verdict]:
     SynetError
         There is no such folder, no such chip, or nothing in the folder that can be patched.
     """
-    from synet.models.forks import folder_of
+    from synet.models.locate import folder_of
 
     folder = folder_of(root)
     with ThreadPoolExecutor(len(ORDERS)) as pool:
@@ -174,7 +174,7 @@ def examine(root: str, chip: str, order: str, bystanders: list[Any]) -> None:
 
 
 def _importable(root: Path) -> tuple[list[str], list[Any]]:
-    from synet.models.forks import families_of, importable_builders
+    from synet.models.locate import families_of, importable_builders
     from synet.patches import ultralytics, yolov5
 
     families = families_of(root)

@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from synet import zoo
-from synet.models.forks import (
+from synet.models.locate import (
     families_of,
     folder_of,
+    import_from,
     import_name,
     importable_builders,
     installed,
@@ -120,8 +121,7 @@ def _command_line(root: Path) -> ModuleType:
     for file in sorted(root.rglob("*.py")):
         if lies_within(file, root) and b"\ndef entrypoint(" in file.read_bytes():
             base, name = import_name(root, file)
-            if str(base) not in sys.path:
-                sys.path.insert(0, str(base))
+            import_from(base)
             return importlib.import_module(name.removesuffix(".__init__"))
     raise PatchError(
         f"{root}: no module defines an entrypoint(), as ultralytics and its forks do; run the "

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from synet.models.forks import folder_of, import_name, installed
+from synet.models.locate import folder_of, import_name, installed
 from synet.patches.command_line import chip_of
 from synet.patches.process import patch_custom
 from synet.system.errors import SynetError

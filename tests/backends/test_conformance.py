@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from synet.backends.conformance import CHECKS, ORDERS, check_fork
 from synet.cli import main
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.patches.write_patch import write_patch
 from synet.system.errors import PatchError, SynetError
 

@@ -20,7 +20,7 @@ import synet
 from synet.backends import ultralytics as backend
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.patches import patch_ultralytics
 from synet.system.errors import SynetError
 

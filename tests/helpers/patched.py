@@ -6,7 +6,8 @@ import importlib
 from pathlib import Path
 
 from synet.custom_patches import patch_custom
-from synet.models.forks import importable_builders, quiet
+from synet.models.forks import quiet
+from synet.models.locate import importable_builders
 from synet.patches.declaration import Fork
 
 

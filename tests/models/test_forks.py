@@ -31,30 +31,6 @@ def test_builders_of_every_layout_are_found(forks, fork):
     assert patched >= expected
 
 
-@pytest.mark.parametrize(
-    ("file", "imports", "base", "name"),
-    [
-        ("models/yolo.py", "from models.common import *", ".", "models.yolo"),
-        ("src/models/yolo.py", "from models.common import *", "src", "models.yolo"),
-        ("ours/models/yolo.py", "from ours.models.common import *", ".", "ours.models.yolo"),
-        ("models/yolo.py", "import fork.models.common", "..", "fork.models.yolo"),
-        ("ours/models/yolo.py", "from ..common import Conv", ".", "ours.models.yolo"),
-        ("yolo.py", "from common import *", ".", "yolo"),
-        ("fork/nn/tasks.py", "from fork.nn import Conv", ".", "fork.nn.tasks"),
-    ],
-)
-def test_a_module_is_called_what_its_fork_calls_it(tmp_path, file, imports, base, name):
-    root = tmp_path / "fork"
-    path = root / file
-    path.parent.mkdir(parents=True)
-    for folder in (path.parent, *path.parent.parents):
-        if folder.is_relative_to(root) and folder != root:
-            (folder / "__init__.py").touch()
-    path.write_text(f"import os\n{imports}\n")
-    found = backend.import_name(root, path)
-    assert (found[0].resolve(), found[1]) == ((root / base).resolve(), name)
-
-
 def test_a_folder_without_a_builder(tmp_path):
     (tmp_path / "other.py").write_text("def parse(d):\n    pass\n")
     with pytest.raises(PatchError, match=r"no module defines a parse_model\("):

@@ -13,7 +13,7 @@ from real_forks import installed, run, training
 
 from synet import zoo
 from synet.custom_patches import unpatch
-from synet.models.forks import installed as package
+from synet.models.locate import installed as package
 from synet.system.errors import ChipError
 
 

@@ -19,7 +19,7 @@ from small_fork import FILES, forget, load, write_package
 
 from synet import layers
 from synet.custom_patches import patch_custom, unpatch
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.patches import process as custom_patches
 from synet.system.errors import ChipError, PatchError
 

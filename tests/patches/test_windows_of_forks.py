@@ -14,7 +14,8 @@ from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float
-from synet.models.forks import build_model, installed
+from synet.models.forks import build_model
+from synet.models.locate import installed
 from synet.system.errors import ChipError
 from synet.tflite.graph import read_graph
 from synet.verdict.check import problems_of

@@ -14,7 +14,8 @@ from torch import nn
 
 from synet import layers, zoo
 from synet.custom_patches import unpatch
-from synet.models.forks import build_model, installed
+from synet.models.forks import build_model
+from synet.models.locate import installed
 from synet.system.errors import ChipError, DataError, PatchError, SynetError
 
 MIXED = """\
