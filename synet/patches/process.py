@@ -98,7 +98,7 @@ def unpatch() -> None:
 
 
 def executed(module: ModuleType) -> None:
-    """Look at a module of which a part had run when the patch came. For `synet.startup`."""
+    """Look at a module of which a part had run when the patch came. For `synet/patches/startup`."""
     if _active is not None:
         _active.executed(module)
 

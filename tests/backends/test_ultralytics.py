@@ -264,7 +264,7 @@ def test_tune_is_handed_to_python(monkeypatch, tmp_path):
 
 RANKS = """
 import os, sys
-from synet import ranks
+from synet.patches import ranks
 ranks.PATIENCE = 3
 if __name__ == "__main__":
     if sys.argv[4] == "all" or os.environ["RANK"] == "0":

@@ -295,7 +295,9 @@ def test_scripts_beside_that_python_are_found_off_path(tmp_path):
     "module", ["synet.checkpoints.read", "synet.layers", "synet.quantization.quantize_model"]
 )
 def test_a_module_of_ours_that_imports_torch_itself(tmp_path, module):
-    code = f"import {module}, torch; from synet import checkpoint; print(type(torch.load).__name__)"
+    code = (
+        f"import {module}, torch; import synet.checkpoints.read; print(type(torch.load).__name__)"
+    )
     environment = {**os.environ, **patching_variables("katana")}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True

@@ -14,22 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from synet.patches.declaration import CHECK_FUNCTIONS, Wrap
-from synet.patches.repairs.pkg_resources import flat, pkg_resources, requirement_lines
+from synet.patches.repairs import pkg_resources
+from synet.patches.repairs.repair import Repair
 
 LOGGER = logging.getLogger("synet")
 
 
 @dataclass(frozen=True)
-class ForkRepair:
+class ForkRepair(Repair):
     """Functions or methods of forks, by name, and the wrapt wrapper that mends them.
 
     `takes` and `beside` are as of `synet.patches.declaration.Wrap`.
     """
 
-    name: str
     functions: tuple[str, ...]
-    error: str
-    since: str
     wrapper: Callable[[Callable, Any, tuple, dict], Any]
     takes: tuple[str, ...] = ()
     beside: frozenset[str] = frozenset()
@@ -75,18 +73,17 @@ def unmet_requirements(wanted: Any, excluded: Iterable[str] = ()) -> Iterator[st
         wanted = Path(wanted).read_text().splitlines() if Path(wanted).is_file() else []
     elif isinstance(wanted, str):
         wanted = [wanted]
-    package = pkg_resources()
     for item in wanted:
-        alternatives = list(requirement_lines(flat(item)))
+        alternatives = list(pkg_resources.requirement_lines(pkg_resources.flat(item)))
         problems = []
         for line in alternatives:
             try:
-                name = package.Requirement(line).name
+                name = pkg_resources.Requirement(line).name
                 if name not in excluded:
-                    package.require(line)
+                    pkg_resources.require(line)
                 problems = []
                 break
-            except package.ResolutionError as error:
+            except pkg_resources.ResolutionError as error:
                 problems.append(f"{line} ({str(error).rpartition(': ')[2]})")
             except ValueError:  # a web address, or a spelling that only its author's pip reads
                 break

@@ -170,7 +170,6 @@ def test_a_module_that_a_running_function_imports_is_imported(fork):
 SCRIPT = """
 import sys
 from pathlib import Path
-from synet.patches import absent
 from synet.patches.repairs.absent_packages import tolerate_absent_packages
 from synet.patches.undo import Applied
 tolerate_absent_packages(Applied(), lambda: [Path(__file__).resolve().parent])

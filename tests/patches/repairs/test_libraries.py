@@ -24,7 +24,8 @@ from PIL import ImageFont
 
 from synet.patches.repairs import fork_functions as fork_repairs
 from synet.patches.repairs import libraries as compat
-from synet.patches.repairs.pkg_resources import pkg_resources
+from synet.patches.repairs.matplotlib import font_file
+from synet.patches.repairs.stand_in_modules import pkg_resources
 from synet.patches.undo import Applied
 
 REPAIRS = {repair.name: repair for repair in compat.LIBRARY_REPAIRS}
@@ -42,7 +43,7 @@ def old_aliases():
 
 
 def old_getsize():
-    font = ImageFont.truetype(str(compat.font_file()), 20)
+    font = ImageFont.truetype(str(font_file()), 20)
     short, height = font.getsize("ab")
     long, _ = font.getsize("abab")
     assert 0 < short < long and height == font.getbbox("ab")[3]
@@ -343,7 +344,7 @@ def no_name(*args, **kwargs):
 socket.socket, socket.getaddrinfo = Offline, no_name
 
 import importlib.util, torch, wrapt
-from synet import checkpoint
+from synet.checkpoints.read import safe_load
 from synet.patches.repairs.libraries import apply_library_repairs
 from synet.patches.repairs.fork_functions import FORK_REPAIRS
 from synet.patches.undo import Applied
@@ -351,7 +352,7 @@ from synet.patches.undo import Applied
 applied = Applied()
 apply_library_repairs(applied)
 root = Path(importlib.util.find_spec("yolov5").origin).parent
-wrapper = checkpoint.safe_load(lambda: [root])
+wrapper = safe_load(lambda: [root])
 applied.bind(torch, "load", wrapt.FunctionWrapper(torch.load, wrapper))
 from yolov5.utils import downloads
 (hub,) = [repair for repair in FORK_REPAIRS if repair.name == "hub"]
@@ -387,7 +388,7 @@ def test_stock_yolov5_trains_saves_and_resumes_offline(tmp_path):
     if importlib.util.find_spec("yolov5") is None:
         pytest.skip("the yolov5 package is not installed")
     (tmp_path / "driver.py").write_text(textwrap.dedent(DRIVER))
-    repository = Path(compat.__file__).parents[2]
+    repository = Path(compat.__file__).parents[3]
     environment = os.environ | {
         "HOME": str(tmp_path / "home"),
         "PYTHONPATH": str(repository),
