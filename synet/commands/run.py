@@ -27,7 +27,8 @@ def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
     """
     from synet.patches.child_processes import run as become
     from synet.patches.command_line import chip_of
+    from synet.patches.target import REPAIRS_ALONE, only_or_own
 
     if chip and repairs_only:
         raise SynetError("give one of --chip NAME and --repairs-only")
-    become(command, None if repairs_only else chip or chip_of(command), fixed=bool(chip))
+    become(command, REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command)))

@@ -21,7 +21,6 @@ from synet.models.locate import (
     stock_yaml,
 )
 from synet.models.trained import note_training
-from synet.patches.command_line import DEFAULT_CHIP
 from synet.patches.engine import settle
 from synet.patches.process import borrowed
 from synet.patches.recognise_forks import models_of
@@ -72,7 +71,7 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     from synet.checkpoints.sound import trained_model
 
     root = folder_of(repo) if repo is not None else installed_maker(weights)
-    with _borrowed(root, DEFAULT_CHIP):
+    with _borrowed(root):
         content = read(weights, roots=[root] if root else [], forkless=True)
         model = trained_model(content, weights)
         settle(model)
@@ -82,7 +81,7 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
 
 
 def build_model(
-    cfg: str | Path, repo: str | Path | None = None, nc: int | None = None, chip: str = ""
+    cfg: str | Path, repo: str | Path | None = None, nc: int | None = None, chip: str | None = None
 ) -> nn.Module:
     """Build the untrained model of a yaml, or of a zoo name, in eval mode.
 
@@ -110,8 +109,9 @@ def build_model(
     claims = zoo.claims(definition, path)
     name = Path(cfg).name.removesuffix(".yaml")
     source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
-    with find_fork(root, claims.chip or chip or DEFAULT_CHIP) as fork:
-        with quiet(), fork.made_for(claims.chip or chip or fork.family.chip), _told(path):
+    chip = claims.chip or chip
+    with find_fork(root, chip) as fork:
+        with quiet(), fork.made_for(chip or fork.family.chip), _told(path):
             model = _model_class(fork, definition)(str(source), nc=nc).eval()
         settle(model)
     for note in model.synet.get("substituted", ()):
@@ -147,7 +147,7 @@ def _definition(cfg: str | Path, root: Path | None) -> tuple[Path, Path]:
 
 
 @contextmanager
-def find_fork(repo: str | Path | None, chip: str) -> Iterator[Fork]:
+def find_fork(repo: str | Path | None, chip: str | None = None) -> Iterator[Fork]:
     """Import the module that builds models, patched while the block runs.
 
     Parameters
@@ -155,7 +155,7 @@ def find_fork(repo: str | Path | None, chip: str) -> Iterator[Fork]:
     repo
         Folder of the fork. Default: the installed yolov5 package.
     chip
-        Name of a chip file, for a process that is not patched yet.
+        For models that name none, in a process that is not patched yet. Default: Katana.
 
     Raises
     ------
@@ -179,7 +179,9 @@ def find_fork(repo: str | Path | None, chip: str) -> Iterator[Fork]:
 
 
 @contextmanager
-def _borrowed(root: Path | None, chip: str) -> Iterator[tuple[Patching, dict[str, Builder]]]:
+def _borrowed(
+    root: Path | None, chip: str | None = None
+) -> Iterator[tuple[Patching, dict[str, Builder]]]:
     """Patch a fork while the block runs, with its builders importable by the names it has."""
     with borrowed(root, chip, lambda: families_of(root)) as (patching, guests):
         builders = {}

@@ -11,12 +11,13 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from synet.patches.contents import defines
+from synet.patches.target import Target
 
 DEFAULT_CHIP = "katana"
 # What YOLOs have in the module of their checks, whatever that is called.
@@ -177,16 +178,14 @@ class Building:
 class Fork:
     """One patched builder: the module that defines ``parse_model``, and where its fork lies.
 
-    `chip` is that of the models that it builds now; where it is not `fixed`, a model whose yaml
-    names another chip is built for that. `weights` is the checkpoint that the command line has the
-    training start from, if it does.
+    `target` is what it builds models for now. `weights` is the checkpoint that the command line has
+    the training start from, if it does.
     """
 
     builder: ModuleType
     root: Path
     family: Family
-    chip: str | None
-    fixed: bool = True
+    target: Target
     weights: str = ""
     # What this fork calls the classes that were swapped, by the name YOLO has for them.
     called: dict[str, str] = field(default_factory=dict)
@@ -197,14 +196,19 @@ class Fork:
         """What the builder's ``eval`` sees."""
         return vars(self.builder)
 
+    @property
+    def chip(self) -> str | None:
+        """That of the models that are built now; None where layers are left as they are."""
+        return self.target.chip
+
     @contextmanager
     def made_for(self, chip: str | None) -> Iterator[None]:
         """Build models for `chip` within the block."""
-        before, self.chip = self.chip, chip
+        before, self.target = self.target, replace(self.target, chip=chip)
         try:
             yield
         finally:
-            self.chip = before
+            self.target = before
 
 
 def resolve(reference: str) -> Any:

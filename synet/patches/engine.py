@@ -30,6 +30,7 @@ from synet.patches.import_hook import ImportHook
 from synet.patches.places import file_of, fork_root, modules_below, within
 from synet.patches.recognise_folders import holds_builder
 from synet.patches.recognise_forks import missing_of, models_of
+from synet.patches.target import Target
 from synet.patches.undo import Applied, title
 from synet.system.errors import PatchError
 from synet.system.process import names_of
@@ -46,10 +47,8 @@ class Patching:
 
     Parameters
     ----------
-    chip
-        Name of a chip file; None repairs, and leaves the layers as they are.
-    fixed
-        Are models for any other chip refused?
+    target
+        What models are built for.
     families
         Declarations, tried in order.
     roots
@@ -62,15 +61,13 @@ class Patching:
 
     def __init__(
         self,
-        chip: str | None,
+        target: Target,
         families: tuple[Family, ...],
         roots: tuple[Path, ...] = (),
         functions: tuple[Wrap, ...] = (),
-        fixed: bool = True,
         weights: str = "",
     ) -> None:
-        self.chip = chip
-        self.fixed = fixed
+        self.target = target
         self.weights = weights
         self.families = families
         self.roots = list(roots)
@@ -110,10 +107,15 @@ class Patching:
         finally:
             self.families, self.roots[:] = before
 
-    def aim(self, chip: str | None) -> None:
-        """Build for `chip` from now on, and for no other."""
+    @property
+    def chip(self) -> str | None:
+        """That of models that name none; None where layers are left as they are."""
+        return self.target.chip
+
+    def aim(self, target: Target) -> None:
+        """Build for another target from now on."""
         for each in (self, *self.forks):
-            each.chip, each.fixed = chip, True
+            each.target = target
 
     def stop(self) -> None:
         """Put every displaced object back."""
@@ -148,7 +150,7 @@ class Patching:
         named = [family for family in self.families if family.builder == function.__name__]
         family = next((family for family in named if family.inputs_of(function)), None)
         root = fork_root(module.__name__, file)
-        fork = family and Fork(module, root, family, self.chip, self.fixed, self.weights)
+        fork = family and Fork(module, root, family, self.target, self.weights)
         missing = (
             missing_of(fork) if fork else [f"{function.__name__} of a definition and channels"]
         )

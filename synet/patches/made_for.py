@@ -57,7 +57,7 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
     source = path or fork.weights or "the checkpoint"
     named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(KEY)
     starts = KEY not in definition and Path(fork.weights).is_file()
-    start = chip_of_checkpoint(fork.weights, fork.root) if starts else ""
+    start = chip_of_checkpoint(fork.weights, fork.root) if starts else None
     if start and named and start != named:
         LOGGER.warning(
             "%s is made for %s, and the training starts from %s, a model for %s",
@@ -65,15 +65,15 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
         )
     elif start and not named:
         source, named = fork.weights, start
-    if named and named != fork.chip and fork.fixed:
+    if named and named != fork.chip and fork.target.fixed:
         raise ChipError(
             f"{source} is made for {named}, and this process is patched for {fork.chip}"
         )
     return named or fork.chip
 
 
-def chip_of_checkpoint(weights: str | Path, root: Path) -> str:
-    """The chip that a checkpoint's model was trained for; empty where it does not say so.
+def chip_of_checkpoint(weights: str | Path, root: Path) -> str | None:
+    """The chip that a checkpoint's model was trained for; None where it does not say so.
 
     Parameters
     ----------

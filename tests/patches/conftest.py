@@ -6,6 +6,7 @@ import pytest
 from small_fork import FAMILY, forget
 
 from synet.patches.engine import Patching
+from synet.patches.target import only
 
 
 @pytest.fixture
@@ -18,6 +19,6 @@ def packages(tmp_path, monkeypatch):
 
 @pytest.fixture
 def patching():
-    patching = Patching("katana", (FAMILY,))
+    patching = Patching(only("katana"), (FAMILY,))
     yield patching
     patching.stop()

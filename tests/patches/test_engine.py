@@ -11,6 +11,7 @@ from small_fork import FAMILY, FILES, SafeConv, SafeDetect, forget, load, write_
 
 from synet.patches.declaration import Wrap
 from synet.patches.engine import Patching
+from synet.patches.target import only
 from synet.system.errors import PatchError
 
 WRONG_YOLO = """
@@ -94,7 +95,7 @@ def test_the_users_script_beside_an_installed_fork_is_patched_too(packages):
     write_package(packages / "site-packages", "far_fork")
     write_package(packages / "work", "my_script", late="from far_fork.common import Conv")
     sys.path[:0] = [str(packages / "site-packages"), str(packages / "work")]
-    patching = Patching("katana", (FAMILY,), roots=(packages / "work",))
+    patching = Patching(only("katana"), (FAMILY,), roots=(packages / "work",))
     try:
         (script,) = load("my_script.late")
         old = script.Conv
@@ -112,7 +113,7 @@ def test_the_users_script_beside_an_installed_fork_is_patched_too(packages):
 def test_functions_are_wrapped_where_a_source_file_defines_a_builder(packages, builder):
     package = write_package(packages, "early", **({} if builder else {"yolo": ""}))
     wraps = (Wrap("check_file", lambda fork: lambda *_: fork),)
-    patching = Patching("katana", (FAMILY,), roots=(package,), functions=wraps)
+    patching = Patching(only("katana"), (FAMILY,), roots=(package,), functions=wraps)
     try:
         patching.start()
         (files,) = load("early.files")

@@ -110,7 +110,8 @@ def test_triton_is_imported_ahead_of_tensorflow(tmp_path):
     (tmp_path / "tensorflow.py").write_text("import sys\nfirst = 'triton' in sys.modules")
     code = """
         from synet.patches.engine import Patching
-        Patching("katana", ()).start()
+        from synet.patches.target import only
+        Patching(only("katana"), ()).start()
         import tensorflow
         assert tensorflow.first
     """

@@ -16,6 +16,7 @@ from synet import layers, zoo
 from synet.custom_patches import unpatch
 from synet.models.forks import build_model
 from synet.models.locate import installed
+from synet.patches.target import only
 from synet.system.errors import ChipError, DataError, PatchError, SynetError
 
 MIXED = """\
@@ -318,7 +319,7 @@ def test_a_yaml_for_another_chip_in_a_script_for_one_chip(fork, tmp_path, monkey
     cfg = yaml.safe_load(path.read_text()) if as_mapping else str(path)
     model = fork.names["Model"](cfg)  # SyNet has patched by itself: the chip is the model's
     assert model.synet["chip"] == "sabre" and fork.chip == "katana"
-    monkeypatch.setattr(fork, "fixed", True)
+    monkeypatch.setattr(fork, "target", only("katana"))
     with pytest.raises(ChipError, match="is made for sabre, and this process is patched for kat"):
         fork.names["Model"](cfg)
 
