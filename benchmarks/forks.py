@@ -190,7 +190,7 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     for name, builder in importable_builders(Path(repo), patching.families).items():
         if builder.fits:
             importlib.import_module(name)
-    builder = patching.forks[0].builder.__name__
+    builder = patching.forks[0].module.__name__
     # fuse() asks for the classes that the fork's modules name, which the patch has in them
     patched = get_model(weights, repo)
     _same_after(model, copy.deepcopy(patched), "deepcopy", found)

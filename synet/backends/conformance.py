@@ -198,7 +198,7 @@ def _forget(root: Path) -> None:
 
 
 def _found(forks: list[Fork], root: Path) -> Fork:
-    found = [fork for fork in forks if lies_within(Path(fork.builder.__file__), root)]
+    found = [fork for fork in forks if lies_within(Path(fork.module.__file__), root)]
     if not found:
         raise PatchError(
             f"{root}: nothing is found that can be patched; see synet patches show {root}"
@@ -211,7 +211,7 @@ def _not_ours(fork: Fork) -> str:
 
     name = fork.called["Conv"]
     ours = issubclass(fork.names[name], Conv)
-    return "" if ours else f"{fork.builder.__name__}.{name} is the fork's own"
+    return "" if ours else f"{fork.module.__name__}.{name} is the fork's own"
 
 
 # ---------------------------------------------------------------------------- objects, compared

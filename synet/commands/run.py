@@ -25,7 +25,7 @@ def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
       synet run --chip katana -- torchrun --nproc_per_node 2 train.py --cfg katana-kvga.yaml
       synet run --repairs-only -- python train.py --cfg yolov5s.yaml --data my.yaml
     """
-    from synet.patches.child_processes import run as become
+    from synet.patches.child_processes import become
     from synet.patches.command_line import chip_of
     from synet.patches.target import REPAIRS_ALONE, only_or_own
 

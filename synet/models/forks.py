@@ -111,7 +111,7 @@ def build_model(
     source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
     chip = claims.chip or chip
     with find_fork(root, chip) as fork:
-        with quiet(), fork.made_for(chip or fork.family.chip), _told(path):
+        with quiet(), fork.aimed_at(chip or fork.family.chip), _told(path):
             model = _model_class(fork, definition)(str(source), nc=nc).eval()
         settle(model)
     for note in model.synet.get("substituted", ()):
@@ -167,7 +167,7 @@ def find_fork(repo: str | Path | None, chip: str | None = None) -> Iterator[Fork
         for name in [name for name, builder in builders.items() if builder.fits]:
             with quiet():
                 importlib.import_module(name)
-        found = [fork for fork in patching.forks if root in Path(fork.builder.__file__).parents]
+        found = [fork for fork in patching.forks if root in Path(fork.module.__file__).parents]
         if not found:
             seen = "; ".join(f"{name} has {builder}" for name, builder in builders.items())
             raise PatchError(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from synet.patches.declaration import Family
-from synet.patches.write_patch import FILE as PATCH_FILE
+from synet.patches.write_patch import PATCH_FILE
 from synet.system.errors import SynetError
 from synet.system.files import lies_within
 from synet.system.optional_packages import install_command

@@ -48,7 +48,7 @@ def patching_variables(
     }
 
 
-def run(command: Sequence[str], target: Target) -> NoReturn:
+def become(command: Sequence[str], target: Target) -> NoReturn:
     """Become `command`, with the patch in place in each Python process that it starts.
 
     This process is replaced, so that signals, the terminal and the exit status are the command's.

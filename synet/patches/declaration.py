@@ -176,13 +176,13 @@ class Building:
 
 @dataclass(eq=False)
 class Fork:
-    """One patched builder: the module that defines ``parse_model``, and where its fork lies.
+    """One patched builder: the module that defines it, and where its fork lies.
 
     `target` is what it builds models for now. `weights` is the checkpoint that the command line has
     the training start from, if it does.
     """
 
-    builder: ModuleType
+    module: ModuleType
     root: Path
     family: Family
     target: Target
@@ -194,7 +194,7 @@ class Fork:
     @property
     def names(self) -> Mapping[str, Any]:
         """What the builder's ``eval`` sees."""
-        return vars(self.builder)
+        return vars(self.module)
 
     @property
     def chip(self) -> str | None:
@@ -202,7 +202,7 @@ class Fork:
         return self.target.chip
 
     @contextmanager
-    def made_for(self, chip: str | None) -> Iterator[None]:
+    def aimed_at(self, chip: str | None) -> Iterator[None]:
         """Build models for `chip` within the block."""
         before, self.target = self.target, replace(self.target, chip=chip)
         try:

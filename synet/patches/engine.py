@@ -175,7 +175,7 @@ class Patching:
             if swap.name in fork.called:
                 self._swap(swap, fork, modules)
         for name, reference in fork.family.additions.items():
-            self.applied.bind(fork.builder, name, resolve(reference), "add")
+            self.applied.bind(fork.module, name, resolve(reference), "add")
         wrapper = wrapt.FunctionWrapper(function, fork.family.parse_model(fork))
         self._rebind(function, wrapper, "wrap", modules)
         for cls in models_of(fork):

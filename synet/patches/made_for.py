@@ -18,7 +18,7 @@ from synet.system.errors import ChipError
 
 LOGGER = logging.getLogger("synet")
 
-KEY = "synet_chip"  # of the definition in a checkpoint
+CHIP_KEY = "synet_chip"  # of the definition in a checkpoint
 
 
 def with_chip_noted(content: Any) -> Any:
@@ -33,11 +33,11 @@ def with_chip_noted(content: Any) -> Any:
     for model in (parts.get("model"), parts.get("ema")):
         noted, definition = getattr(model, "synet", None), getattr(model, "yaml", None)
         if isinstance(noted, dict) and isinstance(definition, dict) and noted.get("chip"):
-            definition[KEY] = noted["chip"]
+            definition[CHIP_KEY] = noted["chip"]
     return content
 
 
-def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None:
+def chip_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None:
     """The chip to build a model for.
 
     Parameters
@@ -55,8 +55,8 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
         It is made for another chip than `fork` is fixed to.
     """
     source = path or fork.weights or "the checkpoint"
-    named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(KEY)
-    starts = KEY not in definition and Path(fork.weights).is_file()
+    named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(CHIP_KEY)
+    starts = CHIP_KEY not in definition and Path(fork.weights).is_file()
     start = chip_of_checkpoint(fork.weights, fork.root) if starts else None
     if start and named and start != named:
         LOGGER.warning(

@@ -43,12 +43,12 @@ def models_of(fork: Fork) -> list[type]:
         more := {
             f.__name__
             for f in functions
-            if f.__module__ == fork.builder.__name__ and builders & {*f.__code__.co_names}
+            if f.__module__ == fork.module.__name__ and builders & {*f.__code__.co_names}
         }
         - builders
     ):
         builders |= more
-    return [cls for cls in classes_of(fork.builder) if _calls(cls, builders)]
+    return [cls for cls in classes_of(fork.module) if _calls(cls, builders)]
 
 
 def _calls(cls: type, names: set[str]) -> bool:

@@ -106,7 +106,7 @@ def mine(fork):
     import sys
     import torch
 
-    fork.builder.Twin = fork.builder.Join
+    fork.module.Twin = fork.module.Join
     torch.hub.mine = 1
     sys.modules["synet_bystander"].load_image = print
     return wrap_parse_model(fork)

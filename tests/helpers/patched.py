@@ -18,4 +18,4 @@ def patched_fork(root: Path, chip: str) -> Fork:
         if builder.fits:
             with quiet():
                 importlib.import_module(name)
-    return next(fork for fork in patching.forks if root in Path(fork.builder.__file__).parents)
+    return next(fork for fork in patching.forks if root in Path(fork.module.__file__).parents)

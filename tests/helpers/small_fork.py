@@ -72,7 +72,7 @@ class SafeDetect:
 
 def _first_of(fork: Fork) -> Callable:
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-        return [fork.builder.__name__, *wrapped(*args, **kwargs)]
+        return [fork.module.__name__, *wrapped(*args, **kwargs)]
 
     return parse_model
 

@@ -165,7 +165,7 @@ def test_a_builder_of_the_wrong_shape_says_what_is_missing_and_where(packages, p
     assert "lacks Detect, a Model class that calls build_rows; " in message
     assert "katana" in message and "\n" not in message
     load("right_fork.yolo")
-    assert [fork.builder.__name__ for fork in patching.forks] == ["right_fork.yolo"]
+    assert [fork.module.__name__ for fork in patching.forks] == ["right_fork.yolo"]
 
 
 def test_a_builder_of_another_family_is_left_alone_and_remembered(packages, patching):
@@ -194,7 +194,7 @@ def test_two_forks_keep_to_themselves(packages, patching):
     one, two, common = load("fork_one.yolo", "fork_two.yolo", "fork_two.common")
     before = contents(one, two, common)
     patching.start()
-    assert [fork.builder for fork in patching.forks] == [one, two]
+    assert [fork.module for fork in patching.forks] == [one, two]
     assert one.Model(["Conv"]).model[0] == "fork_one.yolo"
     assert two.Model(["Conv"]).model[0] == "fork_two.yolo"
     assert one.Conv is two.Conv is SafeConv

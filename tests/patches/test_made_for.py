@@ -34,7 +34,7 @@ def own(fork) -> str:
 def weights(fork, own, tmp_path) -> Path:
     """What a training of that yaml for Sabre leaves behind."""
     path = tmp_path / "a-sabre.pt"
-    with fork.made_for("sabre"):
+    with fork.aimed_at("sabre"):
         torch.save({"model": fork.names["Model"](own), "epoch": -1}, path)
     return path
 

@@ -75,7 +75,7 @@ class Squares(nn.Module):
 def build(tmp_path):
     def build(chip, *changes):
         fork = patched_fork(installed("yolov5"), chip)
-        vars(fork.builder).update(Coordinates=Coordinates, Squares=Squares)
+        vars(fork.module).update(Coordinates=Coordinates, Squares=Squares)
         text = YAML.replace("CHIP", chip)
         for old, new in changes:
             assert old in text

@@ -204,7 +204,7 @@ def forks_own_add(fork):
         def forward(self, x):
             return x
 
-    builder = vars(fork.builder)
+    builder = vars(fork.module)
     builder["Add"] = Add
     yield Add
     del builder["Add"]

@@ -139,7 +139,7 @@ def _fuse_conv_and_bn(wrapped: Callable, instance: Any, args: tuple, kwargs: dic
 
 
 # What every YOLO has in the class of its models.
-MODEL = frozenset({"fuse", "forward", "forward_once", "_print_biases"})
+MODEL_METHODS = frozenset({"fuse", "forward", "forward_once", "_print_biases"})
 
 FORK_REPAIRS = (
     ForkRepair(
@@ -187,7 +187,7 @@ FORK_REPAIRS = (
         since="torch 1.5, for forks of YOLOv3 and YOLOv4",
         wrapper=_without_gradients,
         takes=("self", "cf"),
-        beside=MODEL,
+        beside=MODEL_METHODS,
     ),
     ForkRepair(
         name="fuse_groups",
