@@ -82,7 +82,7 @@ def _label_paths(fork: Fork) -> Callable[[Path], Path] | None:
     return None
 
 
-# Shared by every line: what YOLO calls its classes, and what takes their place.
+# What YOLO calls its classes, and what takes their place.
 SWAPS = (
     Swap("Conv", "synet.layers.conv:Conv", like="synet.patches.recognise_classes:is_conv"),
     Swap(

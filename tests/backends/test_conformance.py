@@ -9,6 +9,7 @@ import odd_fork
 import pytest
 import torch_fork
 from bare_install import ROOT
+from changed_file import write_changed
 from click.testing import CliRunner
 
 from synet.backends.conformance import CHECKS, ORDERS, check_fork
@@ -61,9 +62,7 @@ def test_a_users_own_patch_from_the_template(tmp_path):
 
 def changed(folder: Path, file: str, old: str, new: str) -> Path:
     torch_fork.write(folder)
-    text = (folder / file).read_text()
-    assert old in text
-    (folder / file).write_text(text.replace(old, new))
+    write_changed(folder / file, (folder / file).read_text(), (old, new))
     return folder
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from changed_file import write_changed
 from keras_twin import assert_same, draw, settle
 from patched import patched_fork
 from torch import nn
@@ -76,13 +77,7 @@ def build(tmp_path):
     def build(chip, *changes):
         fork = patched_fork(installed("yolov5"), chip)
         vars(fork.module).update(Coordinates=Coordinates, Squares=Squares)
-        text = YAML.replace("CHIP", chip)
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        path = tmp_path / "pools.yaml"
-        path.write_text(text)
-        return build_model(path)
+        return build_model(write_changed(tmp_path / "pools.yaml", YAML, ("CHIP", chip), *changes))
 
     yield build
     unpatch()

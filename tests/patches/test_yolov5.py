@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from changed_file import write_changed
 from patched import patched_fork
 from torch import nn
 
@@ -55,13 +56,7 @@ def fork():
 @pytest.fixture
 def build(fork, tmp_path):
     def build(*changes: tuple[str, str]) -> nn.Module:
-        text = MIXED
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        path = tmp_path / "mixed.yaml"
-        path.write_text(text)
-        return build_model(path)
+        return build_model(write_changed(tmp_path / "mixed.yaml", MIXED, *changes))
 
     return build
 
