@@ -86,7 +86,7 @@ def summarize(
     model: str | Path,
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
-    chip: str = "",
+    chip: str | None = None,
 ) -> Summary:
     """The layers of a model.
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def get_model(
-    model: str | Path, repo: str | Path | None = None, nc: int | None = None, chip: str = ""
+    model: str | Path,
+    repo: str | Path | None = None,
+    nc: int | None = None,
+    chip: str | None = None,
 ) -> nn.Module:
     """The chip-safe torch model of a checkpoint, a model yaml or a zoo name, in eval mode.
 
@@ -66,7 +69,7 @@ def load_network(
     model: str | Path,
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
-    chip: str = "",
+    chip: str | None = None,
 ) -> tuple[nn.Module, tuple[int, int]]:
     """`get_model`, and the height and width to export it at: the model's own unless given.
 
