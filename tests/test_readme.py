@@ -23,9 +23,9 @@ BEST = "runs/train/exp/weights/best.tflite"
 
 # Commands that are not run here, with what runs them: a test, or a target of the Makefile.
 ELSEWHERE = {
-    "make demo": "tests/test_demo.py::test_the_whole_demo",
+    "make demo": "tests/commands/test_demo_run.py::test_the_whole_demo",
     "make test": "Makefile::test",
-    f"synet visualize {BEST}": "tests/test_visualize.py::test_the_command_serves_until_ctrl_c",
+    f"synet visualize {BEST}": "tests/inspection/test_visualize.py::test_the_command_serves_until_ctrl_c",
     "pip install -e '.[export]'": "Makefile::$(INSTALLED)",
     "pip install -e '.[all]' -c constraints.txt": "Makefile::$(INSTALLED)",
 }
