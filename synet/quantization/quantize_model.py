@@ -203,6 +203,12 @@ def quantize_model(
     SynetError
         No such model, no image shape, a head that SyNet does not know, data that cannot be used,
         a file or a folder that is in use.
+
+    Examples
+    --------
+    >>> result = synet.quantize_model("best.pt", "my.yaml", progress=False)
+    >>> result.path.name, result.proof.proven, result.judged.violations
+    ('best.tflite', True, ())
     """
     path = _place(Path(model), data, random, out_path)
     _refuse_loss(path, data is None)

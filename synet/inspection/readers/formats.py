@@ -98,7 +98,7 @@ class Format:
         return self._function("kernels")(source)
 
     def _function(self, name: str) -> Callable:
-        return getattr(import_module(f"synet.inspection.readers.formats.{self.module}"), name)
+        return getattr(import_module(f"synet.inspection.readers.{self.module}"), name)
 
 
 NETWORK = Format("NCHW", "network")  # what torch builds, or has saved
