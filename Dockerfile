@@ -9,10 +9,10 @@ RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/wh
         --constraint /src/constraints.txt '/src[export,images,report,sabre,ultralytics,yolov5]' \
     && pip install --no-cache-dir --no-deps --force-reinstall \
         --constraint /src/constraints.txt opencv-python-headless \
-    && useradd --create-home synet \
+    && useradd --uid 1000 --create-home synet \
     && install -d -o synet /work/runs
 
-USER synet
+USER 1000
 WORKDIR /work
 VOLUME /work/runs
 ENTRYPOINT ["synet"]

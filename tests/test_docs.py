@@ -1,4 +1,4 @@
-"""The pages: one for each command, all public functions, links that lead somewhere, notes."""
+"""The pages: one for each command, all public functions, links that lead somewhere."""
 
 from __future__ import annotations
 
@@ -78,17 +78,3 @@ def test_modules_that_moved_are_where_the_page_says():
     moved = re.findall(r"^\| `(\S+)` \| `(\S+)` \|$", page, re.MULTILINE)
     assert len(moved) > 50
     assert [new for _, new in moved if find_spec(new) is None] == []
-
-
-def test_the_readme_is_a_page():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
-
-
-def test_notes_are_of_a_kind_that_the_change_log_has():
-    kinds = re.findall(
-        r'^directory = "(\w+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )
-    notes = [note for note in (ROOT / "news").iterdir() if note.name != "README.md"]
-    for note in notes:
-        assert re.fullmatch(rf"\+[a-z0-9-]+\.({'|'.join(kinds)})\.md", note.name), note.name
-        assert note.read_text(encoding="utf-8").strip(), f"{note.name} is empty"
