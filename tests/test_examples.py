@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
-import importlib
+import inspect
+import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,20 +16,28 @@ import torch
 import synet
 from synet.data.drawn_shapes import draw_dataset
 
-# `quantize_model` makes the best.tflite that the others use.
-NAMES = sorted(set(synet.__all__) - {"as_keras"}, key=lambda name: name != "quantize_model")
+PAGE = (Path(__file__).parent.parent / "docs/api.md").read_text(encoding="utf-8")
+
+
+def named(name: str) -> object:
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+# The functions that the page lists; `quantize_model` makes the best.tflite that the others use.
+LISTED = re.findall(r"^::: (\S+)$", PAGE, re.MULTILINE)
+FUNCTIONS = [name for name in LISTED if inspect.isfunction(named(name))] + ["synet.askeras"]
+FUNCTIONS.sort(key=lambda name: name != "synet.quantize_model")
 
 
 def examples(name: str) -> doctest.DocTest:
-    function = getattr(synet, name)
-    module = importlib.import_module(function.__module__)
-    (found,) = doctest.DocTestFinder(recurse=False).find(
-        function, f"synet.{name}", module, {"synet": synet}
-    )
+    function = named(name)
+    module = import_module(function.__module__)
+    (found,) = doctest.DocTestFinder(recurse=False).find(function, name, module, {"synet": synet})
     return found
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_public_function_has_an_example(name):
     assert examples(name).examples
 
@@ -48,6 +58,6 @@ def workplace(tmp_path, monkeypatch) -> Path:
 def test_the_examples_give_what_they_show(workplace):
     """One test, so that one process makes the files for all."""
     runner, told = doctest.DocTestRunner(), []
-    for name in NAMES:
+    for name in FUNCTIONS:
         runner.run(examples(name), out=told.append)
     assert not runner.failures, "".join(told)
