@@ -105,6 +105,12 @@ def summarize(
     ------
     SynetError
         The model cannot be read, or nobody says its image shape.
+
+    Examples
+    --------
+    >>> summary = synet.summarize("best.tflite")
+    >>> summary.layers[0].name, summary.layers[0].kind, summary.layers[0].shape
+    ('model.1.first.conv', 'CONV_2D', (1, 32, 48, 4))
     """
     read = format_of(model)
     source = Source(model, image_shape, repo, chip)

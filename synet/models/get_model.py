@@ -45,6 +45,12 @@ def get_model(
     SynetError
         There is no such model, it is a TFLite file already, or it cannot be made safe for its
         chip.
+
+    Examples
+    --------
+    >>> network = synet.get_model("katana-kqvga")
+    >>> network.image_shape, network.synet["chip"]
+    ((240, 320), 'katana')
     """
     from synet.models import forks
 

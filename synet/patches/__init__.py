@@ -35,6 +35,13 @@ def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = 
         There is no such chip.
     PatchError
         Another chip is patched already.
+
+    Examples
+    --------
+    >>> from synet.patches import patch_ultralytics
+    >>> patch_ultralytics("sabre").chip
+    'sabre'
+    >>> synet.unpatch()
     """
     from synet.patches.process import patch
     from synet.patches.target import only_or_own

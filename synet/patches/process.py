@@ -66,6 +66,13 @@ def patch_custom(
         There is no such chip.
     PatchError
         Another chip is patched already, or a fork lacks what the patch needs.
+
+    Examples
+    --------
+    >>> patching = synet.patch_custom("katana")
+    >>> patching.chip
+    'katana'
+    >>> synet.unpatch()
     """
     target = REPAIRS_ALONE if not chip else only(chip) if fixed else own(chip)
     return patch(target, roots=roots, repairs=repairs, families=families)
@@ -104,7 +111,14 @@ def patch(
 
 
 def unpatch() -> None:
-    """Put back every object that `patch_custom` displaced. Harmless where nothing is patched."""
+    """Put back every object that `patch_custom` displaced. Harmless where nothing is patched.
+
+    Examples
+    --------
+    >>> patching = synet.patch_custom("katana")
+    >>> synet.unpatch()
+    >>> synet.unpatch()
+    """
     global _active
     with _lock:
         if _active is not None:
