@@ -64,7 +64,7 @@ float_option = click.option(
 
 
 def chip_option(help: str, default: str | None = "", **settings: Any) -> Callable:
-    """The chip, by name."""
+    """The chip, by name or by the yaml of one's own."""
     return click.option("--chip", type=CHIP, metavar="NAME", default=default, help=help, **settings)
 
 

@@ -78,7 +78,7 @@ def find_candidate(
     model: str | Path,
     image_shape: tuple[int, int] | None,
     repo: str | Path | None,
-    chip: str,
+    chip: str | None,
     compiler: str,
     images: Images,
 ) -> Candidate:

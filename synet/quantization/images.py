@@ -20,7 +20,8 @@ class Images:
     Parameters
     ----------
     data
-        Data yaml in YOLO format, or a classifier's folder; None for random images.
+        Data yaml in YOLO format, or a classifier's folder. Its test split, else its val split,
+        calibrates. None for random images: good for looking at the file, not for using it.
     number
         How many at most.
     seed

@@ -21,10 +21,11 @@ def place_of(
     data
         The data set to calibrate on.
     random
-        Whether random images will do.
+        Calibrate on random images, for a file that is looked at and not used.
     out_path
         Default: beside a checkpoint, ``.tflite`` in place of ``.pt``, or ``-random.tflite``;
-        ``model.tflite`` in the working directory for a yaml.
+        ``model.tflite`` in the working directory for a yaml. A file there is replaced only if
+        SyNet made it, and one of real images not by one of random images.
 
     Raises
     ------

@@ -42,18 +42,13 @@ def quantize(
     ----------
     keras_model
         One NHWC image in, 0-1.
-    data
-        Data yaml in YOLO format, or a classifier's folder. Its test split, else its val split,
-        calibrates. None calibrates on random images: good for looking at the file, not for using
-        it. The file says that it is not proven: nothing is compared here, see `quantize_model`.
+    data, number, seed
+        As for `synet.quantization.images.Images`. The file says that it is not proven: nothing is
+        compared here, see `synet.quantize.quantize_model`.
     image_size
         (width, height) or (height, width), matched against the model's own input.
-    number
-        How many calibration images at most.
     out_path
         Where to write the file. One that is there is replaced only if SyNet made it.
-    seed
-        Of the choice of images.
     metadata
         More to embed as ``metadata.json``.
 
@@ -66,6 +61,16 @@ def quantize(
     SynetError
         An image size that is not the model's, a model of pixels of 0 to 255, a data set without
         images, a file that cannot be written, or would be lost to one of random images.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from synet.quantize import quantize
+    >>> image = keras.Input((48, 64, 1), batch_size=1)
+    >>> model = keras.Model(image, keras.layers.Conv2D(8, 3, padding="same", name="conv")(image))
+    >>> content = quantize(model, "my.yaml", (48, 64), out_path="model.tflite", progress=False)
+    >>> content[4:8]
+    b'TFL3'
     """
     if out_path is not None:
         refuse_loss(Path(out_path), data is None)

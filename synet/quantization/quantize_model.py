@@ -90,7 +90,7 @@ def quantize_model(
     out_path: str | Path | None = None,
     seed: int = 0,
     repo: str | Path | None = None,
-    chip: str = "",
+    chip: str | None = None,
     random: bool = False,
     force: bool = False,
     dump_layers: tuple[str | Path, str | Path] | None = None,
@@ -107,12 +107,10 @@ def quantize_model(
     ----------
     model, image_shape, repo, chip, compiler
         As for `synet.quantization.candidate.find_candidate`.
-    data, number, seed
-        As in `quantize`. A checkpoint needs data, or `random`: to calibrate on random images, for
-        a file that is looked at and not used.
-    out_path
-        As for `synet.quantization.place.place_of`. A file there is replaced only if SyNet made it,
-        and one of real images not by one of random images.
+    data, number, seed, strict
+        As for `synet.quantization.images.Images`. A checkpoint needs data, or `random`.
+    random, out_path
+        As for `synet.quantization.place.place_of`.
     force
         Keep a file that misses a bar.
     dump_layers
@@ -126,6 +124,12 @@ def quantize_model(
         The chip cannot run the file.
     SynetError
         As `find_candidate`; or a file or a folder that is in use.
+
+    Examples
+    --------
+    >>> result = synet.quantize_model("best.pt", "my.yaml", progress=False)
+    >>> result.path.name, result.proof.proven, result.judged.violations
+    ('best.tflite', True, ())
     """
     path = place_of(Path(model), data, random, out_path)
     refuse_loss(path, data is None)
@@ -138,7 +142,15 @@ def quantize_model(
 
 
 def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -> Result:
-    """`quantize_model` for a trained checkpoint, which needs real images."""
+    """`quantize_model` for a trained checkpoint, which needs real images.
+
+    Examples
+    --------
+    >>> from synet.quantize import quantize_checkpoint
+    >>> options = {"number": 1, "out_path": "small.tflite", "progress": False}
+    >>> quantize_checkpoint("best.pt", "my.yaml", **options).path.name
+    'small.tflite'
+    """
     return quantize_model(weights, data, **options)
 
 

@@ -18,7 +18,7 @@ from synet.models.get_model import get_model
 from synet.quantization import proof
 from synet.quantization import quantize_model as module
 from synet.quantization.quantize_model import quantize_checkpoint, quantize_model
-from synet.safety.mend import make_rows_safe
+from synet.safety.rows import make_rows_safe
 from synet.system.errors import ChipError, SynetError, VerificationError
 from synet.tflite.metadata import is_random
 from synet.tflite.model import TfliteModel, read_metadata

@@ -16,7 +16,8 @@ from patched import patched_fork
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES, draw_dataset
 from synet.inspection.visualize import SHOWN
-from synet.models.forks import installed, quiet
+from synet.models.forks import quiet
+from synet.models.locate import installed
 
 # What a command is asked, the main one of each kind first. FILE is the stranger's, the others
 # are sound; it writes into the folder that it runs in.
