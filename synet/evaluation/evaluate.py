@@ -28,7 +28,9 @@ from synet.data.left_out import LeftOut
 from synet.data.yolo_yaml import Dataset, load_dataset, read_image
 from synet.detections.detections import Detections
 from synet.detections.score_shift import SURE, Shift, confidence_shift, float_twin
-from synet.models.predictor import Predictor, decode, fit, load_predictor, require_torch
+from synet.models.decode import decode
+from synet.models.detect import fit
+from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.system.batches import in_batches
 from synet.system.errors import DataError, SynetError
 from synet.system.steps import giving_way, step

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import small_heads as heads
+from keras_twin import keras_runner
 
 from synet.export.convert import to_keras
 from synet.quantization import agreement as module
-from synet.quantization.agreement import compare_outputs, keras_runner, torch_runner
+from synet.quantization.agreement import compare_outputs, torch_runner
 from synet.system.errors import SynetError, VerificationError
 
 SHAPE = (10, 20)
