@@ -108,7 +108,7 @@ def check_weights(
 def _likeness(
     graph: Graph, operator: Operator, tensors: Mapping[int, int] | None = None
 ) -> tuple[object, ...]:
-    """What an operation and its origin share: kind, tensors of the float graph that are read, shapes written."""
+    """What an operation and its origin share: kind, float tensors that are read, shapes written."""
     reads = graph.activations(operator.inputs)
     if tensors is not None:
         reads = tuple(tensors[number] for number in reads)
