@@ -16,8 +16,8 @@ def decode(
     confidence: float,
     iou: float,
     *,
-    max_detections: int = 300,
     masks: bool = False,
+    max_detections: int = 300,
 ) -> Detections:
     """Objects in an image, from what a network told of it.
 
@@ -34,7 +34,7 @@ def decode(
 
     Returns
     -------
-    Detections in the pixels of the image, the highest score first.
+    Detections in its own pixels, the highest score first.
     """
     rotated = outputs.get("rotated")
     boxes = rotated
