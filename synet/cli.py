@@ -6,7 +6,6 @@ ours; 130 after Ctrl-C.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import click
 
 from synet.commands.options import be_quiet, be_verbose, say_last
 from synet.system.environment import SETTINGS
-from synet.system.errors import SynetError
+from synet.system.errors import OF_THE_SYSTEM, SynetError
 from synet.system.text import printable
 from synet.system.version import VERSION
 
@@ -45,8 +44,6 @@ COMMANDS = (
 
 
 LONGEST = 4000  # letters of a line
-# What may meet any reader and writer, of temporary files and of standard output as well.
-TOLD = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
 
 
 # What a group says that was given no command: all of its help. Click has it since 8.2.
@@ -69,7 +66,7 @@ def _telling(ctx: click.Context) -> Iterator[None]:
         _tell(error.told)
         ctx.exit(error.exit_status)
     except OSError as error:
-        if error.errno not in TOLD:
+        if error.errno not in OF_THE_SYSTEM:
             raise
         place = error.filename or "a temporary file, or standard output"
         _tell(printable(f"{place}: {error.strerror}"))

@@ -26,10 +26,10 @@ from synet.commands.options import (
     help="Only these: names, what names start with, or patterns such as '*.conv'.",
 )
 @repo_option
-@chip_option("Of a yaml that names none.")
+@chip_option("Of a yaml that names none.", None)
 @json_option
 def sparsity(
-    model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str
+    model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str | None
 ) -> None:
     """Share of MODEL's weights that are exactly zero, or equal to the zero point in int8.
 

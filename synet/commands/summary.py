@@ -21,11 +21,11 @@ from synet.commands.options import (
 @model_argument
 @shape_option
 @repo_option
-@chip_option("Of a yaml that names none.")
+@chip_option("Of a yaml that names none.", None)
 @exact_option
 @json_option
 def summary(
-    model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str, exact: bool
+    model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str | None, exact: bool
 ) -> None:
     """Layers of MODEL, with their outputs, parameters and multiply-accumulates.
 

@@ -164,6 +164,16 @@ def data_subset(
         A yaml is malformed; a label is broken, told with file and line; nothing is left.
     SynetError
         A place that is taken, lies inside `old`, or cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from synet.data_subset import data_subset
+    >>> wanted = "{path: few, train: images/train, names: [square, circle]}"
+    >>> written = Path("few.yaml").write_text(wanted)
+    >>> made = data_subset("my.yaml", "few.yaml", progress=False)
+    >>> len(list(Path("few/images/train").iterdir()))
+    2
     """
     if not 0 <= max_bg_ratio <= 1:
         raise SynetError(f"max_bg_ratio: {max_bg_ratio:g} is not a fraction from 0 to 1")

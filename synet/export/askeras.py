@@ -47,9 +47,14 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
 
     Examples
     --------
-    >>> inp = keras.Input((240, 320, 1), batch_size=1)           # NHWC
-    >>> with askeras(imgsz=(240, 320)):
-    ...     keras_model = keras.Model(inp, torch_model(inp))
+    >>> import keras
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU6())
+    >>> image = keras.Input((48, 64, 1), batch_size=1)  # NHWC
+    >>> with synet.askeras(imgsz=(48, 64)):
+    ...     keras_model = keras.Model(image, network(image))
+    >>> keras_model.output_shape
+    (1, 48, 64, 8)
 
     Notes
     -----

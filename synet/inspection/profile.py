@@ -277,6 +277,12 @@ def profile(
         The model cannot be read, or a .tflite file has another image shape.
     ChipError
         There is no such chip, or it has no such compiler.
+
+    Examples
+    --------
+    >>> costs = synet.profile("best.tflite", "katana")
+    >>> costs.violations, costs.peak.layer, costs.macs
+    ((), 'model.1.first.conv', 467712)
     """
     if isinstance(chip, str) and chip != OWN:
         chip = get_chip(chip)

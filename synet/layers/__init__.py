@@ -11,7 +11,7 @@ from synet.layers.basic import (
     ReLU,
     Upsample,
 )
-from synet.layers.blocks import CSP, SPPF, Head, InvertedResidual, Stem
+from synet.layers.blocks import CSP, SPPF, Head, InvertedResidual, Mixer, Stem
 from synet.layers.conv import Conv, Conv2d, ConvTranspose2d, DepthwiseConv2d
 from synet.layers.yolov5 import Detect
 
@@ -31,6 +31,7 @@ __all__ = [
     "InvertedResidual",
     "Linear",
     "MaxPool2d",
+    "Mixer",
     "ReLU",
     "SPPF",
     "Stem",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synet import zoo
 from synet.data.datasets_dir import YAMLS
-from synet.patches.engine import DEFAULT_CHIP
+from synet.patches.declaration import DEFAULT_CHIP
 from synet.system import cache
 from synet.system.errors import SynetError
 
@@ -42,6 +42,11 @@ def completed(arguments: list[str], root: Path | None = None) -> list[str]:
         ``sys.argv[1:]``.
     root
         Folder of the fork, to see what its reading of data yamls knows.
+
+    Raises
+    ------
+    SynetError
+        A training that is to go on would write to a folder of somebody else's choice.
     """
     arguments = list(arguments)
     for at, argument in enumerate(arguments):
@@ -50,6 +55,11 @@ def completed(arguments: list[str], root: Path | None = None) -> list[str]:
             arguments[at] = f"{option}{equals}{zoo.find_model_path(name)}"
     if root is not None:
         _resolve_data(arguments, root)
+    at = value_at(arguments, "--resume")
+    if at is not None:
+        from synet.patches.run_folders import check_options_beside
+
+        check_options_beside(arguments[at].removeprefix("--resume="))
     at = value_at(arguments, "--cfg")
     path = arguments[at].removeprefix("--cfg=") if at is not None else ""
     shape = zoo.claims(zoo.read_definition(path), path).image_shape if _is_yaml(path) else None

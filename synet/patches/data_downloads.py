@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ _ARCHIVE = re.compile(r"https?://[\w.~:/%@+=,-]+\.(zip|tar|gz|tgz|xz|bz2|txz|tbz
 # Folders of a YOLO in which data yamls of its own lie, whose scripts are the user's own code.
 _OWN_FOLDERS = {"cfg", "data", "datasets"}
 _NOT_USED = "data-not-used-"
+# What a YOLO has published images to classify under, or a folder where it keeps data.
+_PUBLISHED = re.compile(rf"(?!{_NOT_USED})(?!.*\.\.)[\w.-]+(/[\w.-]+)*", re.ASCII)
 _UNKNOWN = "unknown"  # of what is a folder, or an archive, with a data yaml in it
 # Keys of a checkpoint under which a YOLO keeps the options of its training.
 _OPTIONS = ("train_args", "opt")
@@ -72,6 +74,31 @@ def call_without_code(
         raise _refusal(data, code, reason(error)) from error
 
 
+def call_with_plain_images(wrapped: Callable, bound: inspect.BoundArguments, data: Any) -> Any:
+    """Call a fork's check of images to classify, which fetches those that are not here.
+
+    Parameters
+    ----------
+    wrapped, bound
+        As in `call_without_code`.
+    data
+        A folder, the address of an archive, or a name that the fork has published images under.
+
+    Raises
+    ------
+    DataError
+        It is none of these.
+    """
+    text = str(data)
+    plain = os.path.exists(data) or _ARCHIVE.fullmatch(text) or _PUBLISHED.fullmatch(text)
+    if not plain and os.environ.get(TRUST) != "1":
+        raise DataError(
+            f"{shown(text)}: no such folder, and no address of an archive; name a folder that has "
+            f"train and val in it, with a folder of images for each class"
+        )
+    return wrapped(*bound.args, **bound.kwargs)
+
+
 def _refusal(data: Any, code: str, why: str) -> DataError:
     title = data if isinstance(data, (str, Path)) else "data"
     return DataError(
@@ -101,6 +128,17 @@ def _own_yamls(root: Path | None) -> list[Path]:
     return [f for f in files if f.parent.name in _OWN_FOLDERS and lies_within(f, root)]
 
 
+def options_of(content: Any) -> Iterator[dict[str, Any]]:
+    """The options of a training, wherever a checkpoint has them; to be changed in place."""
+    if not isinstance(content, dict):
+        return
+    models = [getattr(content.get(key), "args", None) for key in ("model", "ema")]
+    for options in [*(content.get(key) for key in _OPTIONS), *models]:
+        options = getattr(options, "__dict__", options)  # a namespace's
+        if isinstance(options, dict):
+            yield options
+
+
 def with_local_data(content: Any, roots: Iterable[Path]) -> Any:
     """A checkpoint that has just been read, whose options name data that is here, or none.
 
@@ -111,12 +149,10 @@ def with_local_data(content: Any, roots: Iterable[Path]) -> Any:
     roots
         Folders of forks, whose own data yamls may be named.
     """
-    if not isinstance(content, dict) or os.environ.get(TRUST) == "1":
+    if os.environ.get(TRUST) == "1":
         return content
-    models = [getattr(content.get(key), "args", None) for key in ("model", "ema")]
-    for options in [*(content.get(key) for key in _OPTIONS), *models]:
-        options = getattr(options, "__dict__", options)  # a namespace's
-        if isinstance(options, dict) and options.get("data"):
+    for options in options_of(content):
+        if str(options.get("data")) not in ("", "None"):  # it may be what has no truth
             options["data"] = _local(options["data"], roots)
     return content
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from synet import zoo
 from synet.data.datasets_dir import YAMLS
 from synet.patches import ultralytics_ranks
 from synet.patches.command_line import readable_copy
-from synet.patches.data_downloads import call_without_code
-from synet.patches.engine import CHECKS, Family, Fork, Wrap
-from synet.patches.parse_model import wrap_model_init, wrap_parse_model
-from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
+from synet.patches.data_downloads import call_with_plain_images, call_without_code
+from synet.patches.declaration import CHECK_FUNCTIONS, Fork, Wrap
+from synet.patches.yolov5 import FAMILY as YOLOV5
+from synet.patches.yolov5 import wrap_check_file
 from synet.system.errors import SynetError
 
 # How int8 files are run. By name, as it imports what a training can do without.
@@ -72,6 +73,16 @@ def wrap_check_dataset(fork: Fork | None) -> Callable:
     return check_det_dataset
 
 
+def wrap_check_images(_: Fork | None) -> Callable:
+    """Have images to classify fetched from no place but an archive, or the YOLO's own."""
+
+    def check_cls_dataset(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+        return call_with_plain_images(wrapped, bound, next(iter(bound.arguments.values())))
+
+    return check_cls_dataset
+
+
 def _found(wrapped: Callable, data: Any) -> str:
     """The file that ultralytics finds for what was given as data: it fetches addresses."""
     search = wrapped.__globals__.get("check_file")
@@ -84,18 +95,16 @@ def _found(wrapped: Callable, data: Any) -> str:
     return str(data)
 
 
-FAMILY = Family(
+FAMILY = replace(
+    YOLOV5,
     name="ultralytics",
-    swaps=SWAPS,
-    additions=ADDITIONS,
-    parse_model=wrap_parse_model,
-    model_init=wrap_model_init,
     options=("verbose",),
     chip="sabre",
     functions=(
-        Wrap("check_yaml", wrap_check_file, ("file",), CHECKS),
-        Wrap("check_file", wrap_check_file, ("file",), CHECKS),
+        Wrap("check_yaml", wrap_check_file, ("file",), CHECK_FUNCTIONS),
+        Wrap("check_file", wrap_check_file, ("file",), CHECK_FUNCTIONS),
         Wrap("check_det_dataset", wrap_check_dataset, ("dataset",)),
+        Wrap("check_cls_dataset", wrap_check_images, ("dataset",)),
         Wrap("_new", wrap_new, ("self", "cfg"), frozenset(("_load",))),
         *INT8,
         *ultralytics_ranks.FUNCTIONS,

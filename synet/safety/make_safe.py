@@ -74,7 +74,11 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
 
     Examples
     --------
-    >>> safe = synet.make_safe(yolox, "katana", (416, 416))
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU())
+    >>> safe = synet.make_safe(network, "katana", (48, 64))
+    >>> safe[1], network[1]
+    (ReLU6(), SiLU())
     """
     target, shape = get_chip(chip), pair(imgsz)
     safe = copy.deepcopy(model)
@@ -110,6 +114,14 @@ def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> li
     -------
     Each with the path of the module, the problem and what mends it, in the order in which they
     are met; empty where the chip runs it all. Memory is a question for `synet.profile`.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU())
+    >>> for violation in synet.check(network, "katana", (48, 64)):
+    ...     print(violation)
+    1 (SiLU): the activation is SiLU (x times its logistic); use relu6
     """
     target, shape = get_chip(chip), pair(imgsz)
     model = copy.deepcopy(model)

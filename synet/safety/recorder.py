@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,6 +71,7 @@ class Note:
     text: str
 
 
+_FOR_ANYTHING = "use Conv or InvertedResidual"
 Known = dict[int, tuple[Tensor, Any]]  # a value by its id, held, and its proxy
 
 
@@ -122,6 +123,23 @@ class Recorder(TorchFunctionMode):
         super().__exit__(*error)
         for handle in self._handles:
             handle.remove()
+        self.problems = [
+            problem if problem.operation or problem.fix else self._with_stand_in(problem)
+            for problem in self.problems
+        ]
+
+    def _with_stand_in(self, problem: Problem) -> Problem:
+        """A function without a twin, and a layer of ours in place of the module that calls it.
+
+        What each module was called with is known only when it has returned.
+        """
+        for module in reversed(problem.stack):
+            if module in self.calls and self.calls[module].keeps_image:
+                layer = "BatchNorm" if problem.function.endswith("norm") else "Mixer"
+                place = type(module).__name__
+                fix = f"synet.layers.{layer} can take the place of {place}, with training"
+                return replace(problem, fix=fix)
+        return replace(problem, fix=_FOR_ANYTHING)
 
     def _before(self, module: nn.Module, args: tuple) -> None:
         if threading.get_ident() == self._thread:
@@ -198,7 +216,7 @@ class Recorder(TorchFunctionMode):
         self.operations += self._sketching.operations
         for operation, options in _padded(self._sketching.operations, self.chip):
             if operation not in self.chip.ops:
-                fix = self.chip.alternatives.get(operation, "use Conv or InvertedResidual")
+                fix = self.chip.alternatives.get(operation, _FOR_ANYTHING)
                 text = f"{name} becomes {operation}, which {self.chip.name} does not run"
                 self._add(name, operation, text, fix)
                 continue

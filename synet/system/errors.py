@@ -13,7 +13,12 @@
     `-- VerificationError      our own check failed         exit status 1
 """
 
+import errno
+
 from synet.system.text import printable
+
+# What may meet any reader and writer, of temporary files and of standard output as well.
+OF_THE_SYSTEM = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
 
 
 class SynetError(Exception):

@@ -63,6 +63,18 @@ def test_a_patched_fork(kind, strangers, folder, tmp_path):
     run(corpus.fork_jobs(strangers[kind][some]), folder, tmp_path, **PATCHED)
 
 
+@pytest.mark.parametrize("yolo", corpus.YOLOS)
+def test_a_command_that_runs_a_yolo(yolo, strangers, sound, folder, tmp_path):
+    run(corpus.yolo_jobs(yolo, strangers, sound, 15), folder, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("yolo", corpus.YOLOS)
+def test_a_command_that_runs_a_yolo_with_every_file(yolo, strangers, sound, folder, tmp_path):
+    run(corpus.yolo_jobs(yolo, strangers, sound, 1), folder, tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.exhaustive
 def test_a_patched_fork_with_every_model(strangers, folder, tmp_path):

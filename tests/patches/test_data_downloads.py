@@ -189,6 +189,62 @@ def test_a_real_yolo_runs_no_download(tmp_path, family):
     assert {"train", "val", "names"} <= {*here[2]}
 
 
+# ------------------------------------------------------------------------ images to classify
+
+CLASSIFY = """
+import json, subprocess, sys
+from synet.custom_patches import patch_custom
+
+patch_custom("sabre")
+from ultralytics.data import utils
+
+asked = []
+utils.safe_download = lambda url, *_, **__: asked.append(str(url)) or "fetched"
+utils.download = lambda url, *_, **__: asked.append(str(url))
+utils.subprocess.run = lambda words, **_: asked.append(words[0])
+for data in json.loads(sys.argv[1]):
+    asked.clear()
+    try:
+        error = str(utils.check_cls_dataset(data)["nc"])
+    except Exception as raised:
+        error = f"{type(raised).__name__}: {raised}"
+    print(json.dumps([data, error, asked]))
+"""
+
+
+def test_images_to_classify_are_fetched_from_plain_places_alone(tmp_path):
+    """Through the real package, whose ways to the network are noted and not gone."""
+    if importlib.util.find_spec("ultralytics") is None:
+        pytest.skip("ultralytics is not installed")
+    for split in ("train", "val"):
+        for name in "ab":
+            (tmp_path / "mine" / split / name).mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / "mine" / split / name / "1.png"), np.zeros((8, 8, 3)))
+    here = {str(tmp_path / "mine"): "2", "mine": "2"}
+    fetched = {"mnist160": "mnist160.zip", "imagenet": "bash", ARCHIVES[0]: ARCHIVES[0]}
+    refused = [
+        *("https://host.example/$(touch x).zip", "https://host.example/run.sh", "a b;ls"),
+        *("../../other/repository", "/not/here", "data-not-used-x", "\x1b[2Jred"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", CLASSIFY, json.dumps([*here, *fetched, *refused])],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "YOLO_CONFIG_DIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "["]
+    assert len(told) == len(here) + len(fetched) + len(refused)
+    for data, error, asked in told:
+        if data in here:
+            assert (error, asked) == (here[data], [])
+        elif data in fetched:
+            assert asked[0].endswith(fetched[data])
+        else:
+            assert error.startswith("DataError: ") and error.isprintable() and not asked
+
+
 # ------------------------------------------------------------------------------- checkpoints
 
 ELSEWHERE = [

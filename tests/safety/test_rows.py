@@ -292,7 +292,15 @@ def test_padding_by_hand_and_none_at_all():
             Functional(8, lambda x: x / (x + 9)),
             "div becomes DIV, which katana does not run",
         ),
-        (Call(lambda x: x.cumsum(1)), "cumsum cannot be exported"),
+        (
+            Call(lambda x: x.cumsum(1)),
+            "cumsum cannot be exported; synet.layers.Mixer can take the place of Call, with",
+        ),
+        (nn.GroupNorm(2, 8), "group_norm cannot be exported; synet.layers.BatchNorm can take the"),
+        (
+            nn.Sequential(nn.Conv2d(8, 8, 1), nn.PixelUnshuffle(2)),
+            "pixel_unshuffle cannot be exported; use Conv or InvertedResidual",
+        ),
         (Call(lambda x: torch.sort(x, 1)[0]), "sort cannot be exported"),
     ],
 )

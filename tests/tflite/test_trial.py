@@ -9,8 +9,9 @@ import pytest
 from small_tflite import packed, small, unpacked
 
 from synet.system.errors import SynetError
+from synet.tflite import trial
 from synet.tflite.metadata import embed_metadata
-from synet.tflite.model import TensorRunner, TfliteModel, trial
+from synet.tflite.model import TensorRunner, TfliteModel
 from synet.tflite.trial import FAST, PLAIN, try_out, vouch
 
 
@@ -71,7 +72,7 @@ def test_what_synet_made_is_not_tried_out(trials):
 )
 def test_what_becomes_of_the_trial_is_one_line(code, message, monkeypatch):
     monkeypatch.setattr(trial, "SECONDS", 1)
-    hurt = f"from synet import trial; trial.open_interpreter = lambda *_: exec({code!r}); "
+    hurt = f"from synet.tflite import trial; trial.open_interpreter = lambda *_: exec({code!r}); "
     monkeypatch.setattr(trial, "_CODE", hurt + trial._CODE)
     with pytest.raises(SynetError, match=f"^vendor.tflite:? {message}") as caught:
         try_out("vendor.tflite", small(), FAST, 1)

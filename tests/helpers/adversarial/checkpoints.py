@@ -282,7 +282,7 @@ def _of_row(name: str, value: Any, row: int = -1) -> Callable[[dict], None]:
 
 def _arguments(**values: Any) -> Callable[[dict], None]:
     def change(saved: dict) -> None:
-        saved["model"].args = {**saved["model"].args, **values}
+        saved["model"].args = {**getattr(saved["model"], "args", {}), **values}
         saved["train_args"] = saved["model"].args
 
     return change

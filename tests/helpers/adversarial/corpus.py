@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import tiny_files
 import tiny_yolo
+import torch
 from adversarial import artifacts, checkpoints, yamls
 from adversarial.watch import Job
+from patched import patched_fork
 
 from synet.custom_patches import unpatch
-from synet.data.drawn_shapes import draw_dataset
+from synet.data.drawn_shapes import NAMES, draw_dataset
+from synet.inspection.visualize import SHOWN
+from synet.models.forks import quiet
+from synet.models.locate import installed
 
 # What a command is asked, the main one of each kind first. FILE is the stranger's, the others
 # are sound; it writes into the folder that it runs in.
@@ -30,6 +35,7 @@ COMMANDS = {
         "quantize --weights FILE --data DATA --out new.tflite",
         "zoo create FILE --nc 3 -o new.yaml",
         "zoo show FILE",
+        "visualize FILE",
     ),
     "model": (
         "summary FILE",
@@ -37,6 +43,7 @@ COMMANDS = {
         "profile FILE",
         "quantize --cfg FILE --out new.tflite",
         "zoo create FILE --nc 3 -o new.yaml",
+        "visualize FILE",
     ),
     "data": (
         "evaluate NETWORK --data FILE --classes circle",
@@ -57,8 +64,9 @@ COMMANDS = {
         "compare CHECKPOINT FILE IMAGE",
         "report FILE --data DATA --out page.html --classes circle",
         "metrics DATA --models FILE --project out --classes circle",
+        "visualize FILE",
     ),
-    "other": ("summary FILE", "sparsity FILE"),
+    "other": ("summary FILE", "sparsity FILE", "visualize FILE"),
     "image": (
         "predict NETWORK FILE --out out",
         "latency NETWORK --image FILE --runs 1 --warm-up 0",
@@ -70,6 +78,23 @@ COMMANDS = {
         "metrics FILE --models NETWORK --project out --classes circle",
     ),
     "prediction": ("metrics DATA --predictions FILE --project out",),
+}
+# What runs a YOLO, which says much of its own beside a line of ours. HERE is the folder it runs in.
+_YOLOV5 = "--img 64 --batch-size 1 --workers 0 --device cpu --project HERE"
+_ULTRALYTICS = "imgsz=64 batch=1 workers=0 device=cpu plots=False project=HERE"
+YOLOS = {
+    "yolov5": {
+        "model": f"yolov5 train --weights= --cfg FILE --data DATA --epochs 1 {_YOLOV5}",
+        "yolov5": f"yolov5 val --weights FILE --data DATA {_YOLOV5}",
+        "checkpoint": f"yolov5 val --weights FILE --data DATA {_YOLOV5}",
+        "data": f"yolov5 val --weights YOLOV5 --data FILE {_YOLOV5}",
+    },
+    "ultralytics": {
+        "model": f"ultralytics train model=FILE data=DATA epochs=1 {_ULTRALYTICS}",
+        "checkpoint": f"ultralytics val model=FILE data=DATA {_ULTRALYTICS}",
+        "data": f"ultralytics val model=CHECKPOINT data=FILE {_ULTRALYTICS}",
+        "tflite": f"ultralytics val model=FILE data=DATA {_ULTRALYTICS}",
+    },
 }
 SUBSET = {"subset.yaml": "train: images/train\nval: images/val\nnames: [circle]\n"}
 # As a fork opens it in a patched process; each is a function of `adversarial.worker`.
@@ -100,6 +125,7 @@ class Sound:
     image: Path
     model: Path
     predictions: Path
+    yolov5: Path
 
     @classmethod
     def write(cls, folder: Path, network: Path) -> Sound:
@@ -112,19 +138,44 @@ class Sound:
         predictions = folder / "predictions"
         predictions.mkdir()
         (predictions / f"{image.stem}.txt").write_text("0 0.5 0.5 0.1 0.1 0.9\n")
-        return cls(checkpoint, network, data, image, tiny_yolo.write(folder), predictions)
+        model = tiny_yolo.write(folder)
+        trained = _yolov5_checkpoint(folder / "yolov5.pt", model)
+        return cls(checkpoint, network, data, image, model, predictions, trained)
 
     def typed(self, command: str, file: Path) -> tuple[str, ...]:
         """A command of `COMMANDS` for a file."""
         words = {"FILE": file, "CHECKPOINT": self.checkpoint, "NETWORK": self.network}
-        words |= {"DATA": self.data, "IMAGE": self.image}
-        return tuple(str(words.get(word, word)) for word in command.split())
+        words |= {"DATA": self.data, "IMAGE": self.image, "YOLOV5": self.yolov5}
+        return tuple(_put(word, words) for word in command.split())
 
     def of_kind(self, kind: str) -> Path:
         """The one that a stranger of that kind stands for."""
         places = {"checkpoint": self.checkpoint, "model": self.model, "image": self.image}
-        places |= {"tflite": self.network, "other": self.network, "prediction": self.predictions}
+        places |= {
+            "yolov5": self.yolov5,
+            "tflite": self.network,
+            "other": self.network,
+            "prediction": self.predictions,
+        }
         return places.get(kind, self.data)
+
+
+def _yolov5_checkpoint(file: Path, cfg: Path) -> Path:
+    """As the yolov5 package saves it, of a network for katana."""
+    fork = patched_fork(installed("yolov5"), "katana")
+    try:
+        with quiet():
+            model = fork.builder.Model(str(cfg), nc=len(NAMES))
+        model.names, model.nc = list(NAMES), len(NAMES)
+        torch.save({"model": model, "ema": None, "epoch": -1, "opt": {}, "train_args": {}}, file)
+    finally:
+        unpatch()
+    return file
+
+
+def _put(word: str, files: Mapping[str, Path]) -> str:
+    option, equals, name = word.rpartition("=")
+    return f"{option}{equals}{files.get(name, name)}"
 
 
 def write(folder: Path, sound: Sound) -> dict[str, list[Stranger]]:
@@ -140,7 +191,7 @@ def write(folder: Path, sound: Sound) -> dict[str, list[Stranger]]:
             Stranger(name, kind, path, allowed is None or name in allowed) for name, path in found
         )
 
-    places = {kind: folder / kind for kind in COMMANDS}
+    places = {kind: folder / kind for kind in (*COMMANDS, "yolov5")}
     for place in places.values():
         place.mkdir(parents=True)
     (places["checkpoint"] / "files").mkdir()
@@ -161,6 +212,7 @@ def write(folder: Path, sound: Sound) -> dict[str, list[Stranger]]:
     take(
         "checkpoint", checkpoints.write_broken(places["checkpoint"], sound.checkpoint, files), None
     )
+    take("yolov5", checkpoints.write_broken(places["yolov5"], sound.yolov5, files), None)
     take("tflite", artifacts.write_tflite(places["tflite"], sound.network.read_bytes()), None)
     take("image", artifacts.write_images(places["image"], canary))
     take("label", artifacts.write_labels(places["label"], sound.image))
@@ -174,7 +226,27 @@ def jobs(strangers: Iterable[Stranger], sound: Sound, commands: slice) -> Iterat
     for command in COMMANDS[strangers[0].kind][commands]:
         for each in strangers:
             first = sound.typed(command, sound.of_kind(each.kind))
-            yield Job(each.name, "synet", sound.typed(command, each.path), each.may_pass, first)
+            served = command.startswith("visualize") and each.path.suffix in SHOWN  # as it is
+            typed = sound.typed(command, each.path)
+            yield Job(each.name, "synet", typed, each.may_pass or served, first)
+
+
+def yolo_jobs(
+    yolo: str, strangers: Mapping[str, list[Stranger]], sound: Sound, step: int
+) -> Iterator[Job]:
+    """A sound file of each kind, and each `step`th stranger, through a command that runs a YOLO.
+
+    Trainings take longest: a yaml is trained from where every file is taken.
+    """
+    commands = {k: command for k, command in YOLOS[yolo].items() if k != "model" or step == 1}
+    whole = [kind for kind in commands if (yolo, kind) != ("yolov5", "checkpoint")]
+    typed = {kind: sound.typed(commands[kind], sound.of_kind(kind)) for kind in whole}
+    first = next(iter(typed.values()))
+    for kind, arguments in typed.items():
+        yield Job(f"sound {kind}", "yolo", arguments, False, first)
+    for kind, command in commands.items():
+        for each in strangers[kind][::step]:
+            yield Job(each.name, "yolo", sound.typed(command, each.path), True, first)
 
 
 def fork_jobs(strangers: Iterable[Stranger]) -> Iterator[Job]:

@@ -18,7 +18,8 @@ from typing import Any
 WORKER = Path(__file__).with_name("worker.py")
 MOST_BYTES, MOST_SECONDS, PATIENCE = 1 << 30, 10, 60
 LONGEST = 5000  # letters of a line
-BESIDE = re.compile(r" \d+% |^libpng |^\[ *WARN|^Corrupt JPEG")  # a progress bar; what decoders say
+# a progress bar; what is done before that takes a while; what decoders say
+BESIDE = re.compile(r" \d+% |^exporting |^libpng |^\[ *WARN|^Corrupt JPEG")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -131,8 +132,14 @@ def faults(job: Job, told: dict[str, Any]) -> Iterator[str]:
         yield f"took {told['bytes'] >> 20} MiB"
     if told["seconds"] > MOST_SECONDS:
         yield f"took {told['seconds']:.0f} s"
-    if told["status"] is None or job.way != "synet":
+    if told["status"] is None or job.way not in ("synet", "yolo"):
         return  # what a fork says is the fork's
+    if job.way == "yolo":
+        last = "".join([line for line in told["err"].splitlines() if line.strip()][-1:])
+        plain = last.startswith("synet: ") and told["status"] in (1, 2, 3)
+        if told["status"] and not (job.may_pass and plain):
+            yield f"status {told['status']}, said last: {last[:300]}"
+        return
     if found := CONTROL.search(told["out"] + told["err"].replace("\r", "")):
         yield f"printed {found[0]!r}"
     lines = [line for line in told["err"].splitlines() if line.strip()]

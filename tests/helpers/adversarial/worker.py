@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,15 @@ CONNECTS |= {"urllib.Request", "ftplib.connect", "http.client.connect", "smtplib
 CHANGES = {"os.mkdir", "os.rmdir", "os.remove", "os.truncate", "os.chmod", "os.chown"}
 MOVES = {"os.rename", "os.link", "os.symlink"}  # the second of two paths comes to be
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+# by which a YOLO tells whether there is a network
+ASKED = {"one.one.one.one", "dns.google", "github.com", "1.1.1.1", "8.8.8.8"}
+CACHE = re.compile(r"/labels/[^/]*\.cache[^/]*$")  # a YOLO keeps what it has read of labels
 ROOM = 3 << 30  # of memory for a job: what asks for more is told, and does not end the machine
 # what Python and the libraries look up of the machine when they are imported, and the compiler
 HARMLESS = re.compile(
     r"['/](uname|ldconfig|lscpu|gcc|cc|ld|git|nvidia-smi|fc-list)'|ethosu\.vela"
     r"|synet\.tflite\.(trial|micro)"
+    r"|'git -C "
 )
 
 
@@ -61,7 +66,7 @@ class Watch:
         elif event in STARTS:
             if not HARMLESS.search(repr(told[:2])):
                 self.found.append(f"started: {event} {told!r:.200}")
-        elif event in CONNECTS:
+        elif event in CONNECTS and not (event == "socket.getaddrinfo" and told[0] in ASKED):
             self.found.append(f"connected: {event} {told!r:.200}")
         elif event == "ctypes.dlopen" and self.strangers in str(told[0]):
             self.found.append(f"loaded: {told[0]}")
@@ -73,7 +78,8 @@ class Watch:
         if isinstance(folder, int) and folder >= 0:
             path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
         path = os.path.realpath(path)
-        if not any(f"{path}/".startswith(f"{place}/") for place in self.places):
+        known = any(f"{path}/".startswith(f"{place}/") for place in self.places)
+        if not known and not CACHE.search(path):
             self.found.append(f"wrote: {event} {path}")
 
     @contextlib.contextmanager
@@ -87,10 +93,23 @@ class Watch:
             self.places = None
 
 
+class Closed(webbrowser.BaseBrowser):
+    """A browser whose user ends the command that opens it: what is served is served until then."""
+
+    def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:  # noqa: D102
+        raise KeyboardInterrupt
+
+
 def synet(*arguments: str) -> None:
     """A command, as the console script runs it."""
+    webbrowser.register("closed", None, Closed(), preferred=True)
     sys.argv = ["synet", *arguments]
     importlib.import_module("synet.cli").main(list(arguments), prog_name="synet")
+
+
+def yolo(*arguments: str) -> None:
+    """A command that runs a YOLO, which says much of its own; it writes to this folder."""
+    synet(*(word.replace("HERE", os.getcwd()) for word in arguments))
 
 
 def torch_load(file: str) -> None:
@@ -128,7 +147,7 @@ def python(code: str) -> None:
 WAYS: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        *(synet, torch_load, yolov5_model, ultralytics_model),
+        *(synet, yolo, torch_load, yolov5_model, ultralytics_model),
         *(yolov5_data, ultralytics_data, ultralytics_val, python),
     )
 }
