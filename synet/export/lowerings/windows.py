@@ -161,14 +161,15 @@ def tell(weights: int, windows: Sequence[Windows], found: Sequence[Fit]) -> None
             [f.kernel for f in found],
         )
     )
-    chip = context().chip.name if context().chip else "TFLite"
+    chip = context().chip
+    has = chip.name if chip else "TFLite"
     before = weights * prod(each.count * each.kernel for each in windows)
     axes = zip(windows, found, strict=True)
     now = weights * prod(-(-each.size // f.stride) * f.kernel for each, f in axes)
     picks = "" if steps == "1x1" else f", of which it keeps one pixel of {steps}"
     context().tell(
         f"a convolution of {kernels} and stride {found[0].stride}x{found[1].stride}{picks}",
-        f"it has a stride of {strides} and a dilation of {dilations} with what {chip} has; the "
+        f"it has a stride of {strides} and a dilation of {dilations} with what {has} has; the "
         f"numbers stay, the multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} "
         f"million",
     )
