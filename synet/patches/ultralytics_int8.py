@@ -25,7 +25,6 @@ from synet.detections.tflite_outputs import TfliteNetwork, UnknownOutputs, class
 from synet.patches.declaration import Fork
 from synet.rotated import enclosing_boxes
 from synet.system.errors import DataError, SynetError
-from synet.system.text import height_by_width
 from synet.system.yaml_files import read_yaml
 from synet.tflite.kernels import FAST, SAMPLE, open_model
 from synet.tflite.metadata import warn_of
@@ -69,7 +68,7 @@ class Int8Rows:
         given, own = image.shape[1:], self.network.image_shape
         if given != own:
             raise SynetError(
-                f"{self.network.name}: takes images of {height_by_width(own)}, given "
+                f"{self.network.name}: takes images of {own[0]}x{own[1]} (height x width), given "
                 f"{given[0]}x{given[1]}; say imgsz={own[0]},{own[1]}"
             )
         pixels = np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Sequence
 
 SPACES = "Zs"  # of any width, which are no more than that
 
@@ -48,8 +47,3 @@ def shown(value: object) -> str:
     """A value for a message: in one line, not too long, without control characters."""
     text = repr(value) if isinstance(value, str) else repr(value)[:1000]
     return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def height_by_width(shape: Sequence[int]) -> str:
-    """An image shape for a message, which says what comes first."""
-    return f"{shape[0]}x{shape[1]} (height x width)"

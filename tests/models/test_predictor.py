@@ -16,9 +16,15 @@ from synet.data.images import Placement, letterbox
 from synet.data.yolo_yaml import load_dataset, read_image
 from synet.evaluation.evaluate import ground_truth
 from synet.export.convert import image_channels, to_keras
-from synet.models.predictor import decode, detect, fit, load_predictor, require_torch
-from synet.models.tflite_predictor import TflitePredictor
-from synet.models.torch_predictor import TorchPredictor
+from synet.models.predictor import (
+    TflitePredictor,
+    TorchPredictor,
+    decode,
+    detect,
+    fit,
+    load_predictor,
+    require_torch,
+)
 from synet.quantization.agreement import keras_runner
 from synet.system.errors import SynetError
 
