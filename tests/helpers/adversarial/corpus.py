@@ -165,7 +165,7 @@ def _yolov5_checkpoint(file: Path, cfg: Path) -> Path:
     fork = patched_fork(installed("yolov5"), "katana")
     try:
         with quiet():
-            model = fork.builder.Model(str(cfg), nc=len(NAMES))
+            model = fork.module.Model(str(cfg), nc=len(NAMES))
         model.names, model.nc = list(NAMES), len(NAMES)
         torch.save({"model": model, "ema": None, "epoch": -1, "opt": {}, "train_args": {}}, file)
     finally:
