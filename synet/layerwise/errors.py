@@ -234,7 +234,7 @@ def _record(number: int, error: LayerError) -> dict[str, Any]:
         each: Closeness | None = getattr(error, kind)
         record[f"{kind}_sqnr_db"] = _json(each.sqnr_db) if each else None
         record[f"{kind}_cosine"] = each.cosine if each else None
-        if kind != "read":  # which is of another tensor
+        if each and kind != "read":  # which is of another tensor
             record[f"{kind}_largest"] = each.largest
     return record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Isolated:
         content, self._inputs = _cut(model, reads)
         self._runner = TensorRunner(content, reference_kernels)
 
-    def run(self, given: Mapping[Hashable, np.ndarray]) -> None:
+    def run(self, given: Mapping[Any, np.ndarray]) -> None:
         """Run on values by key, as the model stores them; those that nothing reads are left."""
         self._runner.run({number: given[key] for key, number in self._inputs.items()})
 

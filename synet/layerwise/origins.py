@@ -53,7 +53,7 @@ def find_origins(reference: Graph, quantized: Graph) -> Origins:
     if given != wanted:
         raise NotTwins(f"it takes {given}, and the float model {wanted}")
     tensors = dict(zip(quantized.inputs, reference.inputs, strict=True))
-    waiting: dict[tuple, list[int]] = {}
+    waiting: dict[tuple[object, ...], list[int]] = {}
     for number, operator in enumerate(reference.operators):
         waiting.setdefault(_likeness(reference, operator), []).append(number)
 
@@ -94,7 +94,7 @@ def check_weights(
         if origin is None or operator.weights is None:
             continue
         weights, exact = quantized.tensors[operator.weights], reference.operators[origin].weights
-        if not weights.is_constant or not reference.tensors[exact].is_constant:
+        if exact is None or not (weights.is_constant and reference.tensors[exact].is_constant):
             continue
         steps = np.array(weights.scale or [1], np.float32)
         if operator.name != "DEPTHWISE_CONV_2D":  # which alone has its channels last

@@ -37,9 +37,10 @@ def decode(
     Detections in its own pixels, the highest score first.
     """
     rotated = outputs.get("rotated")
-    boxes = rotated
     if rotated is None:
         boxes = np.concatenate([outputs["x1y1"], outputs["x2y2"]], axis=1)
+    else:
+        boxes = rotated
     rows, classes = best_rows(boxes, outputs["scores"], confidence, iou, max_detections)
     boxes = boxes[rows]
     found: dict[str, np.ndarray] = {}

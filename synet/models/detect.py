@@ -9,7 +9,8 @@ from synet.data.images import Placement
 from synet.data.yolo_yaml import letterbox, to_channels
 from synet.detections.detections import Detections
 from synet.models.decode import decode
-from synet.models.predictor import Predictor
+from synet.models.predictor import CLASSIFIER, Predictor
+from synet.system.errors import SynetError
 
 
 def detect(
@@ -35,6 +36,11 @@ def detect(
     -------
     Detections in the pixels of `image`, the highest score first.
 
+    Raises
+    ------
+    SynetError
+        The model is a classifier.
+
     Examples
     --------
     >>> from synet.data.yolo_yaml import read_image
@@ -44,6 +50,8 @@ def detect(
     (0, 4)
     """
     pixels, placement = fit(predictor, image)
+    if placement is None:
+        raise SynetError(f"the model {CLASSIFIER}")
     outputs, bounds = predictor.outputs(pixels), (confidence, iou)
     return decode(outputs, placement, *bounds, max_detections=max_detections, masks=masks)
 

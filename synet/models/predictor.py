@@ -135,7 +135,7 @@ def load_predictor(
     path = _checked(Path(model), batch)
     step(f"loading {model}")
     if path.suffix == ".pt":
-        predictor = _torch_predictor(path, image_shape, repo, device, batch)
+        predictor: Predictor = _torch_predictor(path, image_shape, repo, device, batch)
     else:
         file = open_model(path, threads, kernels, checked)
         predictor = _tflite_predictor(path, image_shape, file)
@@ -176,8 +176,9 @@ def _tflite_predictor(
 ) -> TflitePredictor:
     warn_of(model.name, model.metadata)
     own = model.image_shape
-    if _asked(path, image_shape, own) not in {None, own}:
-        raise SynetError(f"{path}: takes images of {_shown(own)}, not {_shown(image_shape)}")
+    asked = _asked(path, image_shape, own) or own
+    if asked != own:
+        raise SynetError(f"{path}: takes images of {_shown(own)}, not {_shown(asked)}")
     return TflitePredictor(model)
 
 
@@ -185,13 +186,15 @@ def _asked(
     path: Path, image_shape: tuple[int, int] | None, own: tuple[int, int] | None
 ) -> tuple[int, int] | None:
     """The image shape that was asked for, unless it is the model's own, turned."""
-    asked = tuple(image_shape) if image_shape else None
-    if asked and own and asked == own[::-1] != own:
+    if not image_shape:
+        return None
+    height, width = image_shape
+    if own and (height, width) == own[::-1] != own:
         raise SynetError(
-            f"{path}: the image shape {asked[0]} {asked[1]} is its own turned; height comes first: "
+            f"{path}: the image shape {height} {width} is its own turned; height comes first: "
             f"--image-shape {own[0]} {own[1]}"
         )
-    return asked
+    return height, width
 
 
 def _shown(shape: tuple[int, int]) -> str:

@@ -50,7 +50,8 @@ class TorchPredictor:
     ) -> None:
         from synet.layers.heads import find_head
 
-        self.image_shape, self.batch = tuple(image_shape), batch
+        height, width = image_shape
+        self.image_shape, self.batch = (height, width), batch
         self.names = class_names(network.names)
         self.channels = image_channels(network)
         self.trained_by = getattr(network, "trained_by", "")

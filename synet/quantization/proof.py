@@ -87,6 +87,7 @@ class Proof:
         """What a file tells of its own proof, as JSON."""
         facts = {"proven": self.proven, "bar": BARS[self.bar], "images": self.images}
         if self.bar != "none":
+            figures: dict[str, float | None]
             figures = {"scores": self.agreement.scores, "boxes": self.agreement.boxes}
             figures |= {"features_db": self.features_db, "ranks": self.ranks}
             facts |= {k: round(v, 6) for k, v in figures.items() if v is not None and v == v}

@@ -174,6 +174,8 @@ def test_a_classifier_is_loaded_for_those_who_ask():
     pixels, placement = fit(predictor, wide)
     assert pixels.shape == (*tiny_ultralytics.SHAPE, 3) and placement is None
     assert not pixels.any()  # no grey beside it: the image fills the input
+    with pytest.raises(SynetError, match="^the model is a classifier, and finds no boxes"):
+        detect(predictor, wide, 0.25, 0.5)
     (told,) = predictor.outputs(pixels).values()
     assert told.shape == (len(NAMES),) and told.sum() == pytest.approx(1, abs=1e-5)
 
