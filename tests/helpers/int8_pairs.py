@@ -68,6 +68,7 @@ def odd_names() -> tuple[bytes, bytes]:
     """Weights of three kinds, a QUANTIZE that is added, a split whose outputs get other names."""
     keras = import_keras()
     tf = importlib.import_module("tensorflow")
+    keras.utils.set_random_seed(3)
     image = keras.Input((*SHAPE, 3), batch_size=1, name="image")
     wide = keras.layers.Conv2D(8, 1, name="model.0.conv")(image)
     wide = keras.layers.DepthwiseConv2D(3, padding="same", name="model.0.dw")(wide)
