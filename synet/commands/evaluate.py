@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,11 @@ from synet.commands.options import (
     strict_option,
 )
 from synet.system.errors import SynetError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from synet.evaluation.evaluate import Report
 
 
 @click.command(cls=Gathering)
@@ -63,11 +68,35 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
 
         report = measure(model, data, classes=classes or None, **options)
     figures(report)
-    show(report.table())
+    show(table(report))
     say(
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
         f"on {report.images} images of the {report.split} split"
-        + (f" ({report.left_out} left out)" if report.left_out else "")
+        + _without(report)
         + (f", {report.kernels}" if report.kernels else "")
         + (f", {report.shift}" if report.shift else "")
     )
+
+
+def table(report: Report) -> Table:
+    """A row for each class, and the means below."""
+    from synet.system.terminal import NameTable
+
+    height, width = report.image_shape
+    table = NameTable(
+        title=f"{report.model} on {report.split} of {report.data}",
+        caption=f"{report.images} images{_without(report)}, {report.boxes} boxes, "
+        f"{height}x{width}, {1000 * report.seconds / report.images:.0f} ms an image"
+        + (f"\n{report.shift}" if report.shift else ""),
+        show_footer=True,
+    )
+    table.add_column("class", "all")
+    table.add_column("mAP50", f"{report.map50:.3f}", justify="right")
+    table.add_column("mAP50-95", f"{report.map50_95:.3f}", justify="right")
+    for name, (ap50, ap50_95) in report.per_class.items():
+        table.add_row(name, f"{ap50:.3f}", f"{ap50_95:.3f}")
+    return table
+
+
+def _without(report: Report) -> str:
+    return f" ({report.left_out} left out)" if report.left_out else ""

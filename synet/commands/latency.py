@@ -20,6 +20,8 @@ from synet.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from synet.inspection.latency import Latency, Timing
 
 
@@ -65,7 +67,7 @@ def latency(model: str, **options: Any) -> None:
 
         found = measure(model, **options)
     figures(_told(found))
-    show(found.table())
+    show(table(found))
     if found.note:
         say(found.note)
     say(found.verdict())
@@ -81,3 +83,38 @@ def _told(found: Latency) -> dict[str, Any]:
     parts = {name: told(timing) for name, timing in found.parts.items()}
     timings = {"network": told(found.network), "overall": told(found.overall), "parts": parts}
     return {**vars(found), "runs": len(found.network.milliseconds), **timings}
+
+
+def table(latency: Latency) -> Table:
+    """A row for each timing, in milliseconds."""
+    from synet.inspection.latency import PERCENTILES
+    from synet.system.terminal import NameTable
+
+    (height, width), threads = latency.image_shape, latency.threads
+    device = latency.device
+    table = NameTable(
+        spare=("std", "p90", "p99", "min", "p95", "max"),
+        wrapped=("frames a second",),
+        title=f"{latency.model} at {height}x{width}, ms",
+        caption=f"{len(latency.network.milliseconds)} runs after {latency.warm_up} to warm up, "
+        + (f"on {device}" if device else f"{threads} thread{'s' * (threads != 1)}")
+        + (f", {latency.kernels}" if latency.kernels else ""),
+    )
+    table.add_column("")
+    later = [f"p{q}" for q in PERCENTILES[1:]]
+    headings = ("median", "mean", "std", "min", *later, "max", "frames a second")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    rows = {"network only": latency.network, "overall": latency.overall}
+    for name, timing in (rows | {f"  {k}": v for k, v in latency.parts.items()}).items():
+        median, *rest = timing.percentiles.values()
+        milliseconds = (median, timing.mean, timing.std, timing.min, *rest, timing.max)
+        style = "bold" if timing is latency.overall else None
+        speed = f"{timing.frames_per_second:.1f}" if name in rows else ""
+        table.add_row(name, *(f"{each:.2f}" for each in milliseconds), speed, style=style)
+    if latency.estimate is not None:
+        blanks = [""] * (len(headings) - 2)
+        chip, speed = latency.estimate.chip, latency.estimate.frames_per_second
+        milliseconds = f"{latency.estimate.milliseconds:.2f}"
+        table.add_row(f"{chip}, estimate", milliseconds, *blanks, f"{speed:.1f}")
+    return table

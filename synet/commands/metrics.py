@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,11 @@ from synet.commands.options import (
     split_option,
     strict_option,
 )
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from synet.evaluation.metrics_files import Grid
 
 
 @click.command(cls=Gathering)
@@ -82,7 +87,7 @@ def metrics(
         result = measure((*data, *more), project=out, classes=classes or None, **options)
     figures({**as_json(result), "folder": result.folder})
     for model in result.models:
-        show(*(grid.rich() for grid in grids(model, result.confidence)))
+        show(*(table(grid) for grid in grids(model, result.confidence)))
     for model in result.models:
         map50, map50_95 = model.together.mean_precision
         say(
@@ -93,3 +98,20 @@ def metrics(
         )
     pictures = len(list(result.folder.rglob("*.png")))
     say(f"wrote metrics.json, metrics.csv, metrics.md and {pictures} pictures to {result.folder}")
+
+
+def table(grid: Grid) -> Table:
+    """A grid for a terminal."""
+    from rich.text import Text
+
+    from synet.system.terminal import NameTable
+
+    table = NameTable(title=Text(grid.title), caption=Text(grid.caption), spare=grid.spare)
+    for number, name in enumerate(grid.header):
+        side = "left" if number < grid.names else "right"
+        table.add_column(Text(name), justify=side)
+    for group in grid.groups:
+        for row in group:
+            table.add_row(*map(Text, row))  # Text: a class may be called [red]
+        table.add_section()
+    return table

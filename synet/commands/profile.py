@@ -52,13 +52,14 @@ def profile(
       synet profile sabre-detect-qvga --compiler 4.3
       synet profile runs/train/exp/weights/best.tflite
     """
+    from synet.commands.profile_tables import claims, tables
     from synet.inspection.claimed import claimed, kept
     from synet.system.steps import telling
 
     told = None if exact or chip or compiler else claimed(model, image_shape, repo)
     if told and not kept("inspection", model):
         figures({"model": told.name, "claims": told.claims, "verdict": told.verdict()})
-        show(told.costs())
+        show(claims(told))
         say(told.verdict())
         return
     with telling("starting"):
@@ -67,7 +68,7 @@ def profile(
         found = measure(model, chip, image_shape, repo, compiler)
         arena = _arena(model)
     figures({**_told(found), "tflite_micro": arena})
-    show(*found.tables())
+    show(*tables(found))
     for violation in found.violations:
         say(f"problem: {violation}")
     if arena:

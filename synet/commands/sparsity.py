@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from synet.commands.options import (
@@ -14,6 +16,11 @@ from synet.commands.options import (
     say,
     show,
 )
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from synet.inspection.sparsity import Sparsity
 
 
 @click.command(cls=Gathering)
@@ -48,5 +55,32 @@ def sparsity(
 
         found = count(model, names, repo, chip)
     figures({"model": found.model, "total": found.total, "layers": found.layers})
-    show(found.table(verbose))
+    show(table(found, verbose))
     say(found.summary())
+
+
+def table(sparsity: Sparsity, verbose: bool = False) -> Table:
+    """A row for every type of layer, or with `verbose` for every layer."""
+    from synet.inspection.summary import shown
+    from synet.system.terminal import NameTable
+
+    rows = (
+        [((each.layer, each.kind, shown(each.shape)), each.counted) for each in sparsity.layers]
+        if verbose
+        else [((kind,), counted) for kind, counted in sparsity.kinds().items()]
+    )
+    names = ("layer", "type", "shape") if verbose else ("type",)
+    spare = ("shape", "type", "zeros") if verbose else ()
+    table = NameTable(*names, title=sparsity.model, spare=spare, wrapped=("empty channels",))
+    for heading in ("weights", "zeros", "share", "empty channels"):
+        table.add_column(heading, justify="right")
+    for words, counted in rows:
+        channels = f"{counted.empty_channels} of {counted.channels}"
+        table.add_row(
+            *words,
+            f"{counted.weights:,}",
+            f"{counted.zeros:,}",
+            f"{counted.share:.1%}",
+            channels if counted.channels else "",
+        )
+    return table

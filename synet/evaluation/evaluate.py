@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -34,9 +34,6 @@ from synet.system.errors import DataError, SynetError
 from synet.system.steps import giving_way, step
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 LOGGER = logging.getLogger("synet")
 T = TypeVar("T")
@@ -121,29 +118,6 @@ class Report:
     shift: Shift | None = None
     kernels: Kernels | None = None
     left_out: int = 0
-
-    def table(self) -> Table:
-        """The figures, for a terminal."""
-        from synet.system.terminal import NameTable
-
-        height, width = self.image_shape
-        table = NameTable(
-            title=f"{self.model} on {self.split} of {self.data}",
-            caption=f"{self.images} images{self._without}, {self.boxes} boxes, {height}x{width}, "
-            f"{1000 * self.seconds / self.images:.0f} ms an image"
-            + (f"\n{self.shift}" if self.shift else ""),
-            show_footer=True,
-        )
-        table.add_column("class", "all")
-        table.add_column("mAP50", f"{self.map50:.3f}", justify="right")
-        table.add_column("mAP50-95", f"{self.map50_95:.3f}", justify="right")
-        for name, (ap50, ap50_95) in self.per_class.items():
-            table.add_row(name, f"{ap50:.3f}", f"{ap50_95:.3f}")
-        return table
-
-    @property
-    def _without(self) -> str:
-        return f" ({self.left_out} left out)" if self.left_out else ""
 
 
 def evaluate(

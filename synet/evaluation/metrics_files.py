@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from synet.evaluation.metrics_records import IOU, Metrics, ModelMetrics, Perform
 from synet.evaluation.pictures import TOGETHER, draw_all
 from synet.system.files import fill_folder
 from synet.system.steps import step
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 ROWS = 20  # of classes, on a screen
 NARROW = 80  # columns of a terminal
@@ -43,22 +40,6 @@ class Grid:
     names: int = 1
     caption: str = ""
     spare: tuple[str, ...] = ()  # headings of columns that a narrow terminal does without
-
-    def rich(self) -> Table:
-        """For a terminal."""
-        from rich.text import Text
-
-        from synet.system.terminal import NameTable
-
-        table = NameTable(title=Text(self.title), caption=Text(self.caption), spare=self.spare)
-        for number, name in enumerate(self.header):
-            side = "left" if number < self.names else "right"
-            table.add_column(Text(name), justify=side)
-        for group in self.groups:
-            for row in group:
-                table.add_row(*map(Text, row))  # Text: a class may be called [red]
-            table.add_section()
-        return table
 
     def markdown(self) -> str:
         """For a page in Markdown."""

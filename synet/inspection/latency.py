@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from time import monotonic, perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.markup import escape
@@ -23,9 +23,6 @@ from synet.system.errors import SynetError
 from synet.system.steps import giving_way
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE, IOU = 0.25, 0.45  # of the boxes, as `synet predict` draws them
@@ -146,38 +143,6 @@ class Latency:
     note: str = ""
     kernels: Kernels | None = None
     device: str = ""
-
-    def table(self) -> Table:
-        """A row for each timing, in milliseconds."""
-        from synet.system.terminal import NameTable
-
-        (height, width), threads = self.image_shape, self.threads
-        table = NameTable(
-            spare=("std", "p90", "p99", "min", "p95", "max"),
-            wrapped=("frames a second",),
-            title=f"{self.model} at {height}x{width}, ms",
-            caption=f"{len(self.network.milliseconds)} runs after {self.warm_up} to warm up, "
-            + (f"on {self.device}" if self.device else f"{threads} thread{'s' * (threads != 1)}")
-            + (f", {self.kernels}" if self.kernels else ""),
-        )
-        table.add_column("")
-        later = [f"p{q}" for q in PERCENTILES[1:]]
-        headings = ("median", "mean", "std", "min", *later, "max", "frames a second")
-        for heading in headings:
-            table.add_column(heading, justify="right")
-        rows = {"network only": self.network, "overall": self.overall}
-        for name, timing in (rows | {f"  {k}": v for k, v in self.parts.items()}).items():
-            median, *rest = timing.percentiles.values()
-            figures = (median, timing.mean, timing.std, timing.min, *rest, timing.max)
-            style = "bold" if timing is self.overall else None
-            speed = f"{timing.frames_per_second:.1f}" if name in rows else ""
-            table.add_row(name, *(f"{figure:.2f}" for figure in figures), speed, style=style)
-        if self.estimate is not None:
-            blanks = [""] * (len(headings) - 2)
-            milliseconds, speed = self.estimate.milliseconds, self.estimate.frames_per_second
-            chip = f"{self.estimate.chip}, estimate"
-            table.add_row(chip, f"{milliseconds:.2f}", *blanks, f"{speed:.1f}")
-        return table
 
     def verdict(self) -> str:
         """One line: the two medians, and the chip's."""
