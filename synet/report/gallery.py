@@ -15,7 +15,7 @@ from synet.detections.detections import Detections, overlaps
 from synet.detections.draw import draw
 from synet.detections.matching import match
 from synet.detections.score_shift import SURE
-from synet.evaluation.evaluate import Found
+from synet.evaluation.found import Found
 
 SAME = 0.5  # the least overlap of two boxes that are taken for the same object
 DRAWN = 0.45  # boxes of a class that overlap more are one, as `synet predict` draws them

@@ -17,8 +17,10 @@ import numpy as np
 
 from synet.data.yolo_yaml import Dataset
 from synet.evaluation.chance import Change, changes
+from synet.evaluation.class_names import unique_name
 from synet.evaluation.curves import RECALLS, Curve, matches_of
-from synet.evaluation.evaluate import Found, class_precision, mean_precision, unique_name
+from synet.evaluation.evaluate import class_precision, mean_precision
+from synet.evaluation.found import Found
 from synet.inspection.profile import Profile
 from synet.system.version import PACKAGE, VERSION
 from synet.tflite.graph import INPUT

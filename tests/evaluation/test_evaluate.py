@@ -12,19 +12,15 @@ import pytest
 import tiny_files
 import yaml
 from colour_detector import ColourDetector, evaluation_of_files, make_dataset, random_images
+from matched import average_precision
 
 from synet.commands.evaluate import table
 from synet.custom_patches import unpatch
 from synet.data.images import write_image
 from synet.data.yolo_yaml import label_path, load_dataset
 from synet.detections.detections import Detections
-from synet.evaluation.evaluate import (
-    average_precision,
-    evaluate,
-    evaluate_predictor,
-    find_all,
-    ground_truth,
-)
+from synet.evaluation.evaluate import evaluate, evaluate_predictor
+from synet.evaluation.found import find_all, ground_truth
 from synet.models.predictor import load_predictor
 from synet.system.errors import DataError, SynetError
 

@@ -14,7 +14,7 @@ from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES
 from synet.data.images import Placement, letterbox
 from synet.data.yolo_yaml import load_dataset, read_image
-from synet.evaluation.evaluate import ground_truth
+from synet.evaluation.found import ground_truth
 from synet.export.convert import image_channels, to_keras
 from synet.models.predictor import (
     TflitePredictor,

@@ -9,7 +9,7 @@ import pytest
 
 from synet.data.images import write_image
 from synet.detections.detections import Detections
-from synet.evaluation.evaluate import Found
+from synet.evaluation.found import Found
 from synet.report.gallery import SIDE, disagreement, gallery
 
 SQUARE = (10, 10, 30, 30)
