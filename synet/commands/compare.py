@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE, FOLDER
-from synet.commands.options import figures, json_option, out_option, repo_option, say, show
+from synet.commands.printing import figures, say, show
 from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ SHOWN = 20
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="[FLOAT] INT8 IMAGE...")
 @click.option("--all", "all_layers", is_flag=True, help=f"Show every layer, not the {SHOWN} worst.")
-@out_option(FILE, "Write the table as .csv or .json.")
+@options.out(FILE, "Write the table as .csv or .json.")
 @click.option(
     "--dump", type=FOLDER, metavar="DIR", help="Write every layer's output of both, as .npy."
 )
-@repo_option
-@json_option
+@options.repo
+@options.json
 def compare(
     files: tuple[str, ...], all_layers: bool, out: str | None, dump: str | None, repo: str | None
 ) -> None:

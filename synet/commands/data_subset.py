@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE
-from synet.commands.options import figures, json_option, say, show
+from synet.commands.printing import figures, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 @click.option("--copy", is_flag=True, help="Copy images; do not link them.")
 @click.option("--skip-bad", is_flag=True, help="Leave out images whose labels are broken.")
 @click.option("--dry-run", is_flag=True, help="Print the table only.")
-@json_option
-def data_subset(old: str, new: str, **options: Any) -> None:
+@options.json
+def data_subset(old: str, new: str, **given: Any) -> None:
     """Make the data set NEW.yaml of the classes that it names, from OLD.yaml.
 
     Images are linked, labels rewritten: unwanted boxes gone, kept ones renumbered. NEW.yaml names
@@ -44,14 +45,14 @@ def data_subset(old: str, new: str, **options: Any) -> None:
     """
     from synet.data.subset import data_subset as make
 
-    subset = make(old, new, **options)
+    subset = make(old, new, **given)
     figures(subset)
     show(table(subset))
     if subset.skipped:
         say(f"left out {len(subset.skipped)} broken images, the first: {subset.skipped[0]}")
     images = sum(count.images for count in subset.after.values())
     folders = ", ".join(map(str, subset.folders.values()))
-    if options["dry_run"]:
+    if given["dry_run"]:
         say(f"dry run, nothing written: {images:,} images would go to {folders}")
     else:
         say(f"wrote {images:,} images to {folders}, class ids to {subset.class_map}")

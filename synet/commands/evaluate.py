@@ -6,26 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import (
-    Gathering,
-    batch_option,
-    classes_option,
-    confidence_option,
-    data_option,
-    device_option,
-    figures,
-    float_option,
-    iou_option,
-    json_option,
-    kernels_option,
-    model_argument,
-    repo_option,
-    say,
-    shape_option,
-    show,
-    split_option,
-    strict_option,
-)
+from synet.commands import options
+from synet.commands.printing import figures, say, show
 from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
@@ -34,22 +16,17 @@ if TYPE_CHECKING:
     from synet.evaluation.evaluate import Report
 
 
-@click.command(cls=Gathering)
-@model_argument
-@data_option
-@split_option
-@shape_option
-@confidence_option(0.001, "Lowest score that counts.")
-@iou_option(0.6)
-@classes_option
-@float_option
-@device_option
-@batch_option
-@kernels_option("fast")
-@strict_option
-@repo_option
-@json_option
-def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
+@click.command(cls=options.Gathering)
+@options.model
+@options.data
+@options.split
+@options.shape
+@options.confidence(0.001, "Lowest score that counts.")
+@options.iou(0.6)
+@options.classes
+@options.float_model
+@options.on_data
+def evaluate(model: str, data: str | None, classes: tuple[str, ...], **given: Any) -> None:
     """mAP50 and mAP50-95 of MODEL, .pt or .tflite, on the same letterboxed images.
 
     Of an int8 file, also how far its scores shifted from those of the float model.
@@ -66,7 +43,7 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     with telling("starting"):
         from synet.evaluation.evaluate import evaluate as measure
 
-        report = measure(model, data, classes=classes or None, **options)
+        report = measure(model, data, classes=classes or None, **given)
     figures(report)
     show(table(report))
     say(

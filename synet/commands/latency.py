@@ -6,18 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE
-from synet.commands.options import (
-    chip_option,
-    device_option,
-    figures,
-    json_option,
-    model_argument,
-    repo_option,
-    say,
-    shape_option,
-    show,
-)
+from synet.commands.printing import figures, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,31 +17,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_argument
-@click.option("--runs", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
-@click.option(
-    "--warm-up",
-    type=click.IntRange(min=0),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Runs before them, which do not count.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Default: up to 4 for .tflite, what torch takes for .pt.",
-)
+@options.model
+@options.count("--runs", default=100, metavar="N")
+@options.count("--warm-up", "Runs before them, which do not count.", 10, 0, metavar="N")
+@options.count("--threads", "Default: up to 4 for .tflite, what torch takes for .pt.", metavar="N")
 @click.option(
     "--image", type=FILE, metavar="FILE", help="To decode and run on. Default: a drawn one."
 )
-@chip_option("Show its compiler's estimate, too.", None)
-@shape_option
-@device_option
-@repo_option
-@json_option
-def latency(model: str, **options: Any) -> None:
+@options.chip("Show its compiler's estimate, too.", None)
+@options.shape
+@options.device
+@options.repo
+@options.json
+def latency(model: str, **given: Any) -> None:
     """Time MODEL, .pt or .tflite, on this machine: the network only, and all from an image file to
     boxes.
 
@@ -65,7 +44,7 @@ def latency(model: str, **options: Any) -> None:
     with telling("starting"):
         from synet.inspection.latency import latency as measure
 
-        found = measure(model, **options)
+        found = measure(model, **given)
     figures(_told(found))
     show(table(found))
     if found.note:

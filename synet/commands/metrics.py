@@ -6,24 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE, FOLDER, FRACTION, MODEL
-from synet.commands.options import (
-    Gathering,
-    batch_option,
-    classes_option,
-    confidence_option,
-    device_option,
-    figures,
-    json_option,
-    kernels_option,
-    out_option,
-    repo_option,
-    say,
-    shape_option,
-    show,
-    split_option,
-    strict_option,
-)
+from synet.commands.printing import figures, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +16,7 @@ if TYPE_CHECKING:
     from synet.evaluation.metrics_files import Grid
 
 
-@click.command(cls=Gathering)
+@click.command(cls=options.Gathering)
 @click.argument("data", nargs=-1, type=FILE, metavar="DATA.yaml...")
 @click.option("--data", "more", multiple=True, type=FILE, metavar="YAML...", help="More DATA.")
 @click.option("--models", multiple=True, type=MODEL, metavar="MODEL...", help=".pt, .tflite.")
@@ -49,23 +34,18 @@ if TYPE_CHECKING:
     metavar="P...",
     help="Find the confidence at which each is reached on all data together, 0-1.",
 )
-@out_option(FOLDER, "Each run makes a folder in it.", "--project", default="runs/metrics")
-@split_option
-@classes_option
-@confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
-@shape_option
-@device_option
-@batch_option
-@kernels_option("fast")
-@strict_option
-@repo_option
-@json_option
+@options.out(FOLDER, "Each run makes a folder in it.", "--project", default="runs/metrics")
+@options.split
+@options.classes
+@options.confidence(0.25, "Of the confusion matrix, as in YOLO.")
+@options.shape
+@options.on_data
 def metrics(
     data: tuple[str, ...],
     more: tuple[str, ...],
     out: str,
     classes: tuple[str, ...],
-    **options: Any,
+    **given: Any,
 ) -> None:
     """AP, curves, thresholds and confusion of models, on each DATA and on all together.
 
@@ -84,7 +64,7 @@ def metrics(
         from synet.evaluation.metrics import metrics as measure
         from synet.evaluation.metrics_files import as_json, grids
 
-        result = measure((*data, *more), project=out, classes=classes or None, **options)
+        result = measure((*data, *more), project=out, classes=classes or None, **given)
     figures({**as_json(result), "folder": result.folder})
     for model in result.models:
         show(*(table(grid) for grid in grids(model, result.confidence)))

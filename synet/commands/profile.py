@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import (
-    chip_option,
-    compiler_option,
-    exact_option,
-    figures,
-    json_option,
-    model_argument,
-    repo_option,
-    say,
-    shape_option,
-    show,
-)
+from synet.commands import options
+from synet.commands.printing import figures, say, show
 from synet.system.errors import SynetError, UnfitError
 
 if TYPE_CHECKING:
@@ -26,13 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_argument
-@chip_option("Default: the model's, or its camera's.")
-@shape_option
-@compiler_option
-@repo_option
-@exact_option
-@json_option
+@options.model
+@options.chip("Default: the model's, or its camera's.")
+@options.shape
+@options.compiler
+@options.repo
+@options.exact
+@options.json
 def profile(
     model: str,
     chip: str,

@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synet.commands.options import (
-    Gathering,
-    chip_option,
-    figures,
-    json_option,
-    model_argument,
-    repo_option,
-    say,
-    show,
-)
+from synet.commands import options
+from synet.commands.printing import figures, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,8 +15,8 @@ if TYPE_CHECKING:
     from synet.inspection.sparsity import Sparsity
 
 
-@click.command(cls=Gathering)
-@model_argument
+@click.command(cls=options.Gathering)
+@options.model
 @click.option("-v", "--verbose", is_flag=True, help="A row for every layer, with its shape.")
 @click.option(
     "--layers",
@@ -32,9 +24,9 @@ if TYPE_CHECKING:
     metavar="NAME...",
     help="Only these: names, what names start with, or patterns such as '*.conv'.",
 )
-@repo_option
-@chip_option("Of a yaml that names none.")
-@json_option
+@options.repo
+@options.chip("Of a yaml that names none.")
+@options.json
 def sparsity(
     model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str
 ) -> None:

@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synet.commands.options import (
-    chip_option,
-    exact_option,
-    figures,
-    json_option,
-    model_argument,
-    repo_option,
-    say,
-    shape_option,
-    show,
-)
+from synet.commands import options
+from synet.commands.printing import figures, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,12 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_argument
-@shape_option
-@repo_option
-@chip_option("Of a yaml that names none.")
-@exact_option
-@json_option
+@options.model
+@options.shape
+@options.repo
+@options.chip("Of a yaml that names none.")
+@options.exact
+@options.json
 def summary(
     model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str, exact: bool
 ) -> None:
