@@ -37,7 +37,6 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **given: An
     """
     if data is None:
         raise SynetError("give the data set: --data YAML")
-    from synet.evaluation.evaluate import evaluate as measure
     from synet.system.steps import telling
 
     with telling("starting"):

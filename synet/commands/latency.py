@@ -38,7 +38,6 @@ def latency(model: str, **given: Any) -> None:
       synet latency best.tflite
       synet latency best.tflite --runs 500 --threads 1 --image street.jpg --chip sabre
     """
-    from synet.inspection.latency import latency as measure
     from synet.system.steps import telling
 
     with telling("starting"):

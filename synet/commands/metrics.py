@@ -56,8 +56,6 @@ def metrics(
       synet metrics street.yaml night.yaml --models best.pt best.tflite --precisions 0.8 0.9
       synet metrics street.yaml --predictions runs/detect/exp --out runs/metrics
     """
-    from synet.evaluation.metrics import metrics as measure
-    from synet.evaluation.metrics_files import as_json, grids
     from synet.system.steps import telling
 
     with telling("starting"):

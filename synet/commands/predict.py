@@ -48,7 +48,6 @@ def predict(model: str, sources: tuple[str, ...], out: str, **given: Any) -> Non
       synet predict best.tflite "shots/**/*.png" --side-by-side best.pt
       synet predict best.tflite 0 --frames 300
     """
-    from synet.evaluation.predict import predict as run
     from synet.system.steps import telling
 
     with telling("starting"):

@@ -16,7 +16,13 @@ import numpy as np
 
 from synet.evaluation import confusion
 from synet.evaluation.curves import Score
-from synet.evaluation.metrics_records import IOU, Metrics, ModelMetrics, Performance, Threshold
+from synet.evaluation.metrics_records import (
+    RIGHT_IOU,
+    Metrics,
+    ModelMetrics,
+    Performance,
+    Threshold,
+)
 from synet.evaluation.pictures import TOGETHER, draw_all
 from synet.system.files import fill_folder
 from synet.system.steps import step
@@ -107,7 +113,7 @@ def threshold_grid(model: ModelMetrics) -> Grid:
             )
         )
     caption = "confidence: what is found with a higher one counts, of all classes; right is what "
-    caption += f"overlaps a label of its class by {IOU} or more"
+    caption += f"overlaps a label of its class by {RIGHT_IOU} or more"
     header = ("asked", "confidence", "data", "precision", "recall", "F1")
     title = f"Thresholds of {model.name}"
     return Grid(title, header, tuple(groups), 3, "; ".join(dict.fromkeys([caption, *missed])))
@@ -130,7 +136,7 @@ def class_grid(model: ModelMetrics, threshold: Threshold) -> Grid:
 
 def confusion_grid(each: Performance, confidence: float, rows: int | None = None) -> Grid:
     """The confusion matrix; of many classes, what is taken most often for something else."""
-    limits = f"confidence above {confidence:g}, IoU at least {confusion.IOU}"
+    limits = f"confidence above {confidence:g}, IoU at least {confusion.LEAST_IOU}"
     title = f"Confusion on {each.data}: {limits}"
     names = (*each.classes, BACKGROUND)
     if len(each.classes) <= COLUMNS and (rows is None or _has_room(names)):
@@ -169,8 +175,8 @@ def as_json(metrics: Metrics) -> dict[str, Any]:
     return {
         "data": [str(path) for path in metrics.data],
         "split": metrics.split,
-        "right_at_iou": IOU,
-        "confusion": {"confidence_above": metrics.confidence, "iou_at_least": confusion.IOU},
+        "right_at_iou": RIGHT_IOU,
+        "confusion": {"confidence_above": metrics.confidence, "iou_at_least": confusion.LEAST_IOU},
         "models": [
             {
                 "model": model.model,

@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from synet.chips import Chip, get_chip
 from synet.data.images import read_image, write_image
+from synet.detections.detections import NMS_IOU, SHOWN_CONFIDENCE
 from synet.models.predictor import Predictor, decode, fit, load_predictor, require_torch
 from synet.system.errors import SynetError
 from synet.system.steps import giving_way
@@ -25,8 +26,7 @@ from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
 
 PERCENTILES = (50, 90, 95, 99)
-CONFIDENCE, IOU = 0.25, 0.45  # of the boxes, as `synet predict` draws them
-REFRESH = 0.2  # seconds between two looks of the progress bar
+REFRESH_SECONDS = 0.2  # between two looks of the progress bar
 NETWORK = 3  # of all steps the network alone: behind decoding, fitting, and placing its input
 DRAWN = (480, 640)  # height and width of the picture that is drawn where none is given
 
@@ -240,7 +240,7 @@ def _steps(predictor: Predictor, file: Path) -> dict[str, Sequence[Callable[[Any
         return pixels
 
     def boxes(outputs: dict[str, np.ndarray]) -> Any:
-        return decode(outputs, placement, CONFIDENCE, IOU, masks=True)
+        return decode(outputs, placement, SHOWN_CONFIDENCE, NMS_IOU, masks=True)
 
     def likeliest(outputs: dict[str, np.ndarray]) -> Any:
         return outputs["probabilities"].argmax()
@@ -344,7 +344,7 @@ def _ticking(title: str, total: int, progress: bool) -> Iterator[Callable[[], No
 
         def tick() -> None:
             nonlocal drawn_at
-            is_due = monotonic() - drawn_at > REFRESH
+            is_due = monotonic() - drawn_at > REFRESH_SECONDS
             if is_due:
                 drawn_at = monotonic()
             bar.update(task, advance=1, refresh=is_due)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from synet.verdict.vela import Compiled
 
 OWN = ""  # the chip that a model names itself
-PATIENCE = 20  # seconds of work, after which no more files are made to find one that fits
+PATIENCE_SECONDS = 20  # of work, after which no more files are made to find one that fits
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def profile_network(
                 found.judged,
                 network.yaml,
                 lambda other: inspection_bytes(rebuild(other), shape),
-                started + PATIENCE,
+                started + PATIENCE_SECONDS,
             )
     return replace(found, fit=Fit(smaller, thinner))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.inspection.readers.formats import Kernel, Source, format_of
+from synet.inspection.readers.formats import Kernel, ModelSource, format_of
 from synet.system.errors import SynetError
 
 
@@ -111,7 +111,8 @@ def sparsity(
         The model cannot be read, holds no weights, or has no such layer.
     """
     found = [
-        _counted(kernel) for kernel in format_of(model).kernels(Source(model, None, repo, chip))
+        _counted(kernel)
+        for kernel in format_of(model).kernels(ModelSource(model, None, repo, chip))
     ]
     if not found:
         raise SynetError(f"{model}: no layer of it has weights")

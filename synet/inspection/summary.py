@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synet.inspection.claimed import built, claimed
-from synet.inspection.readers.formats import Layer, Source, format_of
+from synet.inspection.readers.formats import Layer, ModelSource, format_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def summarize(
         The model cannot be read, or nobody says its image shape.
     """
     read = format_of(model)
-    source = Source(model, image_shape, repo, chip)
+    source = ModelSource(model, image_shape, repo, chip)
     if claimed(model, image_shape, repo):
         content = built("summary", model, lambda: _packed(read.layers(source)))
         layers = [Layer(**each | {"shape": tuple(each["shape"])}) for each in json.loads(content)]

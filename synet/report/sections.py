@@ -79,7 +79,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerCost:
     """The operations that one layer of the network became, and what they cost.
 
     Parameters
@@ -204,14 +204,14 @@ def trades(profile: Profile) -> tuple[Trade, ...]:
     )
 
 
-def layers(profile: Profile) -> tuple[Layer, ...]:
+def layers(profile: Profile) -> tuple[LayerCost, ...]:
     """The layers of a file in the order in which they first run."""
     rows: dict[str, list[Any]] = {}
     for row in profile.rows:
         rows.setdefault(row.layer, []).append(row)
     shorts = short_names(list(rows))
     return tuple(
-        Layer(
+        LayerCost(
             name=name,
             short=short,
             ops=tuple(dict.fromkeys(row.op for row in own)),

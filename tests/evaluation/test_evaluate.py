@@ -13,6 +13,7 @@ import tiny_files
 import yaml
 from colour_detector import ColourDetector, evaluation_of_files, make_dataset, random_images
 from matched import average_precision
+from vendors_files import vendors_file
 
 from synet.commands.evaluate import table
 from synet.custom_patches import unpatch
@@ -339,10 +340,7 @@ def test_ground_truth_in_pixels_clipped(tmp_path):
 
 @pytest.fixture
 def person_model(shared) -> Path:
-    model = shared / "models" / "person_detection_480x640.tflite"
-    if not model.is_file():
-        pytest.skip(f"{model} is not there")
-    return model
+    return vendors_file(shared, "person_detection_480x640.tflite")
 
 
 def test_the_vendors_person_detector(shared, person_model):

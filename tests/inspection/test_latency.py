@@ -10,6 +10,7 @@ import pytest
 import tiny_files
 import torch
 from click.testing import CliRunner
+from vendors_files import vendors_file
 
 from synet.cli import main
 from synet.commands.latency import table
@@ -106,10 +107,7 @@ def test_garbage_is_collected_again_after_a_failure():
 
 @pytest.fixture
 def vendor(shared):
-    path = shared / "models" / "person_pose_detection_256x480.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return path
+    return vendors_file(shared, "person_pose_detection_256x480.tflite")
 
 
 def test_a_file_from_image_to_boxes(vendor, tmp_path, capfd):
