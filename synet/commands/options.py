@@ -57,10 +57,10 @@ strict = click.option(
 classes = click.option(
     "--classes", multiple=True, metavar="NAME...", help="The data's names, in model order."
 )
-compiler = click.option(
+_text = partial(click.option, default="")
+compiler = _text(
     "--compiler",
     metavar="VERSION",
-    default="",
     help="Of the chip's compiler: one that its file lists, or a program. Default: the first.",
 )
 float_model = click.option(
@@ -70,12 +70,7 @@ float_model = click.option(
     metavar="PT",
     help="Default: the .pt beside a .tflite.",
 )
-device = click.option(
-    "--device",
-    metavar="NAME",
-    default="",
-    help="Of a .pt: cpu (the default), 0, cuda:1, mps.",
-)
+device = _text("--device", metavar="NAME", help="Of a .pt: cpu (the default), 0, cuda:1, mps.")
 json = click.option(
     "--json",
     is_flag=True,

@@ -9,6 +9,7 @@ import tiny_files
 import tiny_ultralytics
 import torch
 from few_outputs import FewOutputs
+from vendors_files import vendors_file
 
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES
@@ -138,10 +139,7 @@ def test_missing_files(tmp_path, name):
 
 @pytest.fixture(params=["person_detection_480x640", "person_pose_detection_256x480"])
 def vendor_model(request, shared):
-    path = shared / "models" / f"{request.param}.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return path
+    return vendors_file(shared, f"{request.param}.tflite")
 
 
 def test_vendor_models_find_the_people(vendor_model, shared):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from model_yaml import changed, model_yaml
 from patched import patched_fork
 from torch import nn
 
@@ -17,30 +18,26 @@ from synet.custom_patches import unpatch
 from synet.models.forks import build_model, installed
 from synet.system.errors import ChipError, DataError, PatchError, SynetError
 
-MIXED = """\
-synet: {chip: katana, image_shape: [72, 96]}
-nc: 2
-ch: 1
-depth_multiple: 0.5
-width_multiple: 0.5
-anchors:
-  - [10, 13, 16, 30, 33, 23]
-  - [30, 61, 62, 45, 59, 119]
-backbone:
-  - [-1, 1, Grayscale, []]
-  - [-1, 1, Conv, [16, 3, 2]]
-  - [-1, 1, Stem, [32]]
-  - [-1, 4, InvertedResidual, [32, 1, 2]]
-  - [-1, 4, C3, [32]]
-  - [[-1, 3, 2], 1, Add, []]
-  - [-1, 1, Conv, [64, 3, 2]]
-  - [-1, 1, SPPF, [64, 5]]
-head:
-  - [-1, 1, nn.Upsample, [None, 2, nearest]]
-  - [[-1, 5], 1, Concat, [1]]
-  - [-1, 1, Head, [32]]
-  - [[10, 7], 1, Detect, [nc, anchors]]
-"""
+MIXED = model_yaml(
+    backbone="""
+    [-1, 1, Grayscale, []]
+    [-1, 1, Conv, [16, 3, 2]]
+    [-1, 1, Stem, [32]]
+    [-1, 4, InvertedResidual, [32, 1, 2]]
+    [-1, 4, C3, [32]]
+    [[-1, 3, 2], 1, Add, []]
+    [-1, 1, Conv, [64, 3, 2]]
+    [-1, 1, SPPF, [64, 5]]
+    """,
+    head="""
+    [-1, 1, nn.Upsample, [None, 2, nearest]]
+    [[-1, 5], 1, Concat, [1]]
+    [-1, 1, Head, [32]]
+    [[10, 7], 1, Detect, [nc, anchors]]
+    """,
+    about="synet: {chip: katana, image_shape: [72, 96]}\n",
+    multiples=(0.5, 0.5),
+)
 LINE = {text.strip(): number for number, text in enumerate(MIXED.splitlines(), 1)}
 
 
@@ -53,12 +50,8 @@ def fork():
 @pytest.fixture
 def build(fork, tmp_path):
     def build(*changes: tuple[str, str]) -> nn.Module:
-        text = MIXED
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
         path = tmp_path / "mixed.yaml"
-        path.write_text(text)
+        path.write_text(changed(MIXED, *changes))
         return build_model(path)
 
     return build
