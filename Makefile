@@ -1,6 +1,8 @@
 ## make demo    install into .venv, then draw, train, quantize and check a small model
-## make test    install into .venv, then ruff and the tests (less: PYTEST_ARGS='-m "not slow"')
-## make clean   remove .venv, runs/ and whatever building and testing left behind
+## make test    install into .venv, then ruff, import-linter and the tests
+##              (less: PYTEST_ARGS='-m "not slow"')
+## make docs    install into .venv, then make site/ of docs/ and the docstrings
+## make clean   remove .venv, runs/, site/ and whatever building and testing left behind
 ## Another interpreter, 3.10 to 3.13: make demo PYTHON=python3.12
 
 PYTHON ?= python3
@@ -8,7 +10,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help demo test clean
+.PHONY: help demo test docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -19,7 +21,11 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # yolov5 brings both builds of OpenCV, and they share one folder. The headless one goes last,
 # because it also runs where no display libraries are installed.
@@ -33,5 +39,5 @@ $(INSTALLED): setup.cfg constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv runs site build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

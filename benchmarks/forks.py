@@ -134,8 +134,8 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     from synet.custom_patches import patch_custom, unpatch
     from synet.data.calibration import calibration_for
     from synet.layers.heads import find_head
-    from synet.models.forks import importable_builders
     from synet.models.get_model import get_model
+    from synet.models.locate import importable_builders
     from synet.quantization.agreement import compare, torch_runner
     from synet.quantize import quantize_model
     from synet.system.errors import SynetError
@@ -190,7 +190,7 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     for name, builder in importable_builders(Path(repo), patching.families).items():
         if builder.fits:
             importlib.import_module(name)
-    builder = patching.forks[0].builder.__name__
+    builder = patching.forks[0].module.__name__
     # fuse() asks for the classes that the fork's modules name, which the patch has in them
     patched = get_model(weights, repo)
     _same_after(model, copy.deepcopy(patched), "deepcopy", found)

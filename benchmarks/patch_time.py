@@ -20,7 +20,7 @@ FORKS = {
 }
 BARE = """
 from synet.patches.repairs.libraries import apply_library_repairs
-from synet.patches.engine import Applied
+from synet.patches.undo import Applied
 apply_library_repairs(Applied())
 """
 PATCHED = """

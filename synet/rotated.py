@@ -22,6 +22,12 @@ def cell_centres(image_shape: tuple[int, int], strides: Sequence[float]) -> np.n
         Height and width in pixels.
     strides
         Pixels a cell of each level, in the model's order; ``strides`` of a file's metadata.
+
+    Examples
+    --------
+    >>> from synet.rotated import cell_centres
+    >>> cell_centres((32, 64), [32]).tolist()
+    [[16.0, 16.0], [48.0, 16.0]]
     """
     levels = []
     for stride in strides:
@@ -42,6 +48,14 @@ def rotated_boxes(sides: np.ndarray, angle: np.ndarray, centres: np.ndarray) -> 
         (R, 1), radians, clockwise in the image.
     centres
         As `cell_centres` gives them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from synet.rotated import cell_centres, rotated_boxes
+    >>> sides, angle = np.array([[4.0, 2.0, 6.0, 2.0]]), np.array([[0.0]])
+    >>> rotated_boxes(sides, angle, cell_centres((32, 32), [32])).tolist()
+    [[17.0, 16.0, 10.0, 4.0, 0.0]]
     """
     near, far = sides[:, :2], sides[:, 2:]
     x, y = ((far - near) / 2).T
@@ -51,14 +65,30 @@ def rotated_boxes(sides: np.ndarray, angle: np.ndarray, centres: np.ndarray) -> 
 
 
 def enclosing_boxes(boxes: np.ndarray) -> np.ndarray:
-    """x1, y1, x2, y2 around rotated boxes (R, 5), as `rotated_boxes` gives them: (R, 4)."""
+    """x1, y1, x2, y2 around rotated boxes (R, 5), as `rotated_boxes` gives them: (R, 4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from synet.rotated import enclosing_boxes
+    >>> enclosing_boxes(np.array([[16.0, 16.0, 8.0, 4.0, 0.0]])).tolist()
+    [[12.0, 14.0, 20.0, 18.0]]
+    """
     cos, sin = np.abs(np.cos(boxes[:, 4:])), np.abs(np.sin(boxes[:, 4:]))
     half = (boxes[:, 2:4] * cos + boxes[:, 3:1:-1] * sin) / 2
     return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), 1)
 
 
 def rotated_corners(boxes: np.ndarray) -> np.ndarray:
-    """Corners of rotated boxes (N, 5), as `rotated_boxes` gives them, in turn: (N, 4, 2)."""
+    """Corners of rotated boxes (N, 5), as `rotated_boxes` gives them, in turn: (N, 4, 2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from synet.rotated import rotated_corners
+    >>> rotated_corners(np.array([[16.0, 16.0, 8.0, 4.0, 0.0]])).tolist()
+    [[[12.0, 14.0], [20.0, 14.0], [20.0, 18.0], [12.0, 18.0]]]
+    """
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
     along = boxes[:, 2:3] / 2 * np.stack((cos, sin), 1)
     across = boxes[:, 3:4] / 2 * np.stack((-sin, cos), 1)

@@ -234,6 +234,16 @@ def test_a_mistake_of_ours_shows_where(monkeypatch):
 # --- what works ---------------------------------------------------------------------------------
 
 
+def test_a_yaml_of_a_stranger_is_shown_as_text(tmp_path):
+    yaml, other = tmp_path / "a.yaml", tmp_path / "b.pt"
+    yaml.write_text("nc: 2 # \x1b[2J\n")
+    other.write_bytes(b"\x80\x02}")
+    assert synet_cli("zoo", "show", str(yaml)).output == "nc: 2 # \\x1b[2J\n"
+    told = synet_cli("zoo", "show", str(other))
+    assert told.exit_code == 2
+    assert told.output == f"synet: {other}: cannot be read: not UTF-8 text\n"
+
+
 def test_the_zoo():
     result = synet_cli("zoo", "list")
     assert result.exit_code == 0

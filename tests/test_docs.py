@@ -1,9 +1,11 @@
-"""A page for each command: it is there, it is linked, and what it shows can be typed."""
+"""The pages: one for each command, all public functions, links that lead somewhere."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -11,8 +13,9 @@ import pytest
 
 from synet.cli import COMMANDS, main
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md"))]
 
 
 def shown() -> list[tuple[str, str]]:
@@ -55,7 +58,23 @@ def test_what_is_shown_can_be_parsed(page, line):
     command.make_context(name, arguments)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize(
+    "face", ["synet", "synet.quantize", "synet.data_subset", "synet.layers", "synet.errors"]
+)
+def test_all_that_a_face_lists_is_among_the_public_functions(face):
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    told = {*re.findall(r"^::: (\S+)$", page, re.MULTILINE), *re.findall(r"`(synet\.\S+)`", page)}
+    assert {f"{face}.{name}" for name in importlib.import_module(face).__all__} <= told
+
+
+def test_modules_that_moved_are_where_the_page_says():
+    page = (ROOT / "UPGRADING.md").read_text(encoding="utf-8")
+    moved = re.findall(r"^\| `(\S+)` \| `(\S+)` \|$", page, re.MULTILINE)
+    assert len(moved) > 50
+    assert [new for _, new in moved if find_spec(new) is None] == []

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import configparser
-import importlib
 import os
 import pkgutil
 import subprocess
@@ -65,17 +64,6 @@ def test_what_it_lists_it_has(name):
 def test_what_it_has_not():
     with pytest.raises(AttributeError, match="module 'synet' has no attribute 'nothing'"):
         synet.nothing  # noqa: B018
-
-
-@pytest.mark.parametrize("name", ["evaluate", "predict", "profile", "metrics"])
-def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
-    module = importlib.import_module(f"synet.{name}")
-    assert getattr(module, name) is getattr(synet, name)
-    told = run(
-        f"import synet.{name}; from synet.{name} import {name}; from synet import {name} as f\n"
-        f"print(synet.{name} is f is {name}, callable(f))"
-    )
-    assert told == ["True", "True"]
 
 
 def test_no_function_hides_a_package_with_modules_of_its_own():

@@ -1,4 +1,4 @@
-"""What the README tells people to type is typed here, in the README's order."""
+"""What the README, the tour and the page on the library tell people to type is typed here."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from synet.cli import main
 from synet.data.drawn_shapes import draw_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("docs/tour.md", "docs/library.md", "README.md")  # what trains stands first
+README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
+VISUALIZE = "tests/inspection/test_visualize.py"
 BEST = "runs/train/exp/weights/best.tflite"
 
 # Commands that are not run here, with what runs them: a test, or a target of the Makefile.
 ELSEWHERE = {
     "make demo": "tests/commands/test_demo_run.py::test_the_whole_demo",
     "make test": "Makefile::test",
-    f"synet visualize {BEST}": (
-        "tests/inspection/test_visualize.py::test_the_command_serves_until_ctrl_c"
-    ),
+    f"synet visualize {BEST}": f"{VISUALIZE}::test_the_command_serves_until_ctrl_c",
     "pip install -e '.[export]'": "Makefile::$(INSTALLED)",
     "pip install -e '.[all]' -c constraints.txt": "Makefile::$(INSTALLED)",
 }
@@ -46,7 +46,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+COMMANDS = [*dict.fromkeys(line for block in blocks("sh") for line in block.splitlines())]
 SYNET = [line for line in COMMANDS if line.startswith("synet ") and line not in ELSEWHERE]
 FORK = [line for line in COMMANDS if line.startswith("python ")]
 

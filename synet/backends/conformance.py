@@ -26,7 +26,7 @@ from synet.system.files import lies_within
 if TYPE_CHECKING:
     from torch import nn
 
-    from synet.patches.engine import Fork
+    from synet.patches.declaration import Fork
 
 SECONDS = 600  # for importing a fork twice, and a few layers
 ROWS = 12  # of a fork's own yamls, that differ in what stands behind the channels
@@ -78,7 +78,7 @@ def check_fork(root: str | Path, chip: str) -> list[Verdict]:
     SynetError
         There is no such folder, no such chip, or nothing in the folder that can be patched.
     """
-    from synet.models.forks import folder_of
+    from synet.models.locate import folder_of
 
     folder = folder_of(root)
     with ThreadPoolExecutor(len(ORDERS)) as pool:
@@ -174,7 +174,7 @@ def examine(root: str, chip: str, order: str, bystanders: list[Any]) -> None:
 
 
 def _importable(root: Path) -> tuple[list[str], list[Any]]:
-    from synet.models.forks import families_of, importable_builders
+    from synet.models.locate import families_of, importable_builders
     from synet.patches import ultralytics, yolov5
 
     families = families_of(root)
@@ -198,7 +198,7 @@ def _forget(root: Path) -> None:
 
 
 def _found(forks: list[Fork], root: Path) -> Fork:
-    found = [fork for fork in forks if lies_within(Path(fork.builder.__file__), root)]
+    found = [fork for fork in forks if lies_within(Path(fork.module.__file__), root)]
     if not found:
         raise PatchError(
             f"{root}: nothing is found that can be patched; see synet patches show {root}"
@@ -211,14 +211,14 @@ def _not_ours(fork: Fork) -> str:
 
     name = fork.called["Conv"]
     ours = issubclass(fork.names[name], Conv)
-    return "" if ours else f"{fork.builder.__name__}.{name} is the fork's own"
+    return "" if ours else f"{fork.module.__name__}.{name} is the fork's own"
 
 
 # ---------------------------------------------------------------------------- objects, compared
 
 
 def _modules_below(root: Path) -> list[Any]:
-    from synet.patches.engine import modules_below
+    from synet.patches.places import modules_below
 
     return modules_below(root)
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from synet import zoo
 from synet.backends.failing import told_plainly
-from synet.models.forks import (
+from synet.models.locate import (
     families_of,
     folder_of,
+    import_from,
     import_name,
     importable_builders,
     installed,
     stock_yaml,
 )
-from synet.patches.process import patch_custom
+from synet.patches.process import patch
+from synet.patches.target import only, own
 from synet.system.errors import PatchError, SynetError
 from synet.system.files import lies_within
 
@@ -31,7 +33,7 @@ TUNE = "tune"  # which ultralytics offers to Python alone
 FILES = (".yaml", ".yml", ".pt", ".tflite")
 
 
-def run(arguments: list[str], repo: str | Path | None = None, chip: str = "") -> None:
+def run(arguments: list[str], repo: str | Path | None = None, chip: str | None = None) -> None:
     """Run ultralytics' command line in this process, patched, as ``yolo ARGUMENTS`` would.
 
     Parameters
@@ -54,11 +56,9 @@ def run(arguments: list[str], repo: str | Path | None = None, chip: str = "") ->
     root = folder_of(repo) if repo is not None else installed("ultralytics")
     words = [_found(word, root) for word in arguments]
     sys.argv = ["yolo", *words]  # ultralytics keeps it when it is imported
-    patching = patch_custom(
-        chip or FAMILY.chip, roots=[root], families=families_of(root), fixed=False
-    )
+    patching = patch(own(chip or FAMILY.chip), roots=[root], families=families_of(root))
     model = next((word[len(MODEL) :] for word in words if word.startswith(MODEL)), "")
-    patch_custom(chip or _chip_of(model, root, patching) or FAMILY.chip)
+    patch(only(chip or _chip_of(model, root, patching) or FAMILY.chip))
     commands = _command_line(root)
     vars(commands)["ARGV"] = sys.argv
     # a word, or file, that it does not know; of a data yaml it says so in a RuntimeError
@@ -90,23 +90,23 @@ def _is_published(name: str, root: Path) -> bool:
     return Path(name).suffix == ".pt" and stock_yaml(Path(name).stem, root) is not None
 
 
-def _chip_of(model: str, root: Path, patching: Patching) -> str:
+def _chip_of(model: str, root: Path, patching: Patching) -> str | None:
     """The chip that a file was made for, if it says so."""
     suffix = Path(model).suffix
     if not Path(model).is_file():
-        return ""
+        return None
     if suffix in (".yaml", ".yml"):
-        return zoo.claims(zoo.read_definition(model), model).chip or ""
+        return zoo.claims(zoo.read_definition(model), model).chip
     if suffix == ".tflite":
         from synet.tflite.model import read_metadata
 
-        return read_metadata(model).get("chip") or ""
+        return read_metadata(model).get("chip")
     if suffix == ".pt":
         from synet.patches.made_for import chip_of_checkpoint
 
         importable_builders(root, patching.families)  # whose modules the checkpoint names
         return chip_of_checkpoint(model, root)
-    return ""
+    return None
 
 
 def _command_line(root: Path) -> ModuleType:
@@ -114,8 +114,7 @@ def _command_line(root: Path) -> ModuleType:
     for file in sorted(root.rglob("*.py")):
         if lies_within(file, root) and b"\ndef entrypoint(" in file.read_bytes():
             base, name = import_name(root, file)
-            if str(base) not in sys.path:
-                sys.path.insert(0, str(base))
+            import_from(base)
             return importlib.import_module(name.removesuffix(".__init__"))
     raise PatchError(
         f"{root}: no module defines an entrypoint(), as ultralytics and its forks do; run the "

@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synet.backends.failing import told_plainly
-from synet.models.forks import folder_of, import_name, installed
+from synet.models.locate import folder_of, import_name, installed
 from synet.patches.command_line import chip_of
-from synet.patches.process import patch_custom
+from synet.patches.process import patch
+from synet.patches.target import only_or_own
 from synet.system.errors import SynetError
 
 
-def run(module: str, arguments: list[str], repo: str | Path | None = None, chip: str = "") -> None:
+def run(
+    module: str,
+    arguments: list[str],
+    repo: str | Path | None = None,
+    chip: str | None = None,
+) -> None:
     """Run a module of YOLOv5 in this process, patched, as ``python MODULE.py ARGUMENTS`` would.
 
     Parameters
@@ -40,7 +46,7 @@ def run(module: str, arguments: list[str], repo: str | Path | None = None, chip:
         there = sorted(p.relative_to(root).with_suffix("").as_posix() for p in _scripts(root))
         raise SynetError(f"{root} has no module {module!r}; it has {', '.join(there)}")
     sys.argv = [str(script), *arguments]
-    patch_custom(chip or chip_of(arguments), roots=[root], fixed=bool(chip))
+    patch(only_or_own(chip, chip_of(arguments)), roots=[root])
     base, name = import_name(root, script)
     sys.path.insert(0, str(base))
     with told_plainly(root.name):

@@ -21,6 +21,7 @@ import torch
 from torch.storage import TypedStorage
 
 from synet.checkpoints.machine import ForbiddenError, Machine
+from synet.system import borrowed
 from synet.system.errors import CheckpointError
 
 # What torch < 1.6 wrote begins with a pickled number, in whichever protocol.
@@ -64,7 +65,7 @@ class Contents:
     """
 
     def __init__(self, map_location: Any) -> None:
-        self._restore = torch.serialization._get_restore_location(map_location)
+        self._restore = borrowed.restorer(map_location)
         self._made: dict[str, tuple[Any, int, TypedStorage]] = {}
 
     def content(self, saved: Any) -> TypedStorage:
@@ -96,22 +97,16 @@ class Contents:
             raise ForbiddenError("asks for what is no content of a tensor")
         if key not in self._made:
             untyped = self._restore(self._bytes(key, count * kind.dtype.itemsize, kind), location)
-            self._made[key] = kind, count, _typed(untyped, kind)
+            self._made[key] = kind, count, borrowed.typed(untyped, kind.dtype)
         known, size, made = self._made[key]
         if (known, size) == (kind, count):
             return made
         if size == count == 0:
-            return TypedStorage(
-                wrap_storage=made._untyped_storage, dtype=kind.dtype, _internal=True
-            )
+            return borrowed.typed(borrowed.untyped(made), kind.dtype)
         raise ForbiddenError("describes the content of a tensor in two ways")
 
     def _bytes(self, key: str, size: int, kind: StorageType) -> torch.UntypedStorage:
         raise NotImplementedError
-
-
-def _typed(storage: torch.UntypedStorage, kind: StorageType) -> TypedStorage:
-    return TypedStorage(wrap_storage=storage, dtype=kind.dtype, _internal=True)
 
 
 class Archive(Contents):
@@ -228,7 +223,7 @@ class Legacy(Contents):
                 raise EOFError("the contents of its tensors are of other sizes than it says")
             data = torch.empty(count * kind.dtype.itemsize, dtype=torch.uint8)
             _read_into(self._file, data.numpy())
-            made._untyped_storage.copy_(data.untyped_storage())
+            borrowed.untyped(made).copy_(data.untyped_storage())
         if len(set(keys)) < len(self._made):
             raise EOFError("contents of its tensors are missing")
 

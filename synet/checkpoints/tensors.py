@@ -11,6 +11,7 @@ from torch import nn
 from torch.storage import TypedStorage
 
 from synet.checkpoints.machine import ForbiddenError
+from synet.system import borrowed
 
 # How much all tensors of a file may come to, who may share a storage, or repeat what is in it:
 # so many bytes, and so many times the bytes of the file.
@@ -68,7 +69,7 @@ class Tensors:
             type(number) for number in (offset, *shape, *stride)
         } != {int}:
             raise ForbiddenError("has a tensor of no shape")
-        content = storage._untyped_storage
+        content = borrowed.untyped(storage)
         last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
         elements = math.prod(shape)
         if min(offset, *shape, *stride, 0) < 0 or (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from glob import escape, iglob
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,6 +63,16 @@ class Word(click.ParamType):
         return _beginning(self._words(), incomplete)
 
 
+class ChipName(Word):
+    """The name of a chip, or the yaml of one of one's own, which goes by its name from then on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: D102
+        from synet.chips import add_chip
+
+        is_own = Path(value).suffix == ".yaml" and Path(value).is_file()
+        return add_chip(value) if is_own else str(value)
+
+
 class Fraction(click.FloatRange):
     """A number from 0 to 1: a confidence, an overlap, a precision."""
 
@@ -113,6 +124,6 @@ def _chip_names() -> tuple[str, ...]:
 
 FILE, FOLDER, MODEL, PASSED_ON = Anywhere(), Folder(), Model(), PassedOn()
 FRACTION = Fraction()
-CHIP, ZOO = Word(_chip_names), Word(_zoo_names)
+CHIP, ZOO = ChipName(_chip_names), Word(_zoo_names)
 MODULE = Word(lambda: ("train", "val", "detect", "export", "segment/train", "classify/train"))
 SPLIT = click.Choice(("train", "val", "test"))

@@ -62,7 +62,7 @@ def patches_show(fork: str | None, chip: str) -> None:
     show(table, width=200)
     for place in unreached:
         say(f"not reached: {place} holds a class itself, not by its name")
-    say(f"{found.builder.__name__} in {found.root}: {len(changes)} names for {chip}")
+    say(f"{found.module.__name__} in {found.root}: {len(changes)} names for {chip}")
 
 
 @patches.command("check")

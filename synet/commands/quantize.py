@@ -72,7 +72,7 @@ def quantize(
     from synet.system.steps import telling
 
     with telling("starting"):
-        from synet.models.forks import installed
+        from synet.models.locate import installed
         from synet.quantization.quantize_model import quantize_model
 
         if backend and not given["repo"]:

@@ -25,9 +25,10 @@ def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
       synet run --chip katana -- torchrun --nproc_per_node 2 train.py --cfg katana-kvga.yaml
       synet run --repairs-only -- python train.py --cfg yolov5s.yaml --data my.yaml
     """
-    from synet.patches.child_processes import run as become
+    from synet.patches.child_processes import become
     from synet.patches.command_line import chip_of
+    from synet.patches.target import REPAIRS_ALONE, only_or_own
 
     if chip and repairs_only:
         raise SynetError("give one of --chip NAME and --repairs-only")
-    become(command, None if repairs_only else chip or chip_of(command), fixed=bool(chip))
+    become(command, REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command)))

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     help="Only these: names, what names start with, or patterns such as '*.conv'.",
 )
 @options.repo
-@options.chip("Of a yaml that names none.")
+@options.chip("Of a yaml that names none.", None)
 @options.json
 def sparsity(
-    model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str
+    model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str | None
 ) -> None:
     """Share of MODEL's weights that are exactly zero, or equal to the zero point in int8.
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @options.model
 @options.shape
 @options.repo
-@options.chip("Of a yaml that names none.")
+@options.chip("Of a yaml that names none.", None)
 @options.exact
 @options.json
 def summary(
-    model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str, exact: bool
+    model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str | None, exact: bool
 ) -> None:
     """Layers of MODEL, with their outputs, parameters and multiply-accumulates.
 

@@ -10,9 +10,9 @@ from synet.commands.kinds import PASSED_ON
 
 @click.command(context_settings=options.PASS_ON)
 @options.repo
-@options.chip("Default: the one the model names.")
+@options.chip("Default: the one the model names.", None)
 @click.argument("arguments", nargs=-1, type=PASSED_ON)
-def ultralytics(repo: str | None, chip: str, arguments: tuple[str, ...]) -> None:
+def ultralytics(repo: str | None, chip: str | None, arguments: tuple[str, ...]) -> None:
     """Run ultralytics (train, val, predict, tune, export, ...), patched.
 
     ARGUMENTS go to ultralytics as they are; model= may name a zoo model, and imgsz then defaults

@@ -61,8 +61,10 @@ def zoo_show(name: str) -> None:
       synet zoo show katana-kqvga > ours.yaml
     """
     from synet import zoo as models
+    from synet.system.text import printable_lines
+    from synet.system.yaml_files import read_text
 
-    click.echo(models.model_path(name).read_text(encoding="utf-8"), nl=False)
+    click.echo(printable_lines(read_text(models.model_path(name), errors="strict")), nl=False)
 
 
 @zoo.command("create")

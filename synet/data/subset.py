@@ -29,7 +29,7 @@ from synet.data.subset_wanted import (
     wanted_places,
     warn_of_keys,
 )
-from synet.data.yolo_yaml import load_dataset, read_definition
+from synet.data.yolo_yaml import load_dataset, read_data_yaml
 from synet.system.errors import DataError, SynetError
 from synet.system.jobs import Job, run_jobs
 from synet.system.staging import refuse_taken, staged_together, undo_killed
@@ -138,10 +138,20 @@ def data_subset(
         A yaml is malformed; a label is broken, told with file and line; nothing is left.
     SynetError
         A place that is taken, lies inside `old`, or cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from synet.data_subset import data_subset
+    >>> wanted = "{path: few, train: images/train, names: [square, circle]}"
+    >>> written = Path("few.yaml").write_text(wanted)
+    >>> made = data_subset("my.yaml", "few.yaml", progress=False)
+    >>> len(list(Path("few/images/train").iterdir()))
+    2
     """
     if not 0 <= max_bg_ratio <= 1:
         raise SynetError(f"max_bg_ratio: {max_bg_ratio:g} is not a fraction from 0 to 1")
-    dataset, definition = load_dataset(old), read_definition(new)
+    dataset, definition = load_dataset(old), read_data_yaml(new)
     if os.path.samefile(dataset.yaml, definition.yaml):
         raise DataError(f"{new}: OLD and NEW are the same file")
     classes = wanted_classes(dataset, definition)
@@ -151,7 +161,7 @@ def data_subset(
     refuse_old(dataset, definition.yaml, made)
     undo_killed(made)
     refuse_taken(made)
-    warn_of_keys(read_definition(dataset.yaml), definition)
+    warn_of_keys(read_data_yaml(dataset.yaml), definition)
 
     with Progress(console=Terminal(stderr=True), disable=not progress) as bars:
         images = {split: images_of(dataset, split) for split in places}

@@ -29,7 +29,7 @@ __all__ = [
     "label_path",
     "letterbox",
     "load_dataset",
-    "read_definition",
+    "read_data_yaml",
     "read_image",
     "read_labels",
     "resolved_definition",
@@ -192,7 +192,7 @@ def load_dataset(path: str | Path, strict: bool = False) -> Dataset:
     DataError
         The file is missing or no yaml, or ``names``, ``nc`` or a split is malformed.
     """
-    definition = read_definition(find_yaml(path))
+    definition = read_data_yaml(find_yaml(path))
     root = Path(os.path.expanduser(definition.content.get("path") or ""))
     common = datasets_dir() if root.parts else None
     roots = [definition.root, root, *([common / root] if common else ())]
@@ -234,7 +234,7 @@ class Definition:
     keypoint_shape: tuple[int, int] | None
 
 
-def read_definition(path: str | Path) -> Definition:
+def read_data_yaml(path: str | Path) -> Definition:
     """Read a data yaml, and see that its keys are well formed.
 
     Raises

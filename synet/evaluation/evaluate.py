@@ -108,6 +108,12 @@ def evaluate(
     ------
     SynetError
         The model cannot be run; a `DataError` where the data cannot be used.
+
+    Examples
+    --------
+    >>> report = synet.evaluate("best.tflite", "my.yaml", progress=False)
+    >>> report.split, report.images, 0 <= report.map50_95 <= report.map50 <= 1
+    ('val', 2, True)
     """
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds

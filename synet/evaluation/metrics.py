@@ -98,6 +98,14 @@ def metrics(
     SynetError
         A model cannot be run, or the files not be written; a `DataError` where data or predictions
         cannot be used, or data sets not be put together.
+
+    Examples
+    --------
+    >>> measured = synet.metrics(["my.yaml"], ["best.pt", "best.tflite"], progress=False)
+    >>> for model in measured.models:
+    ...     print(model.name, model.together.images, str(model.thresholds[-1]))
+    best.pt 2 best F1
+    best.tflite 2 best F1
     """
     _check_request(data, models, predictions, precisions, project)
     require_torch(models, device, batch)

@@ -116,6 +116,12 @@ def predict(
     SynetError
         A model cannot be run, or a file not written; a `DataError` where a source is missing
         or cannot be read.
+
+    Examples
+    --------
+    >>> made = synet.predict("best.tflite", ["street.jpg"], progress=False)
+    >>> made.images, made.drawn[0].name, (made.folder / "predictions.json").is_file()
+    (1, 'street.jpg', True)
     """
     require_torch([model, beside], device, batch)
     found = find_sources(sources, frames)

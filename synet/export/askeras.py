@@ -13,13 +13,14 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip, get_chip
+from synet.export.context import Context
 from synet.export.proxy import holds_keras, unwrap, wrap
 from synet.layers.exporting import become_current, current, exporting
 from synet.layers.heads import stand_ins
 from synet.system.errors import ExportError
 
 
-class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_grad``
+class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_grad``
     """Within this context a torch module called with a Keras tensor returns Keras tensors.
 
     The module runs its own ``forward``; every torch function that it calls is answered by
@@ -45,9 +46,14 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
 
     Examples
     --------
-    >>> inp = keras.Input((240, 320, 1), batch_size=1)           # NHWC
-    >>> with askeras(imgsz=(240, 320)):
-    ...     keras_model = keras.Model(inp, torch_model(inp))
+    >>> import keras
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU6())
+    >>> image = keras.Input((48, 64, 1), batch_size=1)  # NHWC
+    >>> with synet.askeras(imgsz=(48, 64)):
+    ...     keras_model = keras.Model(image, network(image))
+    >>> keras_model.output_shape
+    (1, 48, 64, 8)
 
     Notes
     -----
@@ -56,14 +62,13 @@ class askeras:  # noqa: N801 - used as ``with askeras(...)``, beside ``torch.no_
     """
 
     def __init__(self, imgsz: tuple[int, int] | None = None, chip: str | None = None) -> None:
-        self.chip = None if chip is None else get_chip(chip)
+        super().__init__(None if chip is None else get_chip(chip))
         self.imgsz = tuple(imgsz) if imgsz is not None else None
         self._handles: list[Any] = []
         self._stack: list[nn.Module] = []
         self._paths: dict[int, str] = {}
         self._undo: list[Callable[[], None]] = []
         self._names: Counter[str] = Counter()
-        self.dilated: dict[tuple, Any] = {}
         self.image_shape = self.imgsz
 
     def __enter__(self) -> askeras:

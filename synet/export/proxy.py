@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from synet.export.registry import in_place, kit, layer_name, lowering_of, torch_names
+from synet.export.registry import in_place, kit, layer_name, lowering_of, spelling, torch_names
 from synet.layers.exporting import current
 from synet.system.errors import ExportError
 
@@ -202,9 +202,6 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-FEW = 8  # parts that are cut and joined to spare a TRANSPOSE
-
-
 def lower(function: Any, args: tuple, kwargs: dict) -> Any:
     """Answer a torch function on proxies.
 
@@ -251,7 +248,7 @@ def rearranged(tensor: Any, order: Sequence[int]) -> Any:
     # A short axis that goes elsewhere is parts that are joined: few chips have TRANSPOSE.
     for to, axis in enumerate(order):
         rest = [other for other in real if other != axis]
-        if rest == sorted(rest) and 1 < sizes[to] <= FEW:
+        if rest == sorted(rest) and 1 < sizes[to] <= spelling().parts:
             shape = [*sizes[:to], 1, *sizes[to + 1 :]]
             cuts = [(slice(None),) * axis + (slice(i, i + 1),) for i in range(sizes[to])]
             return join([keras.ops.reshape(tensor[cut], shape) for cut in cuts], to, "order")

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from synet.chips import OpRule
+from synet.chips.record import Spelling
 from synet.layers.exporting import current
 
 
@@ -92,6 +94,16 @@ def layer_name(function: str) -> str:
     return current().layer_name(function)
 
 
-def pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """One number, or (vertical, horizontal), as the latter."""
+def rule_of(operation: str) -> OpRule | None:
+    """The limits of an operation on the chip that is exported for; None if it does not have it."""
+    return current().rule_of(operation)
+
+
+def spelling() -> Spelling:
+    """How far to go, on that chip, where one operation is built of others."""
+    return current().spelling
+
+
+def whole_pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """One number, or (vertical, horizontal), as the latter; numbers of whatever kind as int."""
     return (int(value),) * 2 if isinstance(value, int) else tuple(int(v) for v in value)

@@ -1,29 +1,22 @@
 """Keras' layers and functions on shapes alone, and the TFLite operations that they become.
 
 The lowerings build with a kit that has `layers` and `ops`: Keras itself, or this one, which needs
-neither Keras nor numbers. So a model that is being built, long before anything is exported, is
-judged by the very code that will export it.
+neither Keras nor numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from math import ceil
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-import synet.export.lowerings  # noqa: F401 - fills the table
-from synet.chips import Chip
-from synet.export.proxy import lower, unwrap
-from synet.export.registry import lowering_of
 from synet.export.reshape import resolve_shape
-from synet.layers.exporting import current, lowering_in
-from synet.system.errors import ExportError
+from synet.layers.exporting import current
 
-Operation = tuple[str, Mapping[str, Any]]
+UNREAD = "ARG_MAX"  # comes with a maximum, and is in the file only where somebody reads it
 
 
 class Sketch:
@@ -50,81 +43,11 @@ class Sketch:
         return _divided(self, other)
 
 
-class Sketching:
-    """What the lowerings run in where they are to say what they would build.
-
-    Attributes
-    ----------
-    operations
-        TFLite operations, with what a chip may limit: kernel, stride, dilation, padding and the
-        image's size before and after.
-    notes
-        What functions are exported as that cost more than they seem to, and why.
-    """
-
-    def __init__(self, chip: Chip | None) -> None:
-        self.chip = chip
-        self.operations: list[Operation] = []
-        self.notes: list[tuple[str, str]] = []
-        self.dilated: dict[tuple, Any] = {}
-
-    def answer(self, function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
-        """What `synet.export.proxy.lower` answers, with `operations` and `notes` anew."""
-        with self._anew():
-            result = lower(function, args, dict(kwargs))
-        fused = lowering_of(function).fused
-        if fused:
-            self.operations = [(name, {}) for name in fused]
-        return result
-
-    def give(self, output: Any) -> Any:
-        """What leaves the network for an `output` of proxies."""
-        with self._anew():
-            given = unwrap(output)
-            if any(sketch.made == UNREAD for sketch in _sketches(given)):
-                self.operations.append((UNREAD, {}))
-            return given
-
-    @contextmanager
-    def _anew(self) -> Iterator[None]:
-        self.operations, self.notes = [], []
-        with lowering_in(self):
-            yield
-
-    @property
-    def kit(self) -> Any:
-        """What lowerings build with."""
-        return KIT
-
-    def layer_name(self, function: str) -> str:
-        """Nobody reads it."""
-        return function
-
-    def tell(self, now: str, why: str) -> None:
-        """Keep what a function is exported as, and why."""
-        self.notes.append((now, why))
-
-    def refusal(self, text: str) -> ExportError:
-        """Whoever asks knows where the network is."""
-        return ExportError(text)
-
-
-UNREAD = "ARG_MAX"  # comes with a maximum, and is in the file only where somebody reads it
-
-
 def _made(operation: str, shape: Sequence[int], *of: Any, **options: Any) -> Sketch:
     if any(getattr(each, "made", "") == UNREAD for each in of):
         current().operations.append((UNREAD, {}))
     current().operations.append((operation, options))
     return Sketch(shape, operation, of)
-
-
-def _sketches(value: Any) -> Iterator[Sketch]:
-    if isinstance(value, Sketch):
-        yield value
-    elif isinstance(value, (Mapping, list, tuple)):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _sketches(item)
 
 
 def _same(*operations: str) -> Callable[..., Sketch]:

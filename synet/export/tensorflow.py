@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synet.export.calibrate import calibrate
+from synet.system.borrowed import quantized
 from synet.system.errors import ExportError, SynetError
 from synet.system.import_order import triton_before_tensorflow
 from synet.system.optional_packages import install_command
@@ -100,12 +101,10 @@ def to_int8(model: bytes, images: Callable[[], Iterable[np.ndarray]]) -> bytes:
         The converter cannot convert the model, or there are no images that say anything.
     """
     import tensorflow as tf
-    from tensorflow.lite.python.convert import mlir_quantize
 
     with _converting():
         ranged = calibrate(model, images())
-        made = mlir_quantize(ranged, input_data_type=tf.int8, output_data_type=tf.int8)
-        return vouch(made)
+        return vouch(quantized(ranged, tf.int8, tf.int8))
 
 
 @contextmanager

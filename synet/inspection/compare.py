@@ -59,6 +59,15 @@ def compare_layers(
     SynetError
         The int8 file is none, or was not made from the float model; a file that cannot be read or
         run; `dump` or `out` is in use. A `DataError` where an image cannot be read.
+
+    Examples
+    --------
+    >>> found = synet.compare_layers("best.pt", "best.tflite", ["street.jpg"], progress=False)
+    >>> found.layers[1].layer, found.layers[1].op
+    ('model.1.first.conv', 'CONV_2D')
+    >>> number, worst = found.worst()[0]
+    >>> worst.lost_db <= found.layers[1].lost_db
+    True
     """
     if out is not None:
         _refuse_used_file(Path(out))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synet.chips import Chip, chips, get_chip
+from synet.chips import Chip, chip_for_images, get_chip
 from synet.inspection.claimed import built, claimed
 from synet.system.errors import SynetError
 from synet.system.steps import step
@@ -148,6 +148,12 @@ def profile(
         The model cannot be read, or a .tflite file has another image shape.
     ChipError
         There is no such chip, or it has no such compiler.
+
+    Examples
+    --------
+    >>> costs = synet.profile("best.tflite", "katana")
+    >>> costs.violations, costs.peak.layer, costs.macs
+    ((), 'model.1.first.conv', 467712)
     """
     if isinstance(chip, str) and chip != OWN:
         chip = get_chip(chip)
@@ -262,16 +268,15 @@ def _of_the_zoo(model: str | Path, chip: str | Chip | None, compiler: str) -> Pr
 def chip_of(content: bytes) -> Chip:
     """The chip that a TFLite file names; of one that names none, that whose camera it is made for.
 
-    That is the chip with the fewest channels that are enough: Katana for gray images, Sabre for
-    colour.
+    That is the default chip with the fewest channels that are enough: Katana for gray images, Sabre
+    for colour.
     """
     named = read_metadata(content).get("chip")
     if named:
         return get_chip(named)
     graph = read_graph(content)
     channels = (graph.tensors[graph.inputs[0]].shape or (0,))[-1]
-    cameras = sorted(map(get_chip, chips()), key=lambda chip: chip.image_channels)
-    return next((chip for chip in cameras if chip.image_channels >= channels), cameras[-1])
+    return chip_for_images(channels)
 
 
 def _profile(name: str, content: bytes, chip: Chip | None) -> Profile:

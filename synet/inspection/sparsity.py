@@ -88,7 +88,7 @@ def sparsity(
     model: str | Path,
     layers: Iterable[str] = (),
     repo: str | Path | None = None,
-    chip: str = "",
+    chip: str | None = None,
 ) -> Sparsity:
     """Count the weights of a model that are exactly zero.
 

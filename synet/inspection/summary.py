@@ -60,7 +60,7 @@ def summarize(
     model: str | Path,
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
-    chip: str = "",
+    chip: str | None = None,
 ) -> Summary:
     """The layers of a model.
 
@@ -79,6 +79,12 @@ def summarize(
     ------
     SynetError
         The model cannot be read, or nobody says its image shape.
+
+    Examples
+    --------
+    >>> summary = synet.summarize("best.tflite")
+    >>> summary.layers[0].name, summary.layers[0].kind, summary.layers[0].shape
+    ('model.1.first.conv', 'CONV_2D', (1, 32, 48, 4))
     """
     read = format_of(model)
     source = ModelSource(model, image_shape, repo, chip)

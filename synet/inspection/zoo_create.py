@@ -15,6 +15,7 @@ from synet.chips import get_chip
 from synet.inspection.zoo_edit import commented, edited
 from synet.system.errors import SynetError, UnfitError
 from synet.system.files import refuse_unwritable, write_atomic
+from synet.system.yaml_files import read_text
 from synet.verdict.fit import STEP, row_of
 from synet.zoo import PARTS, Claims, rows_of
 
@@ -124,7 +125,7 @@ def create(
     _check_values(changes, source)
     _check_rows(definition, source)
     wanted = changed(definition, changes, source, out)
-    text = edited(_text_of(source), definition, wanted, source)
+    text = edited(read_text(source, errors="strict"), definition, wanted, source)
     network, profile = _built(text, out, changes.image_shape, repo)
     if profile.violations and not force:
         raise UnfitError(f"{profile.verdict()}; no file was written, --force writes it")
@@ -361,13 +362,6 @@ def _mapping_of(claims: Claims) -> dict[str, Any]:
     """Claims as a yaml has them."""
     made = {key: value for key, value in asdict(claims).items() if value}
     return made | {"image_shape": list(claims.image_shape)}
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise SynetError(f"{path}: is not UTF-8; save it as that") from None
 
 
 def _refuse(out: Path) -> None:

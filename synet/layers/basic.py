@@ -16,8 +16,8 @@ from synet.layers.same import max_pool2d_same
 BatchNorm = nn.BatchNorm2d
 Linear = nn.Linear
 
-# Pixels by which images may differ that are joined: upsampling by 4 overshoots by up to three.
-SURPLUS = 3
+# Images that are joined may differ by so much: upsampling by 4 overshoots by up to three.
+SURPLUS_PX = 3
 
 
 class ReLU(nn.Module, metaclass=Named):
@@ -99,7 +99,7 @@ def _cut(images: Sequence[Tensor]) -> list[Tensor]:
     (height, tallest), (width, widest) = (
         (min(side), max(side)) for side in zip(*sizes, strict=True)
     )
-    if max(tallest - height, widest - width) > SURPLUS:
+    if max(tallest - height, widest - width) > SURPLUS_PX:
         raise ValueError(
             f"images of {' and '.join(f'{h}x{w}' for h, w in sizes)} do not belong together"
         )

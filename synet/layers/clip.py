@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from synet.system.borrowed import hooks_before
+
 ACTIVATIONS = frozenset(
     ("relu", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish")
     + ("hardswish", "hardtanh", "threshold", "softplus")
@@ -62,4 +64,4 @@ def clip_activations(module: nn.Module) -> None:
 
 def is_clipped(module: nn.Module) -> bool:
     """Has `clip_activations` been here?"""
-    return any(isinstance(hook, _Enter) for hook in module._forward_pre_hooks.values())
+    return any(isinstance(hook, _Enter) for hook in hooks_before(module))

@@ -100,13 +100,16 @@ class WidenedConv2d(nn.Conv2d):
     """
 
     @classmethod
-    def of(cls, old: nn.Conv2d, shape: tuple[int, ...]) -> WidenedConv2d | None:
-        """A twin with the parameters of `old`, for images of `shape`; None where there is none."""
+    def of(cls, old: nn.Conv2d, shape: tuple[int, ...], largest: int) -> WidenedConv2d | None:
+        """A twin with the parameters of `old`, for images of `shape`; None where there is none.
+
+        Its kernel may become as large as `largest`.
+        """
         plain = set(old.dilation) == {1} and old.padding_mode == "zeros"
         if not plain or isinstance(old.padding, str):
             return None
         axes = zip(shape[2:], old.kernel_size, old.stride, old.padding, strict=True)
-        if not all(widened(*axis) for axis in axes):
+        if not all(widened(*axis, largest) for axis in axes):
             return None
         form = (old.kernel_size, old.stride, old.padding, old.dilation, old.groups)
         new = cls(old.in_channels, old.out_channels, *form, bias=old.bias is not None)

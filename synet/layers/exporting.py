@@ -20,6 +20,12 @@ def current() -> Any:
     return getattr(_local, "context", None)
 
 
+def softmax_rows() -> int | None:
+    """How many rows go through one SOFTMAX in an export; None outside of one."""
+    context = current()
+    return None if context is None else context.spelling.softmax_rows
+
+
 def become_current(context: Any) -> None:
     """Let `context` be this thread's; None ends it."""
     _local.context = context

@@ -77,10 +77,9 @@ def conv_transpose2d_same(
     return y[:, :, : x.shape[2] * stride[0], : x.shape[3] * stride[1]]
 
 
-LARGEST = 7  # pixels: the kernels of every chip
-
-
-def widened(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int] | None:
+def widened(
+    size: int, kernel: int, stride: int, padding: int, largest: int
+) -> tuple[int, int] | None:
     """A kernel that with 'same' padding looks where torch's looks, along one axis.
 
     'same' pads a strided 3x3 kernel at the end of an even image only, torch on both sides. A 4x4
@@ -89,11 +88,11 @@ def widened(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int
     Returns
     -------
     Size of the kernel, and how many of its first weights are zero; None where 'same' gives fewer
-    windows than torch, or the kernel would be larger than `LARGEST`.
+    windows than torch, or the kernel would be larger than `largest`.
     """
     if (size + 2 * padding - kernel) // stride + 1 > -(-size // stride):
         return None
-    forms = ((k, offset) for k in range(kernel, LARGEST + 1) for offset in range(k - kernel + 1))
+    forms = ((k, offset) for k in range(kernel, largest + 1) for offset in range(k - kernel + 1))
     return next((f for f in forms if same_padding(size, f[0], stride)[0] == padding + f[1]), None)
 
 

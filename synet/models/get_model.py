@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def get_model(
-    model: str | Path, repo: str | Path | None = None, nc: int | None = None, chip: str = ""
+    model: str | Path,
+    repo: str | Path | None = None,
+    nc: int | None = None,
+    chip: str | None = None,
 ) -> nn.Module:
     """The chip-safe torch model of a checkpoint, a model yaml or a zoo name, in eval mode.
 
@@ -42,6 +45,12 @@ def get_model(
     SynetError
         There is no such model, it is a TFLite file already, or it cannot be made safe for its
         chip.
+
+    Examples
+    --------
+    >>> network = synet.get_model("katana-kqvga")
+    >>> network.image_shape, network.synet["chip"]
+    ((240, 320), 'katana')
     """
     from synet.models import forks
 
@@ -66,7 +75,7 @@ def load_network(
     model: str | Path,
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
-    chip: str = "",
+    chip: str | None = None,
 ) -> tuple[nn.Module, tuple[int, int]]:
     """`get_model`, and the height and width to export it at: the model's own unless given.
 

@@ -144,6 +144,12 @@ def load_predictor(
     SynetError
         The file is missing, of another kind, or its outputs are not those of a model that is
         asked for; there is no such device, or `batch` is not at least 1.
+
+    Examples
+    --------
+    >>> predictor = synet.load_predictor("best.tflite")
+    >>> predictor.task, predictor.image_shape, predictor.names
+    ('detect', (64, 96), ('circle', 'square', 'triangle'))
     """
     path = Path(model)
     if batch < 1:
@@ -253,6 +259,14 @@ def detect(
     Returns
     -------
     Detections in the pixels of `image`, the highest score first.
+
+    Examples
+    --------
+    >>> from synet.data.yolo_yaml import read_image
+    >>> predictor = synet.load_predictor("best.tflite")
+    >>> found = synet.detect(predictor, read_image("street.jpg"), confidence=0.25, iou=0.45)
+    >>> found.boxes.shape  # x1, y1, x2, y2 of each; none by a network that was never trained
+    (0, 4)
     """
     pixels, placement = fit(predictor, image)
     return decode(predictor.outputs(pixels), placement, confidence, iou, max_detections, masks)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from synet.patches.engine import Patching
 
 
-def patch_ultralytics(chip: str = "", *, roots: Iterable[str | Path] = ()) -> Patching:
+def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = ()) -> Patching:
     """Patch ultralytics, or a fork of it, in the script that imports it, before or after this.
 
     ::
@@ -35,8 +35,16 @@ def patch_ultralytics(chip: str = "", *, roots: Iterable[str | Path] = ()) -> Pa
         There is no such chip.
     PatchError
         Another chip is patched already.
+
+    Examples
+    --------
+    >>> from synet.patches import patch_ultralytics
+    >>> patch_ultralytics("sabre").chip
+    'sabre'
+    >>> synet.unpatch()
     """
-    from synet.patches.process import patch_custom
+    from synet.patches.process import patch
+    from synet.patches.target import only_or_own
     from synet.patches.ultralytics import FAMILY
 
-    return patch_custom(chip or FAMILY.chip, roots=roots, fixed=bool(chip))
+    return patch(only_or_own(chip, FAMILY.chip), roots=roots)

@@ -16,9 +16,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
+from synet.patches.target import Target
 from synet.system.environment import SETTINGS
 from synet.system.errors import SynetError
 from synet.system.optional_packages import origin
@@ -28,28 +30,25 @@ NEEDED = ("synet", "torch", "wrapt")
 
 
 def patching_variables(
-    chip: str | None,
-    roots: Iterable[str | Path] = (),
-    repairs: bool = True,
-    fixed: bool = True,
+    target: Target, roots: Iterable[str | Path] = (), repairs: bool = True
 ) -> dict[str, str]:
     """The environment variables under which a Python process patches itself.
 
     Parameters
     ----------
-    chip, roots, repairs, fixed
-        As `synet.patches.process.patch_custom` takes them; no chip is repairs alone.
+    target, roots, repairs
+        As `synet.patches.process.patch` takes them.
     """
     inherited = os.environ.get("PYTHONPATH")
     entries = inherited.split(os.pathsep) if inherited else []
-    told = {"chip": chip, "roots": [*map(str, roots)], "repairs": repairs, "fixed": fixed}
+    told = {**asdict(target), "roots": [*map(str, roots)], "repairs": repairs}
     return {
         "PYTHONPATH": os.pathsep.join([str(STARTUP), *(e for e in entries if e != str(STARTUP))]),
         SETTINGS: json.dumps({**told, "python": sys.executable, "origin": origin()}),
     }
 
 
-def run(command: Sequence[str], chip: str | None, fixed: bool = True) -> NoReturn:
+def become(command: Sequence[str], target: Target) -> NoReturn:
     """Become `command`, with the patch in place in each Python process that it starts.
 
     This process is replaced, so that signals, the terminal and the exit status are the command's.
@@ -59,22 +58,16 @@ def run(command: Sequence[str], chip: str | None, fixed: bool = True) -> NoRetur
     command
         A program and its arguments. ``python`` is the one that runs SyNet, if the one on
         PATH has no SyNet; a program that is not on PATH may lie beside that one.
-    chip
-        Name of a chip; None for repairs alone.
-    fixed
-        Are models whose yaml names another chip refused?
+    target
+        What its models are built for.
 
     Raises
     ------
     SynetError
-        There is no such chip, no such program, or it cannot be run.
+        There is no such program, or it cannot be run.
     """
-    if chip is not None:
-        from synet.chips import get_chip
-
-        chip = get_chip(chip).name
     words = [_program(command[0]), *command[1:]]
-    environment = {**os.environ, **patching_variables(chip, fixed=fixed)}
+    environment = {**os.environ, **patching_variables(target)}
     sys.stdout.flush()
     sys.stderr.flush()
     try:

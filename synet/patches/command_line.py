@@ -17,7 +17,7 @@ from pathlib import Path
 
 from synet import zoo
 from synet.data.datasets_dir import YAMLS
-from synet.patches.engine import DEFAULT_CHIP
+from synet.patches.declaration import DEFAULT_CHIP
 from synet.system import cache
 from synet.system.errors import SynetError
 

@@ -14,7 +14,8 @@ the top of the training script make the fork train models that the chip runs::
 from __future__ import annotations
 
 from synet.custom_patches import patch_custom
-from synet.patches.engine import Family, Patching, Swap
+from synet.patches.declaration import Family, Swap
+from synet.patches.engine import Patching
 from synet.patches.parse_model import wrap_model_init, wrap_parse_model
 from synet.patches.yolov5 import ADDITIONS
 

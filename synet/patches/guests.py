@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from synet.patches.engine import file_of, installed_folders, within
+from synet.patches.places import file_of, installed_folders, within
 from synet.system.process import names_of
 
 _kept: dict[Path, dict[str, Any]] = {}

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 
 # Parameters of what is made from a file, or around a model that is there already.
 MADE_FROM = {

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.system.errors import ChipError
 
 LOGGER = logging.getLogger("synet")
 
-KEY = "synet_chip"  # of the definition in a checkpoint
+CHIP_KEY = "synet_chip"  # of the definition in a checkpoint
 
 
 def with_chip_noted(content: Any) -> Any:
@@ -33,11 +33,11 @@ def with_chip_noted(content: Any) -> Any:
     for model in (parts.get("model"), parts.get("ema")):
         noted, definition = getattr(model, "synet", None), getattr(model, "yaml", None)
         if isinstance(noted, dict) and isinstance(definition, dict) and noted.get("chip"):
-            definition[KEY] = noted["chip"]
+            definition[CHIP_KEY] = noted["chip"]
     return content
 
 
-def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None:
+def chip_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None:
     """The chip to build a model for.
 
     Parameters
@@ -55,9 +55,9 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
         It is made for another chip than `fork` is fixed to.
     """
     source = path or fork.weights or "the checkpoint"
-    named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(KEY)
-    starts = KEY not in definition and Path(fork.weights).is_file()
-    start = chip_of_checkpoint(fork.weights, fork.root) if starts else ""
+    named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(CHIP_KEY)
+    starts = CHIP_KEY not in definition and Path(fork.weights).is_file()
+    start = chip_of_checkpoint(fork.weights, fork.root) if starts else None
     if start and named and start != named:
         LOGGER.warning(
             "%s is made for %s, and the training starts from %s, a model for %s",
@@ -65,15 +65,15 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
         )
     elif start and not named:
         source, named = fork.weights, start
-    if named and named != fork.chip and fork.fixed:
+    if named and named != fork.chip and fork.target.fixed:
         raise ChipError(
             f"{source} is made for {named}, and this process is patched for {fork.chip}"
         )
     return named or fork.chip
 
 
-def chip_of_checkpoint(weights: str | Path, root: Path) -> str:
-    """The chip that a checkpoint's model was trained for; empty where it does not say so.
+def chip_of_checkpoint(weights: str | Path, root: Path) -> str | None:
+    """The chip that a checkpoint's model was trained for; None where it does not say so.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.system.errors import PatchError, SynetError
 from synet.system.files import lies_within
 from synet.system.text import shown
@@ -31,7 +31,7 @@ class MissingKey(PatchError, KeyError):
     """A definition lacks what the fork reads; a `KeyError`, too, for forks that expect one."""
 
 
-class Definition(dict):
+class ModelDefinition(dict):
     """A definition that has the keys which all yamls of the fork that know them agree about.
 
     It is copied as itself, and goes into a checkpoint as a plain dictionary.
@@ -52,8 +52,8 @@ class Definition(dict):
         self[key] = copy.deepcopy(values[first])
         return self[key]
 
-    def __deepcopy__(self, memo: dict) -> Definition:
-        return Definition(copy.deepcopy(dict(self), memo), self.fork, self.path)
+    def __deepcopy__(self, memo: dict) -> ModelDefinition:
+        return ModelDefinition(copy.deepcopy(dict(self), memo), self.fork, self.path)
 
     def __reduce_ex__(self, _: Any) -> tuple:
         return dict, (dict(self),)

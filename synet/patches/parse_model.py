@@ -15,9 +15,9 @@ from typing import Any
 
 from synet import zoo
 from synet.chips import get_chip
-from synet.patches.engine import Building, Fork
-from synet.patches.made_for import made_for
-from synet.patches.own_keys import Definition, MissingKey, missing_in
+from synet.patches.declaration import Building, Fork
+from synet.patches.made_for import chip_for
+from synet.patches.own_keys import MissingKey, ModelDefinition, missing_in
 from synet.patches.rows import definition_path, read_rows, rewritten, row_place
 from synet.system.errors import SynetError, UnfitError
 from synet.system.text import first_line
@@ -44,7 +44,7 @@ def wrap_parse_model(fork: Fork) -> Callable:
         taken: list[int] = []
         path = definition_path(fork)
         content, riders = rewritten(fork, definition, channels, taken)
-        bound.arguments[definition_name] = Definition(content, fork, path)
+        bound.arguments[definition_name] = ModelDefinition(content, fork, path)
         try:
             with Budget(), written_as(lambda: str(rows[taken[-1]][2]) if taken else ""):
                 made = wrapped(*bound.args, **bound.kwargs)
@@ -87,13 +87,13 @@ def wrap_model_init(fork: Fork) -> Callable:
         chip = fork.chip
         if isinstance(definition, dict):
             path = path or _source(definition)
-            chip = made_for(definition, path, fork)
+            chip = chip_for(definition, path, fork)
             if "ch" in definition and "ch" in signature.parameters:
                 bound.arguments["ch"] = definition["ch"]  # some lines read only the argument
         building = Building(path, type(model))
         fork.building.append(building)
         try:
-            with fork.made_for(chip):
+            with fork.aimed_at(chip):
                 wrapped(*bound.args, **bound.kwargs)
         except KeyError as error:
             definition = definition if isinstance(definition, dict) else {}
@@ -126,7 +126,7 @@ def _source(definition: dict[str, Any]) -> str:
 def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
     """Replace what is left of torch's own layers, and see that the chip runs every row."""
     from synet.layers.heads import head_form
-    from synet.safety.mend import UnsafeRow, make_rows_safe
+    from synet.safety.rows import UnsafeRow, make_rows_safe
 
     needed = _needed(fork, layers, rows)
     try:
@@ -163,8 +163,8 @@ def _replace_by_type(layers: Any, indices: set[int]) -> None:
     """Replace torch's own layers in branches that only help training, and in unknown heads."""
     from torch import nn
 
-    from synet.safety.mend import take_notes
     from synet.safety.replace_by_type import replace_layers
+    from synet.safety.rows import take_notes
 
     for index in indices:
         box = nn.ModuleList([layers[index]])
@@ -186,7 +186,7 @@ def _see_gray(layers: Any) -> None:
     from torch import nn
 
     from synet.layers.basic import Grayscale
-    from synet.safety.mend import take_notes
+    from synet.safety.rows import take_notes
 
     first = layers[0]
     layers[0] = nn.Sequential(Grayscale(), first)

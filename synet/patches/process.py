@@ -15,8 +15,12 @@ from typing import Any
 import wrapt
 
 from synet.patches.child_processes import patching_variables
-from synet.patches.engine import Applied, Family, Fork, Patching, Wrap, script_root, within
+from synet.patches.declaration import DEFAULT_CHIP, Family, Fork, Wrap
+from synet.patches.engine import Patching
 from synet.patches.guests import Guests, home_of, visiting
+from synet.patches.places import script_root, within
+from synet.patches.target import REPAIRS_ALONE, Target, only, own
+from synet.patches.undo import Applied
 from synet.system.errors import PatchError, SynetError
 from synet.system.process import names_of, unchanged
 
@@ -44,7 +48,7 @@ def patch_custom(
     Parameters
     ----------
     chip
-        Name of a chip, e.g. ``"katana"``. None repairs, and leaves the layers as they are.
+        Name of a chip, e.g. ``"katana"``. None repairs alone, and leaves the layers as they are.
     roots
         Folders of forks, beside that of the script which is running.
     repairs
@@ -62,31 +66,59 @@ def patch_custom(
         There is no such chip.
     PatchError
         Another chip is patched already, or a fork lacks what the patch needs.
-    """
-    from synet.chips import get_chip
 
+    Examples
+    --------
+    >>> patching = synet.patch_custom("katana")
+    >>> patching.chip
+    'katana'
+    >>> synet.unpatch()
+    """
+    target = REPAIRS_ALONE if not chip else only(chip) if fixed else own(chip)
+    return patch(target, roots=roots, repairs=repairs, families=families)
+
+
+def patch(
+    target: Target,
+    *,
+    roots: Iterable[str | Path] = (),
+    repairs: bool = True,
+    families: Iterable[Family] = (),
+) -> Patching:
+    """`patch_custom`, told by a `Target` what models are built for.
+
+    Raises
+    ------
+    PatchError
+        Another chip is patched already, or a fork lacks what the patch needs.
+    """
     global _active
-    name = get_chip(chip).name if chip else None
     import torch  # noqa: F401 - a process that was told to patch itself does so now, if not before
 
     with _lock:
         roots = tuple(Path(root).resolve() for root in roots)
         if _active is None:
-            _active = _start(name, roots, repairs, fixed)
-        elif _active.chip != name and (None in (_active.chip, name) or fixed and _active.fixed):
+            _active = _start(target, roots, repairs)
+        elif _active.target.excludes(target):
             raise PatchError(
-                f"already patched for {_active.chip or 'repairs alone'}; call unpatch() before "
-                f"patching for {name or 'repairs alone'}"
+                f"already patched for {_active.target}; call unpatch() before patching for {target}"
             )
-        elif fixed and not _active.fixed:
-            _active.aim(name)
+        elif target.fixed and not _active.target.fixed:
+            _active.aim(target)
             _tell_children(_active, roots, repairs)
         _active.learn(families, roots)
         return _active
 
 
 def unpatch() -> None:
-    """Put back every object that `patch_custom` displaced. Harmless where nothing is patched."""
+    """Put back every object that `patch_custom` displaced. Harmless where nothing is patched.
+
+    Examples
+    --------
+    >>> patching = synet.patch_custom("katana")
+    >>> synet.unpatch()
+    >>> synet.unpatch()
+    """
     global _active
     with _lock:
         if _active is not None:
@@ -95,21 +127,23 @@ def unpatch() -> None:
 
 
 def executed(module: ModuleType) -> None:
-    """Look at a module of which a part had run when the patch came. For `synet.startup`."""
+    """Look at a module of which a part had run when the patch came. For `synet/patches/startup`."""
     if _active is not None:
         _active.executed(module)
 
 
 def _tell_children(patching: Patching, roots: tuple[Path, ...], repairs: bool) -> None:
     """Have the processes that this one starts patch themselves alike."""
-    variables = patching_variables(patching.chip, roots, repairs, patching.fixed)
+    variables = patching_variables(patching.target, roots, repairs)
     for name, value in variables.items():
         patching.applied.bind_item(os.environ, name, value)
 
 
 @contextmanager
 def borrowed(
-    root: Path | None, chip: str, declared: Callable[[], Iterable[Family]] = tuple
+    root: Path | None,
+    chip: str | None = None,
+    declared: Callable[[], Iterable[Family]] = tuple,
 ) -> Iterator[tuple[Patching, Guests]]:
     """Patch while a fork's model is built, or read, and leave the process as it was.
 
@@ -121,7 +155,7 @@ def borrowed(
     root
         Folder of the fork, or of an installed package; None where no fork is needed.
     chip
-        For models that name none.
+        For models that name none, in a process that is not patched yet. Default: Katana.
     declared
         Tells how the fork is patched, where it says so itself.
 
@@ -132,10 +166,8 @@ def borrowed(
     PatchError
         The process is repaired, and not patched.
     """
-    from synet.chips import get_chip
-
     global _active
-    chip = get_chip(chip).name
+    target = own(chip or DEFAULT_CHIP)
     roots = () if root is None else (root,)
     folders = [*roots]
 
@@ -147,10 +179,10 @@ def borrowed(
 
     with _lock, visiting(root) as guests, unchanged(of_a_fork):
         lasting = _active
-        if lasting is not None and lasting.chip is None:
-            raise PatchError("already patched for repairs alone; call unpatch() before this")
+        if lasting is not None and lasting.target == REPAIRS_ALONE:
+            raise PatchError(f"already patched for {REPAIRS_ALONE}; call unpatch() before this")
         families = tuple(declared())
-        patching = lasting or _patching(chip, roots, fork_repairs=True)
+        patching = lasting or _patching(target, roots, fork_repairs=True)
         try:
             if lasting is None:
                 _active = patching
@@ -167,15 +199,15 @@ def borrowed(
             _active = lasting
 
 
-def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool) -> Patching:
+def _start(target: Target, roots: tuple[Path, ...], repairs: bool) -> Patching:
     from synet.patches import ranks, ultralytics_ranks
     from synet.patches.command_line import completed, weights_of
     from synet.patches.rectangular_images import Rectangles
 
     script = script_root()
     roots = (*roots, *([script] if script else []))
-    rectangles = Rectangles(exact=chip is not None)
-    patching = _patching(chip, roots, repairs, fixed, rectangles.wraps, weights_of(sys.argv[1:]))
+    rectangles = Rectangles(exact=target != REPAIRS_ALONE)
+    patching = _patching(target, roots, repairs, rectangles.wraps, weights_of(sys.argv[1:]))
     applied = patching.applied
     started = Path(sys.argv[0]).resolve()  # of a command of ours it is no fork's
     home = script or next((root for root in roots if started.is_relative_to(root)), None)
@@ -187,7 +219,7 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool
         _tell_children(patching, roots, repairs)
         rectangles.apply(applied)
         ultralytics_ranks.apply(applied)
-        if chip:
+        if target != REPAIRS_ALONE:
             ranks.watch_ranks(applied, lambda: patching.chip)
         patching.start()
     except BaseException:
@@ -197,10 +229,9 @@ def _start(chip: str | None, roots: tuple[Path, ...], repairs: bool, fixed: bool
 
 
 def _patching(
-    chip: str | None,
+    target: Target,
     roots: tuple[Path, ...],
     fork_repairs: bool,
-    fixed: bool = False,
     wraps: Iterable[Wrap] = (),
     weights: str = "",
 ) -> Patching:
@@ -210,10 +241,10 @@ def _patching(
 
     mended = [wrap for repair in FORK_REPAIRS for wrap in repair.wraps] if fork_repairs else []
     families = (ultralytics.FAMILY, yolov5.FAMILY)
-    if not chip:
+    if target == REPAIRS_ALONE:
         stock = {"swaps": (), "additions": {}, "parse_model": _as_it_is, "model_init": _as_it_is}
         families = tuple(replace(family, **stock) for family in families)
-    return Patching(chip, families, roots, (*mended, *wraps), fixed, weights)
+    return Patching(target, families, roots, (*mended, *wraps), weights)
 
 
 def _mend_libraries(patching: Patching, repairs: bool = True) -> None:

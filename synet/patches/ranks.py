@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 if TYPE_CHECKING:
-    from synet.patches.engine import Applied
+    from synet.patches.undo import Applied
 
 PATIENCE = 60.0  # seconds that a rank may come later than the first
 _chip: Callable[[], str] | None = None  # of this process, where it is patched for one

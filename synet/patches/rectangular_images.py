@@ -22,7 +22,8 @@ import wrapt
 import yaml
 
 from synet.patches.command_line import IMAGE_SIZE
-from synet.patches.engine import CHECKS, Applied, Wrap
+from synet.patches.declaration import CHECK_FUNCTIONS, Wrap
+from synet.patches.undo import Applied
 
 LOGGER = logging.getLogger("synet")
 
@@ -39,8 +40,8 @@ _DATASET = frozenset(
 )
 _AUGMENTATION = frozenset(("random_perspective", "augment_hsv", "load_mosaic", "RandomPerspective"))
 OWNERS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
-    "check_imgsz": (("imgsz", "stride"), CHECKS),
-    "check_img_size": (("img_size|imgsz", "s"), CHECKS),
+    "check_imgsz": (("imgsz", "stride"), CHECK_FUNCTIONS),
+    "check_img_size": (("img_size|imgsz", "s"), CHECK_FUNCTIONS),
     "create_dataloader": (("path", "imgsz", "batch_size", "stride"), frozenset()),
     "BaseDataset.__init__": (("self", "img_path", "imgsz"), _DATASET),
     "set_rectangle": (("self",), _DATASET),

@@ -13,7 +13,7 @@ import inspect
 import re
 from typing import Any
 
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.patches.layer_classes import LayerClasses
 from synet.system.errors import PatchError
 from synet.system.text import shown

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.system.errors import ChipError, PatchError, SynetError
 from synet.system.text import shown
 from synet.system.yaml_files import compose_yaml
@@ -21,7 +21,7 @@ from synet.zoo import PARTS, rows_of
 
 REQUIRED_PARTS = ("backbone", "head")
 # First parameters of a layer whose number of output channels the yaml gives.
-CHANNELS = (("c1", "c2"), ("in_channels", "out_channels"))
+CHANNEL_PARAMETERS = (("c1", "c2"), ("in_channels", "out_channels"))
 
 # Of numbers that all of a model is made by; those of real ones are far below.
 MOST = {"nc": 100_000, "ch": 1_000, "depth_multiple": 10, "width_multiple": 10}
@@ -72,7 +72,7 @@ def read_rows(fork: Fork, definition: Mapping[str, Any]) -> list[list]:
         file = Path(_path(fork)).name or "YAML"
         raise PatchError(
             f"{row_place(fork, len(rows) - 1)}: {rows[-1][2]}: the heads of "
-            f"{fork.builder.__name__} need anchors, and this definition has none; train it with: "
+            f"{fork.module.__name__} need anchors, and this definition has none; train it with: "
             f"synet ultralytics train model={file}"
         )
     return rows
@@ -138,7 +138,7 @@ def _riding(
 
     layer = getattr(layers, name)
     source = source[0] if isinstance(source, list) else source
-    if tuple(inspect.signature(layer).parameters)[:2] not in CHANNELS:
+    if tuple(inspect.signature(layer).parameters)[:2] not in CHANNEL_PARAMETERS:
         # as many channels out as in: the fork's case for layers that it does not know
         return [source, repeats, OURS + name, args]
     repeats = max(round(repeats * depth), 1) if repeats > 1 else repeats
@@ -147,7 +147,7 @@ def _riding(
 
 def _check_arguments(fork: Fork, index: int, layer: type, args: list, channels: int) -> None:
     signature = inspect.signature(layer)
-    given = args if tuple(signature.parameters)[:2] not in CHANNELS else [0, *args]
+    given = args if tuple(signature.parameters)[:2] not in CHANNEL_PARAMETERS else [0, *args]
     try:
         signature.bind(*given)
     except TypeError as error:
@@ -184,8 +184,8 @@ def _unknown(fork: Fork, name: str, index: int) -> str:
     near = get_close_matches(name, dict.fromkeys([*layers.__all__, *modules]), cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "correct the name."
     return (
-        f"{row_place(fork, index)}: no layer {name!r} in {fork.builder.__name__} "
-        f"({fork.builder.__file__}) nor in SyNet; {hint}"
+        f"{row_place(fork, index)}: no layer {name!r} in {fork.module.__name__} "
+        f"({fork.module.__file__}) nor in SyNet; {hint}"
     )
 
 

@@ -16,7 +16,7 @@ FOREIGN = {"tensorflow", "keras"}
 
 
 @dataclass(frozen=True)
-class Found:
+class Defined:
     """A function or class in a fork: its name, where it stands, and its parameters."""
 
     name: str
@@ -51,13 +51,13 @@ class Survey:
     """
 
     root: Path
-    builders: list[Found] = field(default_factory=list)
-    convolutions: list[Found] = field(default_factory=list)
-    joins: list[Found] = field(default_factory=list)
-    heads: list[Found] = field(default_factory=list)
-    models: list[Found] = field(default_factory=list)
-    networks: list[Found] = field(default_factory=list)
-    scripts: list[Found] = field(default_factory=list)
+    builders: list[Defined] = field(default_factory=list)
+    convolutions: list[Defined] = field(default_factory=list)
+    joins: list[Defined] = field(default_factory=list)
+    heads: list[Defined] = field(default_factory=list)
+    models: list[Defined] = field(default_factory=list)
+    networks: list[Defined] = field(default_factory=list)
+    scripts: list[Defined] = field(default_factory=list)
 
 
 def survey(root: Path) -> Survey:
@@ -65,7 +65,7 @@ def survey(root: Path) -> Survey:
     found = Survey(root)
     trees = list(_trees(root))
     for file, tree in trees:
-        foreign = bool(FOREIGN & _imports(tree))  # a twin of the network in another framework
+        foreign = bool(FOREIGN & _imports(tree))  # the same network in another framework
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 if not foreign and _makes_layers_of_rows(node):
@@ -75,7 +75,7 @@ def survey(root: Path) -> Survey:
             elif isinstance(node, ast.ClassDef):
                 _sort_class(node, file, found)
         if _is_training_script(file, tree):
-            found.scripts.append(Found(file.name, file, 1))
+            found.scripts.append(Defined(file.name, file, 1))
     names = {builder.name for builder in found.builders}
     names |= {  # helpers that call one
         node.name
@@ -152,11 +152,11 @@ def _is_training_script(file: Path, tree: ast.Module) -> bool:
     return "__main__" in text and "train" in file.stem and not file.stem.startswith("test")
 
 
-def _function(node: ast.FunctionDef, file: Path) -> Found:
-    return Found(node.name, file, node.lineno, tuple(a.arg for a in node.args.args))
+def _function(node: ast.FunctionDef, file: Path) -> Defined:
+    return Defined(node.name, file, node.lineno, tuple(a.arg for a in node.args.args))
 
 
-def _class(node: ast.ClassDef, file: Path) -> Found:
+def _class(node: ast.ClassDef, file: Path) -> Defined:
     init = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
     parameters = tuple(a.arg for a in init.args.args[1:]) if init else ()
-    return Found(node.name, file, node.lineno, parameters)
+    return Defined(node.name, file, node.lineno, parameters)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from synet.data.datasets_dir import YAMLS
 from synet.patches import ultralytics_ranks
 from synet.patches.command_line import readable_copy
 from synet.patches.data_downloads import call_with_plain_images, call_without_code
-from synet.patches.engine import CHECKS, Family, Fork, Wrap
-from synet.patches.parse_model import wrap_model_init, wrap_parse_model
-from synet.patches.yolov5 import ADDITIONS, SWAPS, wrap_check_file
+from synet.patches.declaration import CHECK_FUNCTIONS, Fork, Wrap
+from synet.patches.yolov5 import FAMILY as YOLOV5
+from synet.patches.yolov5 import wrap_check_file
 from synet.system.errors import SynetError
 
 # How int8 files are run. By name, as it imports what a training can do without.
@@ -94,17 +95,14 @@ def _found(wrapped: Callable, data: Any) -> str:
     return str(data)
 
 
-FAMILY = Family(
+FAMILY = replace(
+    YOLOV5,
     name="ultralytics",
-    swaps=SWAPS,
-    additions=ADDITIONS,
-    parse_model=wrap_parse_model,
-    model_init=wrap_model_init,
     options=("verbose",),
     chip="sabre",
     functions=(
-        Wrap("check_yaml", wrap_check_file, ("file",), CHECKS),
-        Wrap("check_file", wrap_check_file, ("file",), CHECKS),
+        Wrap("check_yaml", wrap_check_file, ("file",), CHECK_FUNCTIONS),
+        Wrap("check_file", wrap_check_file, ("file",), CHECK_FUNCTIONS),
         Wrap("check_det_dataset", wrap_check_dataset, ("dataset",)),
         Wrap("check_cls_dataset", wrap_check_images, ("dataset",)),
         Wrap("_new", wrap_new, ("self", "cfg"), frozenset(("_load",))),

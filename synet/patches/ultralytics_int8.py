@@ -22,7 +22,7 @@ from synet.data.images import to_channels
 from synet.detections.detections import Detections
 from synet.detections.score_shift import confidence_shift, float_twin
 from synet.detections.tflite_outputs import TfliteNetwork, UnknownOutputs, class_names
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.rotated import enclosing_boxes
 from synet.system.errors import DataError, SynetError
 from synet.system.yaml_files import read_yaml

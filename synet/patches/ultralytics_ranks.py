@@ -18,8 +18,9 @@ from typing import Any
 
 import wrapt
 
-from synet.patches.engine import Applied, Wrap
+from synet.patches.declaration import Wrap
 from synet.patches.ranks import expect_ranks
+from synet.patches.undo import Applied
 from synet.system.environment import HANDED_OVER
 
 

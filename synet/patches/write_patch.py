@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synet.patches.survey import Found, Survey, survey
+from synet.patches.survey import Defined, Survey, survey
 from synet.system.errors import SynetError
 from synet.system.files import write_atomic
 
 TEMPLATE = Path(__file__).with_name("custom_template.py")
-FILE = "synet_patch.py"  # its name in a fork, by which loading a checkpoint finds it
+PATCH_FILE = "synet_patch.py"  # its name in a fork, by which loading a checkpoint finds it
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def write_patch(root: str | Path) -> Draft:
     found = survey(root.resolve())
     if not found.builders:
         raise SynetError(_without_builder(root, found))
-    path = _home(root, found) / FILE
+    path = _home(root, found) / PATCH_FILE
     if os.path.lexists(path):
         raise SynetError(f"{path} exists; move it, or go on with it")
     builder = found.builders[0]
     pair = builder.parameters[:2]
     lines, gaps = TEMPLATE.read_text(encoding="utf-8").splitlines(), []
-    values: dict[str, tuple[object, Sequence[Found], str]] = {
+    values: dict[str, tuple[object, Sequence[Defined], str]] = {
         "BUILDER": (builder.name, found.builders, ""),
         "PARAMETERS": (pair, [builder], "" if len(pair) == 2 else "it has too few parameters"),
         "CONV": _pick(found.convolutions, "Conv", "no class of a convolution and batch norm found"),
@@ -70,12 +70,14 @@ def _home(root: Path, found: Survey) -> Path:
     return root / found.scripts[0].file.parent if found.scripts else root
 
 
-def _pick(places: Sequence[Found], usual: str, problem: str) -> tuple[str, Sequence[Found], str]:
+def _pick(
+    places: Sequence[Defined], usual: str, problem: str
+) -> tuple[str, Sequence[Defined], str]:
     named = [place for place in places if place.name == usual] or list(places)
     return (named[0].name, named, "") if named else (usual, [], problem)
 
 
-def _comments(places: Sequence[Found], problem: str) -> list[str]:
+def _comments(places: Sequence[Defined], problem: str) -> list[str]:
     if problem:
         return [f"# GAP: {problem}."]
     seen = [f"{place.name}({', '.join(place.parameters)}) in {place}" for place in places]

@@ -14,8 +14,9 @@ from typing import Any
 from synet import zoo
 from synet.data.datasets_dir import YAMLS
 from synet.patches.data_downloads import call_without_code
-from synet.patches.engine import CHECKS, Family, Fork, Swap, Wrap, modules_below
+from synet.patches.declaration import CHECK_FUNCTIONS, Family, Fork, Swap, Wrap
 from synet.patches.parse_model import reason, wrap_model_init, wrap_parse_model
+from synet.patches.places import modules_below
 from synet.patches.rows import OURS
 from synet.system.errors import DataError, SynetError
 
@@ -81,7 +82,7 @@ def _label_paths(fork: Fork) -> Callable[[Path], Path] | None:
     return None
 
 
-# Shared by every line: what YOLO calls its classes, and what takes their place.
+# What YOLO calls its classes, and what takes their place.
 SWAPS = (
     Swap("Conv", "synet.layers.conv:Conv", like="synet.patches.recognise_classes:is_conv"),
     Swap(
@@ -112,8 +113,8 @@ FAMILY = Family(
     parse_model=wrap_parse_model,
     model_init=wrap_model_init,
     functions=(
-        Wrap("check_file", wrap_check_file, ("file",), CHECKS),
-        Wrap("check_yaml", wrap_check_file, ("file",), CHECKS),
-        Wrap("check_dataset", wrap_check_dataset, ("data|dict",), CHECKS),
+        Wrap("check_file", wrap_check_file, ("file",), CHECK_FUNCTIONS),
+        Wrap("check_yaml", wrap_check_file, ("file",), CHECK_FUNCTIONS),
+        Wrap("check_dataset", wrap_check_dataset, ("data|dict",), CHECK_FUNCTIONS),
     ),
 )

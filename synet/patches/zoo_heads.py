@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from synet.layers.binding import built
 from synet.layers.branch import LastConv2d
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 
 BOX_HEAD = {"nc", "anchors", "ch", "inplace"}
 CHANNELS, INPUTS = 16, 6  # of the head that is tried; six maps suit one, two and three branches

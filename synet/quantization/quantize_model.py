@@ -136,6 +136,16 @@ def quantize(
     SynetError
         An image size that is not the model's, a model of pixels of 0 to 255, a data set without
         images, a file that cannot be written, or would be lost to one of random images.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from synet.quantize import quantize
+    >>> image = keras.Input((48, 64, 1), batch_size=1)
+    >>> model = keras.Model(image, keras.layers.Conv2D(8, 3, padding="same", name="conv")(image))
+    >>> content = quantize(model, "my.yaml", (48, 64), out_path="model.tflite", progress=False)
+    >>> content[4:8]
+    b'TFL3'
     """
     if out_path is not None:
         _refuse_loss(Path(out_path), data is None)
@@ -207,6 +217,12 @@ def quantize_model(
     SynetError
         No such model, no image shape, a head that SyNet does not know, data that cannot be used,
         a file or a folder that is in use.
+
+    Examples
+    --------
+    >>> result = synet.quantize_model("best.pt", "my.yaml", progress=False)
+    >>> result.path.name, result.proof.proven, result.judged.violations
+    ('best.tflite', True, ())
     """
     path = _place(Path(model), data, random, out_path)
     _refuse_loss(path, data is None)
@@ -302,7 +318,15 @@ def _path_of(module: nn.Module, network: nn.Module) -> str:
 
 
 def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -> Result:
-    """`quantize_model` for a trained checkpoint, which needs real images."""
+    """`quantize_model` for a trained checkpoint, which needs real images.
+
+    Examples
+    --------
+    >>> from synet.quantize import quantize_checkpoint
+    >>> options = {"number": 1, "out_path": "small.tflite", "progress": False}
+    >>> quantize_checkpoint("best.pt", "my.yaml", **options).path.name
+    'small.tflite'
+    """
     return quantize_model(weights, data, **options)
 
 

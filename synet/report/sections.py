@@ -322,8 +322,10 @@ def made(
     files = {"model": _file(model, content)}
     if float_model:
         files["float model"] = _file(float_model, float_model.read_bytes())
-    chip = PACKAGE / "chips" / f"{profile.chip.name}.yaml"
-    files["chip"] = _file(Path("synet/chips", chip.name), chip.read_bytes())
+    chip = profile.chip.file
+    ours = chip.is_relative_to(PACKAGE)
+    shown = chip.relative_to(PACKAGE.parent) if ours else chip
+    files["chip"] = _file(shown, chip.read_bytes())
     now = datetime.now(timezone.utc)
     return {
         "This report": {

@@ -48,6 +48,12 @@ def write_report(
     ------
     SynetError
         As `gather`; or the page cannot be written.
+
+    Examples
+    --------
+    >>> page = synet.write_report("best.tflite", "my.yaml", "report.html", images=2, progress=False)
+    >>> page.title, page.chip.name, page.models["int8"].images
+    ('best.tflite', 'katana', 2)
     """
     out = Path(out)
     refuse_foreign(out, is_ours)

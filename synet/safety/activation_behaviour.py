@@ -5,14 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+RECTIFIERS = {"relu6": nn.ReLU6, "relu": nn.ReLU}  # by the name that a chip's file has for each
 FAR = 20.0  # where every rectifier is straight, and every gate is shut or open
 
 
-def activation_for(module: nn.Module, shape: tuple[int, ...], runs: bool) -> nn.Module | None:
+def activation_for(
+    module: nn.Module, shape: tuple[int, ...], runs: bool, activation: str = "relu6"
+) -> nn.Module | None:
     """The chip's activation for a module that is one, whatever it is called.
 
     It has no parameters, works value by value, and either the chip does not run it or it is a
-    rectifier of another form. A gate (0 to 1) becomes the logistic function, all others ReLU6.
+    rectifier of another form. A gate (0 to 1) becomes the logistic function, all others what
+    the chip has.
 
     Parameters
     ----------
@@ -22,6 +26,8 @@ def activation_for(module: nn.Module, shape: tuple[int, ...], runs: bool) -> nn.
         Of what it is called with.
     runs
         Does the chip run what it does?
+    activation
+        The one that the chip has.
 
     Returns
     -------
@@ -44,13 +50,14 @@ def activation_for(module: nn.Module, shape: tuple[int, ...], runs: bool) -> nn.
     # no value may depend on where it stands, nor on the others
     if not _same(_shuffled(y, order), mixed) or not _same(y[x > 0], alone[x > 0]):
         return None
-    if _same(y, x) or _same(y, x.clamp(0, 6)):
+    ours = RECTIFIERS[activation]()
+    if _same(y, x) or _same(y, ours(x)):
         return None
     gate = _same(low, low * 0) and _same(high, high * 0 + 1)
     rectifier = _same(high / FAR, high * 0 + 1) and float(low.abs().max()) < FAR / 2
     if runs and not rectifier:
         return None
-    return nn.Sigmoid() if gate else nn.ReLU6()
+    return nn.Sigmoid() if gate else ours
 
 
 def _answer(module: nn.Module, x: Tensor) -> Tensor | None:

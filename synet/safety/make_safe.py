@@ -20,7 +20,7 @@ from synet.layers.heads import head_form
 from synet.layers.same import pair
 from synet.safety.mend import mend, problems_of
 from synet.safety.recorder import Problem
-from synet.safety.replace_by_type import Substitution, replace_layers
+from synet.safety.replace_by_type import Substitution, left_alone, replace_layers
 from synet.system.errors import ChipError, UnfitError
 from synet.verdict.check import Violation
 
@@ -43,15 +43,14 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     Weights, batch norm's statistics and the mode of every module are carried over, under the
     names that they have. These take the place of what the chip lacks:
 
-    - an activation, told by what it does: ReLU6, or the logistic function for a gate;
+    - an activation, told by what it does: the chip's, or the logistic function for a gate;
     - attention (activations multiplied with each other): an untrained `synet.layers.Mixer`;
     - padding and transposed convolution: layers that compute the same numbers in operations
       that the chip has;
     - the colours of the image, where the chip's camera has none: the first convolution's weights
       are summed over them, so a grey image gives what it gave as three equal channels.
 
-    All but the last two change the numbers: train, or fine-tune, the copy. Each substitution that
-    changes numbers is logged.
+    All but the last two change the numbers, and are logged: train, or fine-tune, the copy.
 
     Parameters
     ----------
@@ -75,7 +74,11 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
 
     Examples
     --------
-    >>> safe = synet.make_safe(yolox, "katana", (416, 416))
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU())
+    >>> safe = synet.make_safe(network, "katana", (48, 64))
+    >>> safe[1], network[1]
+    (ReLU6(), SiLU())
     """
     target, shape = get_chip(chip), pair(imgsz)
     safe = copy.deepcopy(model)
@@ -83,7 +86,7 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     if channels != target.image_channels == 1:
         _take_gray(safe, shape)
         channels = 1
-    kept = {nn.Conv2d: lambda old: None}  # what its padding needs shows when it runs
+    kept = {nn.Conv2d: lambda old: None, **left_alone(target)}  # what those need shows in a run
     found: list[Substitution] = replace_layers(safe, kept)
     ends = not _has_head(safe)
     mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target, ends=ends)
@@ -111,6 +114,14 @@ def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> li
     -------
     Each with the path of the module, the problem and what mends it, in the order in which they
     are met; empty where the chip runs it all. Memory is a question for `synet.profile`.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU())
+    >>> for violation in synet.check(network, "katana", (48, 64)):
+    ...     print(violation)
+    1 (SiLU): the activation is SiLU (x times its logistic); use relu6
     """
     target, shape = get_chip(chip), pair(imgsz)
     model = copy.deepcopy(model)

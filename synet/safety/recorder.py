@@ -22,7 +22,8 @@ import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip
 from synet.export.proxy import NCHW, KerasProxy
 from synet.export.registry import lowering_of
-from synet.export.sketch import Operation, Sketch, Sketching
+from synet.export.sketch import Sketch
+from synet.export.sketching import Operation, Sketching
 from synet.system.errors import ExportError
 from synet.verdict.check import is_padded_otherwise, limits
 
@@ -77,7 +78,7 @@ Known = dict[int, tuple[Tensor, Any]]  # a value by its id, held, and its proxy
 class Recorder(TorchFunctionMode):
     """Within this context, every module that runs is looked at.
 
-    What torch computes is lowered as in an export, on shapes alone (`synet.export.sketch`): what
+    What torch computes is lowered as in an export, on shapes alone (`synet.export.sketching`): what
     the export refuses, and what of its operations the chip does not run, are the problems.
 
     Parameters

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from synet.chips import Chip
 from synet.layers.basic import MaxPool2d
 from synet.layers.conv import Conv2d
 
@@ -93,19 +94,30 @@ def replace_layers(
 
 def replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> int:
     """Put `new` wherever `old` is within `root`; how often that was."""
-    count = 0
-    for module in list(root.modules()):
-        # not named_children(), which leaves out a module that is there twice
-        for name, child in list(module._modules.items()):
-            if child is old:
-                setattr(module, name, new)
-                count += 1
-    return count
+    places = {}
+    for path, module in root.named_modules(remove_duplicate=False):
+        if module is old and path:
+            parent, _, name = path.rpartition(".")
+            places[root.get_submodule(parent), name] = None
+    for parent, name in places:
+        setattr(parent, name, new)
+    return len(places)
+
+
+ACTIVATIONS = (
+    *(nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.Mish, nn.Hardswish),
+    *(nn.Hardtanh,),
+)
+
+
+def left_alone(chip: Chip) -> dict[type[nn.Module], Recipe]:
+    """Recipes that leave what a run of the network replaces: activations, if not by ReLU6."""
+    types = () if chip.activation == "relu6" else ACTIVATIONS
+    return dict.fromkeys(types, lambda old: None)
 
 
 @replaces(
-    *(nn.SiLU, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.Mish, nn.Hardswish),
-    *(nn.Hardtanh,),
+    *ACTIVATIONS,
     why="every chip has ReLU6, and few have another",
 )
 def _to_relu6(old: nn.Module) -> nn.Module:

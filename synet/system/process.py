@@ -14,8 +14,9 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from typing import Any
+
+from synet.system.borrowed import print_options
 
 Restore = Callable[[], None]
 
@@ -129,7 +130,7 @@ def _numpy(np: types.ModuleType) -> Restore:
 
 
 def _torch(torch: types.ModuleType) -> Restore:
-    printing = asdict(torch._tensor_str.PRINT_OPTS)  # which nothing public tells
+    printing = print_options()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     cudnn = torch.backends.cudnn
     flags = {name: getattr(cudnn, name) for name in ("benchmark", "deterministic", "enabled")}

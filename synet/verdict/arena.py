@@ -12,9 +12,7 @@ from typing import Protocol, TypeVar
 
 SAME = 1e-4  # of all cycles: schedules that are told to be alike differ by as much
 FINE = 0.015  # of the memory, that the least may be off
-STEPS = (
-    5  # arenas between the largest and the smallest that are tried in any case, if so many differ
-)
+STEPS = 5  # arenas between the largest and the smallest, tried in any case if so many differ
 AT_ONCE = 2  # runs of the compiler
 
 

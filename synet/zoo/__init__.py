@@ -159,12 +159,12 @@ def _is_whole(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-LARGEST_IMAGE = 1 << 22  # pixels, that a yaml may claim a network to be made for
+LARGEST_IMAGE_PX = 1 << 22  # that a yaml may claim a network to be made for
 
 
 def _is_shape(value: Any) -> bool:
     is_pair = isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value))
-    return is_pair and value[0] * value[1] <= LARGEST_IMAGE
+    return is_pair and value[0] * value[1] <= LARGEST_IMAGE_PX
 
 
 def _are_costs(item: tuple[Any, Any]) -> bool:
@@ -191,7 +191,7 @@ _CLAIM_RULES = {
     ),
     "chip": _TEXT,
     "placement": _TEXT,
-    "image_shape": (_is_shape, f"[height, width] of at most {LARGEST_IMAGE:,} pixels"),
+    "image_shape": (_is_shape, f"[height, width] of at most {LARGEST_IMAGE_PX:,} pixels"),
 }
 _RULES = {
     "nc": _WHOLE,

@@ -9,11 +9,12 @@ import odd_fork
 import pytest
 import torch_fork
 from bare_install import ROOT
+from changed_file import write_changed
 from click.testing import CliRunner
 
 from synet.backends.conformance import CHECKS, ORDERS, check_fork
 from synet.cli import main
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.patches.write_patch import write_patch
 from synet.system.errors import PatchError, SynetError
 
@@ -61,9 +62,7 @@ def test_a_users_own_patch_from_the_template(tmp_path):
 
 def changed(folder: Path, file: str, old: str, new: str) -> Path:
     torch_fork.write(folder)
-    text = (folder / file).read_text()
-    assert old in text
-    (folder / file).write_text(text.replace(old, new))
+    write_changed(folder / file, (folder / file).read_text(), (old, new))
     return folder
 
 
@@ -106,7 +105,7 @@ def mine(fork):
     import sys
     import torch
 
-    fork.builder.Twin = fork.builder.Join
+    fork.module.Twin = fork.module.Join
     torch.hub.mine = 1
     sys.modules["synet_bystander"].load_image = print
     return wrap_parse_model(fork)

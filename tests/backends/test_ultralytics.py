@@ -20,7 +20,7 @@ import synet
 from synet.backends import ultralytics as backend
 from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.patches import patch_ultralytics
 from synet.system.errors import SynetError
 
@@ -264,7 +264,7 @@ def test_tune_is_handed_to_python(monkeypatch, tmp_path):
 
 RANKS = """
 import os, sys
-from synet import ranks
+from synet.patches import ranks
 ranks.PATIENCE = 3
 if __name__ == "__main__":
     if sys.argv[4] == "all" or os.environ["RANK"] == "0":

@@ -8,7 +8,7 @@ import pytest
 import torch
 from keras_twin import settle
 
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.patches import patch_ultralytics
 
 SHAPE = (64, 96)

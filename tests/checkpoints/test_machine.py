@@ -115,7 +115,7 @@ MEASURE = """
 import argparse, json, resource, sys, time
 import greedy
 import hostile
-from synet import checkpoint
+from synet.checkpoints import read as checkpoint
 from synet.system.errors import CheckpointError
 
 def peak():

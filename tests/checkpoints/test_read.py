@@ -108,8 +108,8 @@ def yolov5_checkpoint(tmp_path_factory):
     """What the stock package's train.py saves, after a real optimizer step."""
     if importlib.util.find_spec("yolov5") is None:
         pytest.skip("the yolov5 package is not installed")
-    from synet.patches.engine import Applied
     from synet.patches.repairs.libraries import apply_library_repairs
+    from synet.patches.undo import Applied
 
     applied = Applied()
     apply_library_repairs(applied)

@@ -133,7 +133,7 @@ def test_noted_sizes(notes, size):
 
 @pytest.mark.parametrize("content", [{}, {"model": 5}, {"model": nn.Identity()}])
 def test_no_chip_is_noted(content):
-    assert chip_of(content, "best.pt") == ""
+    assert chip_of(content, "best.pt") is None
 
 
 def test_the_chip_of_a_checkpoint():

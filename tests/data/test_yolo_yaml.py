@@ -14,7 +14,7 @@ import yaml
 from synet.data.yolo_yaml import (
     label_path,
     load_dataset,
-    read_definition,
+    read_data_yaml,
     read_labels,
     resolved_definition,
     resolved_yaml,
@@ -297,7 +297,7 @@ def test_a_definition_says_what_is_written_and_looks_for_nothing(tmp_path):
     path = write_yaml(
         tmp_path / "data.yaml", path="there", train="x", val=["y", "z"], merge={"a": 1}
     )
-    definition = read_definition(path)
+    definition = read_data_yaml(path)
     assert definition.root == tmp_path / "there"
     assert definition.entries == {"train": ("x",), "val": ("y", "z")}
     assert definition.names == ("a", "b")
@@ -307,7 +307,7 @@ def test_a_definition_says_what_is_written_and_looks_for_nothing(tmp_path):
 def test_a_name_with_a_zero_byte(tmp_path):
     path = write_yaml(tmp_path / "data.yaml", train="x", val=["y", "z\0"])
     with pytest.raises(DataError, match=r"data\.yaml: val: no file has a name with a zero byte"):
-        read_definition(path)
+        read_data_yaml(path)
 
 
 def test_the_folders_of_all_images(tree):

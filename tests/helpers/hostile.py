@@ -150,7 +150,7 @@ torch.package.PackageImporter torch._dynamo.guards.GuardBuilder torch.ops.load_l
 torch.distributed.rpc.rpc_sync torch.nn.Module.apply torch.nn.modules.module.warnings
 torch.nn.functional.handle_torch_function torch._tensor._rebuild_from_type_v2
 torch.utils.checkpoint.checkpoint torch.multiprocessing.spawn
-synet.patches.child_processes.run synet.patches.process.patch_custom
+synet.patches.child_processes.become synet.patches.process.patch_custom
 synet.checkpoints.read._torch_load
 synet.backends.yolov5.run __main__.main
 """.split()

@@ -48,13 +48,5 @@ def model_yaml(
     return f"{about}{numbers}{lists}"
 
 
-def changed(text: str, *changes: tuple[str, str]) -> str:
-    """A text with parts of it, which must be there, replaced."""
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.strip().splitlines()]

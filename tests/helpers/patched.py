@@ -6,8 +6,9 @@ import importlib
 from pathlib import Path
 
 from synet.custom_patches import patch_custom
-from synet.models.forks import importable_builders, quiet
-from synet.patches.engine import Fork
+from synet.models.forks import quiet
+from synet.models.locate import importable_builders
+from synet.patches.declaration import Fork
 
 
 def patched_fork(root: Path, chip: str) -> Fork:
@@ -17,4 +18,4 @@ def patched_fork(root: Path, chip: str) -> Fork:
         if builder.fits:
             with quiet():
                 importlib.import_module(name)
-    return next(fork for fork in patching.forks if root in Path(fork.builder.__file__).parents)
+    return next(fork for fork in patching.forks if root in Path(fork.module.__file__).parents)

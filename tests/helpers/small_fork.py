@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from synet.patches.engine import Family, Fork, Swap, Wrap
+from synet.patches.declaration import Family, Fork, Swap, Wrap
 
 FILES = {
     "__init__.py": "",
@@ -72,7 +72,7 @@ class SafeDetect:
 
 def _first_of(fork: Fork) -> Callable:
     def parse_model(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-        return [fork.builder.__name__, *wrapped(*args, **kwargs)]
+        return [fork.module.__name__, *wrapped(*args, **kwargs)]
 
     return parse_model
 

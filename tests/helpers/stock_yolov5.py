@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from synet.custom_patches import unpatch
-from synet.patches.engine import Applied
 from synet.patches.repairs.libraries import apply_library_repairs
+from synet.patches.undo import Applied
 
 
 @cache

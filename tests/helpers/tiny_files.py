@@ -17,7 +17,7 @@ import torch
 from patched import patched_fork
 
 from synet.export.convert import to_keras
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.tflite.model import embed_metadata
 
 

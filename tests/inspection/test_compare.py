@@ -22,7 +22,7 @@ from synet.data.calibration import Calibration
 from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float, to_int8
 from synet.inspection.compare import compare_layers, dump_int8
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.system.errors import DataError, SynetError
 
 ODD = (61, 99)

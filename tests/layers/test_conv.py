@@ -157,7 +157,7 @@ def test_training_updates_it():
 def test_a_widened_convolution_is_torchs_without_padding(size, kernel, stride, padding, groups):
     old = nn.Conv2d(4, 8, kernel, stride, padding, groups=groups)
     x = draw(1, 4, *size)
-    new = WidenedConv2d.of(old, x.shape)
+    new = WidenedConv2d.of(old, x.shape, 7)
     assert torch.equal(new(x), old(x)) and new.weight is old.weight
     model = assert_same(new, x)
     convolutions = layers(model, "Conv2D") + layers(model, "DepthwiseConv2D")
@@ -174,7 +174,7 @@ def test_what_cannot_be_widened_is_padded():
         nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(3, 4, 7, 2, 3),
     ):
-        assert WidenedConv2d.of(old, (1, 3, 8, 8)) is None
+        assert WidenedConv2d.of(old, (1, 3, 8, 8), 7) is None
 
 
 @pytest.mark.parametrize("form", [(2, 2), (4, 2, 1), (3, 2, 1, 1), (4, 4)])

@@ -207,7 +207,7 @@ def test_a_widened_kernel_looks_where_torchs_does(kernel, stride, size):
     x, w = draw(1, 1, size, size), weights(1, 1, kernel, kernel)
     for padding in range(kernel // 2 + 1):
         theirs = F.conv2d(x, w, None, stride, padding)
-        form = widened(size, kernel, stride, padding)
+        form = widened(size, kernel, stride, padding, 7)
         if form is None:
             continue
         large, offset = form
@@ -217,12 +217,12 @@ def test_a_widened_kernel_looks_where_torchs_does(kernel, stride, size):
 
 
 def test_what_a_widened_kernel_costs():
-    assert widened(240, 3, 2, 1) == (4, 0)
-    assert widened(241, 3, 2, 1) == (3, 0)
-    assert widened(240, 3, 1, 1) == (3, 0)
-    assert widened(240, 2, 1, 0) == (2, 0)
-    assert widened(240, 7, 2, 3) is None  # eight pixels
-    assert widened(240, 3, 1, 2) is None  # more windows than pixels
+    assert widened(240, 3, 2, 1, 7) == (4, 0)
+    assert widened(241, 3, 2, 1, 7) == (3, 0)
+    assert widened(240, 3, 1, 1, 7) == (3, 0)
+    assert widened(240, 2, 1, 0, 7) == (2, 0)
+    assert widened(240, 7, 2, 3, 7) is None  # eight pixels
+    assert widened(240, 3, 1, 2, 7) is None  # more windows than pixels
 
 
 def test_zeros_between_the_pixels():

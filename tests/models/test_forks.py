@@ -23,36 +23,12 @@ from synet.system.errors import CheckpointError, PatchError, SynetError
 def test_builders_of_every_layout_are_found(forks, fork):
     root = forks["package"].parent if fork == "both" else forks[fork]
     with backend.find_fork(root, "katana") as found:
-        assert Path(found.builder.__file__).is_relative_to(root)
+        assert Path(found.module.__file__).is_relative_to(root)
         assert found.names["Model"]("katana-kqvga").synet == {"chip": "katana", "channels": 1}
-        patched = {f.builder.__name__ for f in patch_custom("katana", fixed=False).forks}
+        patched = {f.module.__name__ for f in patch_custom("katana", fixed=False).forks}
     names = {"clone": {"models.yolo"}, "package": {f"{RENAMED}.models.yolo"}}
     expected = names.get(fork, set().union(*names.values()))
     assert patched >= expected
-
-
-@pytest.mark.parametrize(
-    ("file", "imports", "base", "name"),
-    [
-        ("models/yolo.py", "from models.common import *", ".", "models.yolo"),
-        ("src/models/yolo.py", "from models.common import *", "src", "models.yolo"),
-        ("ours/models/yolo.py", "from ours.models.common import *", ".", "ours.models.yolo"),
-        ("models/yolo.py", "import fork.models.common", "..", "fork.models.yolo"),
-        ("ours/models/yolo.py", "from ..common import Conv", ".", "ours.models.yolo"),
-        ("yolo.py", "from common import *", ".", "yolo"),
-        ("fork/nn/tasks.py", "from fork.nn import Conv", ".", "fork.nn.tasks"),
-    ],
-)
-def test_a_module_is_called_what_its_fork_calls_it(tmp_path, file, imports, base, name):
-    root = tmp_path / "fork"
-    path = root / file
-    path.parent.mkdir(parents=True)
-    for folder in (path.parent, *path.parent.parents):
-        if folder.is_relative_to(root) and folder != root:
-            (folder / "__init__.py").touch()
-    path.write_text(f"import os\n{imports}\n")
-    found = backend.import_name(root, path)
-    assert (found[0].resolve(), found[1]) == ((root / base).resolve(), name)
 
 
 def test_a_folder_without_a_builder(tmp_path):

@@ -17,6 +17,7 @@ from torch_fork import run, told
 from synet.custom_patches import patch_custom, unpatch
 from synet.patches import process as custom_patches
 from synet.patches.child_processes import STARTUP, patching_variables
+from synet.patches.target import only
 
 PATCHED = "import synet.patches.process as c; print(c._active and c._active.chip)"
 GUARDED = """\
@@ -150,7 +151,7 @@ def below(text: str, folder: Path, code: str) -> tuple[str, str]:
     """What Python says below a patch, where the user's own ``sitecustomize`` holds `text`."""
     (folder / "sitecustomize.py").write_text(text)
     path = os.pathsep.join([str(STARTUP), str(folder)])
-    settings = patching_variables("katana") | {"PYTHONPATH": path}
+    settings = patching_variables(only("katana")) | {"PYTHONPATH": path}
     return run("python", "-c", code, cwd=folder, **settings)
 
 
@@ -169,12 +170,12 @@ def test_a_mistake_in_it_is_told_as_python_tells_it(tmp_path, text):
 
 def test_in_a_shell_below_a_patch_nothing_is_added_twice(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/one", ""]))
-    once = patching_variables("katana")
+    once = patching_variables(only("katana"))
     assert once["PYTHONPATH"].split(os.pathsep) == [str(STARTUP), "/one", ""]
     monkeypatch.setenv("PYTHONPATH", once["PYTHONPATH"])
-    assert patching_variables("katana") == once
+    assert patching_variables(only("katana")) == once
     monkeypatch.setenv("PYTHONPATH", "")
-    assert patching_variables("katana")["PYTHONPATH"] == str(STARTUP)
+    assert patching_variables(only("katana"))["PYTHONPATH"] == str(STARTUP)
 
 
 def test_unpatch_restores_the_environment():
@@ -296,8 +297,10 @@ def test_scripts_beside_that_python_are_found_off_path(tmp_path):
     "module", ["synet.checkpoints.read", "synet.layers", "synet.quantization.quantize_model"]
 )
 def test_a_module_of_ours_that_imports_torch_itself(tmp_path, module):
-    code = f"import {module}, torch; from synet import checkpoint; print(type(torch.load).__name__)"
-    environment = {**os.environ, **patching_variables("katana")}
+    code = (
+        f"import {module}, torch; import synet.checkpoints.read; print(type(torch.load).__name__)"
+    )
+    environment = {**os.environ, **patching_variables(only("katana"))}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
     )

@@ -13,7 +13,8 @@ from real_forks import installed, run, training
 
 from synet import zoo
 from synet.custom_patches import unpatch
-from synet.models.forks import installed as package
+from synet.models.locate import installed as package
+from synet.patches.target import only
 from synet.system.errors import ChipError
 
 
@@ -33,7 +34,7 @@ def own(fork) -> str:
 def weights(fork, own, tmp_path) -> Path:
     """What a training of that yaml for Sabre leaves behind."""
     path = tmp_path / "a-sabre.pt"
-    with fork.made_for("sabre"):
+    with fork.aimed_at("sabre"):
         torch.save({"model": fork.names["Model"](own), "epoch": -1}, path)
     return path
 
@@ -42,7 +43,7 @@ def test_a_training_that_goes_on_is_of_the_checkpoints_chip(fork, weights, monke
     definition = torch.load(weights)["model"].yaml
     model = fork.names["Model"](definition)  # as a YOLO does that is given no --cfg
     assert model.synet == {"chip": "sabre", "channels": 3}
-    monkeypatch.setattr(fork, "fixed", True)
+    monkeypatch.setattr(fork, "target", only("katana"))
     with pytest.raises(ChipError, match="^the checkpoint is made for sabre, and this process is p"):
         fork.names["Model"](definition)
 
@@ -53,7 +54,7 @@ def test_a_yaml_that_claims_no_chip_is_built_for_that_of_the_weights(
     assert fork.names["Model"](own).synet["chip"] == "katana"
     monkeypatch.setattr(fork, "weights", str(weights))
     assert fork.names["Model"](own).synet["chip"] == "sabre"
-    monkeypatch.setattr(fork, "fixed", True)
+    monkeypatch.setattr(fork, "target", only("katana"))
     with pytest.raises(ChipError, match=r"a-sabre\.pt is made for sabre, and this process is patc"):
         fork.names["Model"](own)
 

@@ -11,7 +11,7 @@ import yaml
 from careless_fork import DEFINITION, ROW
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.patches.own_keys import Definition
+from synet.patches.own_keys import ModelDefinition
 from synet.system.errors import SynetError
 
 
@@ -100,9 +100,9 @@ def test_a_key_error_about_something_else_stays(fork):
 
 
 def test_a_definition_is_copied_as_it_is_and_pickled_as_a_dictionary():
-    definition = Definition({"nc": 2, "head": [[1]]}, None, "a.yaml")
+    definition = ModelDefinition({"nc": 2, "head": [[1]]}, None, "a.yaml")
     copied = copy.deepcopy(definition)
-    assert type(copied) is Definition
+    assert type(copied) is ModelDefinition
     assert copied == definition
     assert copied["head"] is not definition["head"]
     assert type(pickle.loads(pickle.dumps(definition))) is dict

@@ -19,8 +19,9 @@ from small_fork import FILES, forget, load, write_package
 
 from synet import layers
 from synet.custom_patches import patch_custom, unpatch
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.patches import process as custom_patches
+from synet.patches.target import only
 from synet.system.errors import ChipError, PatchError
 
 # ------------------------------------------------------------------------------ in one process
@@ -106,15 +107,15 @@ def test_an_unknown_chip_changes_nothing(unpatched):
 
 
 def test_two_chips_at_once_are_refused(unpatched):
-    patch_custom("katana").chip = "another"
-    with pytest.raises(PatchError, match=r"already patched for another; call unpatch\(\)"):
+    patch_custom("sabre")
+    with pytest.raises(PatchError, match=r"already patched for sabre; call unpatch\(\)"):
         patch_custom("katana")
 
 
 def test_a_script_decides_over_what_synet_patched_by_itself(unpatched):
     ours = patch_custom("katana", fixed=False)
     assert patch_custom("sabre", fixed=False) is ours and ours.chip == "katana"
-    assert patch_custom("sabre") is ours and ours.chip == "sabre" and ours.fixed
+    assert patch_custom("sabre") is ours and ours.target == only("sabre")
     assert json.loads(os.environ["SYNET_RUN"])["chip"] == "sabre"
     assert patch_custom("katana", fixed=False) is ours and ours.chip == "sabre"
     with pytest.raises(PatchError, match="already patched for sabre"):

@@ -72,7 +72,7 @@ def test_ranks_that_a_patched_process_starts_from_a_file_elsewhere(tmp_path):
     ],
 )
 def test_an_unpatched_rank_stops_the_run(tmp_path, lines, launcher):
-    soon = "from synet import ranks; ranks.PATIENCE = 1\n"
+    soon = "from synet.patches import ranks; ranks.PATIENCE = 1\n"
     swallowed = torch_fork.FILES["train.py"].replace(
         "    main()\n", "    try: main()\n    except Exception as error: print('swallowed')\n"
     )

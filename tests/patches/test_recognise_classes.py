@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from synet import layers
-from synet.patches.engine import Applied
 from synet.patches.recognise_classes import is_concat, is_conv, is_same_head
 from synet.patches.repairs.libraries import apply_library_repairs
+from synet.patches.undo import Applied
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -19,9 +19,9 @@ import yaml
 from patched import patched_fork
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.models.forks import installed
-from synet.patches.engine import Applied
+from synet.models.locate import installed
 from synet.patches.rectangular_images import Rectangles, Shape, Size, size_of
+from synet.patches.undo import Applied
 
 HEIGHT, WIDTH = 64, 160  # a shape that is seen where it is turned
 SIZE = Size(HEIGHT, WIDTH)

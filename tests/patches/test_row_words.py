@@ -10,9 +10,10 @@ import yaml
 from careless_fork import DEFINITION, HONEST_ROWS, NO_LAYERS, ROW, hostile_rows
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.patches.engine import Fork
+from synet.patches.declaration import Fork
 from synet.patches.layer_classes import LayerClasses
 from synet.patches.row_words import RowWords
+from synet.patches.target import REPAIRS_ALONE
 from synet.patches.yolov5 import FAMILY
 from synet.system.errors import SynetError
 
@@ -23,7 +24,7 @@ def careless(tmp_path_factory):
     canary = folder / "canary"
     root = careless_fork.write(folder, "careless_of_rows", canary)
     module = careless_fork.load(folder, "careless_of_rows")
-    return Fork(module, root, FAMILY, None), canary
+    return Fork(module, root, FAMILY, REPAIRS_ALONE), canary
 
 
 def row_of(text):

@@ -11,7 +11,9 @@ import torch
 from small_fork import FAMILY, SafeConv, forget, load, write_package
 
 from synet.custom_patches import patch_custom, unpatch
-from synet.patches.engine import Patching, file_of
+from synet.patches.engine import Patching
+from synet.patches.places import file_of
+from synet.patches.target import only
 from synet.system.process import names_of, unchanged
 
 
@@ -78,7 +80,7 @@ def crowd(tmp_path, monkeypatch):
 def test_a_fork_is_patched_among_them(crowd):
     assert isinstance(sys.modules["strange_3"], types.ModuleType)
     write_package(crowd, "crowded_fork")
-    patching = Patching("katana", (FAMILY,), roots=(crowd,))
+    patching = Patching(only("katana"), (FAMILY,), roots=(crowd,))
     try:
         patching.start()
         common, yolo = load("crowded_fork.common", "crowded_fork.yolo")

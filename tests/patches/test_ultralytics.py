@@ -11,7 +11,7 @@ from torch import nn
 
 from synet import layers
 from synet.custom_patches import patch_custom, unpatch
-from synet.models.forks import installed
+from synet.models.locate import installed
 
 ROOT = installed("ultralytics")
 

@@ -22,7 +22,7 @@ from synet.data.yolo_yaml import label_path, load_dataset
 from synet.detections.detections import Detections, overlaps
 from synet.evaluation.found import ground_truth
 from synet.export.convert import to_keras
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.system.errors import DataError, SynetError
 from synet.tflite.metadata import RANDOM as RANDOM_IMAGES
 from synet.tflite.model import embed_metadata, read_metadata

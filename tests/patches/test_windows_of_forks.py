@@ -6,8 +6,9 @@ import re
 
 import pytest
 import torch
+from changed_file import write_changed
 from keras_twin import assert_same, draw, settle
-from model_yaml import ANCHORS, changed, model_yaml
+from model_yaml import ANCHORS, model_yaml
 from patched import patched_fork
 from torch import nn
 
@@ -15,7 +16,8 @@ from synet.chips import get_chip
 from synet.custom_patches import unpatch
 from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float
-from synet.models.forks import build_model, installed
+from synet.models.forks import build_model
+from synet.models.locate import installed
 from synet.system.errors import ChipError
 from synet.tflite.graph import read_graph
 from synet.verdict.check import problems_of
@@ -72,10 +74,8 @@ class Squares(nn.Module):
 def build(tmp_path):
     def build(chip, *changes):
         fork = patched_fork(installed("yolov5"), chip)
-        vars(fork.builder).update(Coordinates=Coordinates, Squares=Squares)
-        path = tmp_path / "pools.yaml"
-        path.write_text(changed(YAML, ("CHIP", chip), *changes))
-        return build_model(path)
+        vars(fork.module).update(Coordinates=Coordinates, Squares=Squares)
+        return build_model(write_changed(tmp_path / "pools.yaml", YAML, ("CHIP", chip), *changes))
 
     yield build
     unpatch()

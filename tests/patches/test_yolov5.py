@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from model_yaml import changed, model_yaml
+from changed_file import write_changed
+from model_yaml import model_yaml
 from patched import patched_fork
 from torch import nn
 
 from synet import layers, zoo
 from synet.custom_patches import unpatch
-from synet.models.forks import build_model, installed
+from synet.models.forks import build_model
+from synet.models.locate import installed
+from synet.patches.target import only
 from synet.system.errors import ChipError, DataError, PatchError, SynetError
 
 MIXED = model_yaml(
@@ -50,9 +53,7 @@ def fork():
 @pytest.fixture
 def build(fork, tmp_path):
     def build(*changes: tuple[str, str]) -> nn.Module:
-        path = tmp_path / "mixed.yaml"
-        path.write_text(changed(MIXED, *changes))
-        return build_model(path)
+        return build_model(write_changed(tmp_path / "mixed.yaml", MIXED, *changes))
 
     return build
 
@@ -195,7 +196,7 @@ def forks_own_add(fork):
         def forward(self, x):
             return x
 
-    builder = vars(fork.builder)
+    builder = vars(fork.module)
     builder["Add"] = Add
     yield Add
     del builder["Add"]
@@ -310,7 +311,7 @@ def test_a_yaml_for_another_chip_in_a_script_for_one_chip(fork, tmp_path, monkey
     cfg = yaml.safe_load(path.read_text()) if as_mapping else str(path)
     model = fork.names["Model"](cfg)  # SyNet has patched by itself: the chip is the model's
     assert model.synet["chip"] == "sabre" and fork.chip == "katana"
-    monkeypatch.setattr(fork, "fixed", True)
+    monkeypatch.setattr(fork, "target", only("katana"))
     with pytest.raises(ChipError, match="is made for sabre, and this process is patched for kat"):
         fork.names["Model"](cfg)
 

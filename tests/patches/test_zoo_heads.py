@@ -11,7 +11,8 @@ import torch
 from small_fork import forget
 from torch import nn
 
-from synet.patches.engine import Building, Fork
+from synet.patches.declaration import Building, Fork
+from synet.patches.target import only
 from synet.patches.yolov5 import FAMILY
 from synet.patches.zoo_heads import without_stems, zoo_head
 
@@ -81,7 +82,7 @@ def fork_of(module, tmp_path, model=None, without=()) -> Fork:
     names = {k: v for k, v in vars(module).items() if k not in without and k != "nn"}
     vars(builder).update(names)
     building = [Building("", model)] if model else []
-    return Fork(builder, tmp_path, FAMILY, "katana", building=building)
+    return Fork(builder, tmp_path, FAMILY, only("katana"), building=building)
 
 
 def test_a_head_without_anchors_gets_none(module, tmp_path):

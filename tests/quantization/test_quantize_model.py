@@ -32,7 +32,7 @@ from synet.quantization.quantize_model import (
     quantize_checkpoint,
     quantize_model,
 )
-from synet.safety.mend import make_rows_safe
+from synet.safety.rows import make_rows_safe
 from synet.system.errors import ChipError, DataError, ExportError, SynetError, VerificationError
 from synet.tflite.graph import read_graph
 from synet.tflite.metadata import is_random

@@ -25,7 +25,7 @@ from synet.data.drawn_shapes import NAMES, draw_dataset
 from synet.evaluation.chance import Change
 from synet.evaluation.evaluate import evaluate
 from synet.inspection.profile import OWN, profile
-from synet.models.forks import installed
+from synet.models.locate import installed
 from synet.quantize import quantize_model
 from synet.report import gather, sections, write_report
 from synet.report.charts import COLOURS, LIGHT

@@ -12,6 +12,7 @@ from torch import nn
 
 import synet
 from synet.chips import get_chip
+from synet.chips.known import OWN
 from synet.layers.blocks import Mixer
 from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
 from synet.quantize import quantize
@@ -259,3 +260,14 @@ def test_the_networks_of_ultralytics(name):
     assert any(isinstance(part, Mixer) for part in safe.modules()) == (name != "yolov8n")
     outputs = export(safe, draw(1, 1, 64, 64)).output
     assert {"x1y1", "x2y2", "scores"} <= set(outputs)
+
+
+def test_the_activation_is_the_one_of_the_chip(tmp_path, monkeypatch):
+    text = get_chip("katana").file.read_text().replace("activation: relu6", "activation: relu")
+    facts, advice = text.replace("RELU6: ", "RELU: ").split("alternatives:")
+    own = tmp_path / "plain.yaml"
+    own.write_text(facts + "alternatives: {}\n")
+    monkeypatch.setenv(OWN, str(own))
+    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 8, 1), nn.ReLU6())
+    safe = synet.make_safe(model, "plain", 32)
+    assert type(safe[1]) is type(safe[3]) is nn.ReLU

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -91,6 +93,24 @@ def test_what_the_chip_does_not_run(function, text):
 )
 def test_what_it_runs(function):
     assert said(function) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "operations"),
+    [
+        (lambda x: F.avg_pool2d(x, 2), "AVERAGE_POOL_2D"),
+        (lambda x: F.adaptive_avg_pool2d(x, (1, 3)), "AVERAGE_POOL_2D MEAN"),
+        (lambda x: x.mean(2), "MEAN"),
+        (lambda x: x.mean((2, 3)), "DEPTHWISE_CONV_2D"),
+    ],
+)
+def test_a_mean_on_a_chip_without_depthwise_convolutions(function, operations):
+    katana = get_chip("katana")
+    ops = {name: rule for name, rule in katana.ops.items() if name != "DEPTHWISE_CONV_2D"}
+    recorder = Recorder(replace(katana, ops=ops))
+    with torch.no_grad(), recorder:
+        Call(function).eval()(X)
+    assert {problem.operation for problem in recorder.problems} == {*operations.split()}
 
 
 # --- padding ------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from synet.export.lowerings.pooling import (
     mean_of_image,
     mean_of_windows,
 )
-from synet.export.lowerings.windows import Windows, is_within, rule_of
+from synet.export.lowerings.windows import Windows, is_within
 from synet.export.proxy import NCHW, KerasProxy, as_image
-from synet.export.registry import lowers
+from synet.export.registry import lowers, rule_of
 
 Spans = Sequence[tuple[int, int]]
 

@@ -17,8 +17,8 @@ from synet.export.lowerings.pooling import (
     mean_of_image,
 )
 from synet.export.lowerings.shape import inverse, reshape, with_rank
-from synet.export.proxy import FEW, NCHW, KerasProxy, as_image, in_order, lower
-from synet.export.registry import kit, layer_name, lowers
+from synet.export.proxy import NCHW, KerasProxy, as_image, in_order, lower
+from synet.export.registry import kit, layer_name, lowers, spelling
 
 
 def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
@@ -168,7 +168,7 @@ def _dims(x: Any, dim: Any) -> list[int]:
 
 def _is_short(x: Any, dims: list[int]) -> bool:
     """Is it the sum of a few parts, such as of tensors that were stacked?"""
-    return len(dims) == 1 and x.shape[dims[0]] <= FEW
+    return len(dims) == 1 and x.shape[dims[0]] <= spelling().parts
 
 
 @lowers("mean")

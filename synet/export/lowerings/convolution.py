@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synet.chips.record import OpRule
+from synet.chips import OpRule
 from synet.export.lowerings.padding import pads, same_or_padded, zeros_around
 from synet.export.lowerings.resizing import interpolate
 from synet.export.lowerings.windows import (
@@ -17,13 +17,12 @@ from synet.export.lowerings.windows import (
     fits,
     is_within,
     picked,
-    rule_of,
     spelled,
     tell,
     with_zeros,
 )
 from synet.export.proxy import NCHW, KerasProxy, as_image, as_numpy, join, settle
-from synet.export.registry import kit, layer_name, lowers, pair
+from synet.export.registry import kit, layer_name, lowers, rule_of, spelling, whole_pair
 from synet.layers.exporting import current
 from synet.layers.same import (
     conv2d_widened,
@@ -47,7 +46,7 @@ def _conv2d(
 ) -> KerasProxy:
     w, b = as_numpy(weight), as_numpy(bias)
     _, per_group, *kernel = w.shape
-    stride, dilation = pair(stride), pair(dilation)
+    stride, dilation = whole_pair(stride), whole_pair(dilation)
     if x.axis(1) == 3 and groups == 1 and w.shape[2:] == stride == (1, 1) and not pads(padding):
         return KerasProxy(convolution(settle(x).tensor, w, b), x.axes)  # in whatever order
     x = x if x.is_image else as_image(settle(x))
@@ -171,7 +170,9 @@ def widened_axes(
     sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
 ) -> list[tuple[int, int]] | None:
     """Kernel size and offset for each axis (see `widened`); None where an axis has none."""
-    forms = [widened(*axis) for axis in zip(sizes, kernel, stride, padding, strict=True)]
+    largest = spelling().kernel_within(rule_of("CONV_2D"))
+    axes = zip(sizes, kernel, stride, padding, strict=True)
+    forms = [widened(*axis, largest) for axis in axes]
     return None if None in forms else forms
 
 
@@ -184,7 +185,7 @@ def lower_widened(
     x: KerasProxy, weight: torch.Tensor, bias: Any, stride: Any, padding: Any, groups: int
 ) -> KerasProxy:
     x, kernel = as_image(x), tuple(weight.shape[2:])
-    stride, padding = pair(stride), pair(padding)
+    stride, padding = whole_pair(stride), whole_pair(padding)
     forms = widened_axes(x.shape[2:], kernel, stride, padding)
     if forms is None:
         return _conv2d(x, weight, bias, stride, padding, 1, groups)
@@ -226,9 +227,9 @@ def _conv_transpose2d(
 ) -> KerasProxy:
     keras = kit()
 
-    if groups != 1 or pair(dilation) != (1, 1):
+    if groups != 1 or whole_pair(dilation) != (1, 1):
         raise ValueError(f"groups={groups}, dilation={dilation}")
-    stride, padding, extra = pair(stride), pair(padding), pair(output_padding)
+    stride, padding, extra = whole_pair(stride), whole_pair(padding), whole_pair(output_padding)
     kernel = weight.shape[2:]
     sizes = [
         (n - 1) * s - 2 * p + k + e
@@ -251,7 +252,7 @@ def _conv_transpose2d(
 def _conv_transpose2d_same(
     x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None, stride: Any
 ) -> KerasProxy:
-    return _transpose(x, weight, bias, pair(stride), "same")
+    return _transpose(x, weight, bias, whole_pair(stride), "same")
 
 
 def _transpose(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from synet.chips.record import OpRule
+from synet.chips import OpRule
 from synet.export.lowerings.convolution import convolution
 from synet.export.lowerings.windows import (
     Fit,
@@ -20,19 +20,19 @@ from synet.export.lowerings.windows import (
     fits,
     picked,
     pixels,
-    rule_of,
     spelled,
     tell,
     whole,
     with_zeros,
 )
-from synet.export.proxy import FEW, join
-from synet.export.registry import kit
-from synet.layers.same import LARGEST
+from synet.export.proxy import join
+from synet.export.registry import kit, rule_of, spelling
 
 
 def sums(x: Any, windows: Sequence[Windows], share: float) -> Any:
     """The sum of each window of an image times `share`; None where there is no way."""
+    if rule_of("DEPTHWISE_CONV_2D") is None:
+        return None
     y = _convolved(x, windows, share)
     if y is not None:
         return y
@@ -60,7 +60,7 @@ def each_cut(
     x: Any, axis: int, spans: Sequence[tuple[int, int]], function: Callable[[Any], Any]
 ) -> Any:
     """A few stretches of an axis, each by itself, and what has become of them side by side."""
-    if len(spans) > FEW:
+    if len(spans) > spelling().parts:
         return None
     cuts = [x[(*(slice(None),) * axis, slice(*span))] for span in spans]
     return join([function(cut) for cut in cuts], axis, "windows")
@@ -70,7 +70,7 @@ def _convolved(x: Any, windows: Sequence[Windows], share: float) -> Any:
     """The sums, as convolutions: large windows are sums of sums."""
     if all(each.is_pixels for each in windows) and share == 1:
         return x
-    rule = rule_of("DEPTHWISE_CONV_2D")
+    rule = rule_of("DEPTHWISE_CONV_2D") or OpRule()
     found = fits(windows, rule, even=True)
     if found and not _skips(found):
         return _summed(x, windows, found, share)
@@ -101,7 +101,7 @@ def _skips(found: Sequence[Fit]) -> bool:
 
 def _tiles(windows: Sequence[Windows], rule: OpRule) -> Iterator[list[Windows]]:
     """Windows side by side that those of `windows` are made of, the largest first."""
-    for size in range(rule.kernel_max or LARGEST, 1, -1):
+    for size in range(spelling().kernel_within(rule), 1, -1):
         tile = [_tile(each, size) for each in windows]
         if None not in tile and not all(each.is_pixels for each in tile):
             yield tile

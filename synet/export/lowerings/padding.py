@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 
 from synet.export.proxy import KerasProxy, join, settle
-from synet.export.registry import kit, layer_name, lowers, pair
+from synet.export.registry import kit, layer_name, lowers, whole_pair
 from synet.layers.same import same_padding
 
 
@@ -45,7 +45,7 @@ def replicated(tensor: Any, widths: Sequence[tuple[int, int]]) -> Any:
 
 def pads(padding: Any) -> bool:
     """Does this argument of a convolution add pixels, whatever its kernel?"""
-    return not isinstance(padding, str) and any(pair(padding))
+    return not isinstance(padding, str) and any(whole_pair(padding))
 
 
 def zeros_around(
@@ -56,7 +56,7 @@ def zeros_around(
         spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         own = [side for span in spans for side in (span // 2, span - span // 2)]
     else:
-        own = [n for n in ((0, 0) if p == "valid" else pair(p)) for _ in range(2)]
+        own = [n for n in ((0, 0) if p == "valid" else whole_pair(p)) for _ in range(2)]
     return tuple(waiting + side for waiting, side in zip(x.pad, own, strict=True))
 
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from synet.export.lowerings.convolution import convolution, cut
 from synet.export.lowerings.means import along, shared, sums
 from synet.export.lowerings.padding import replicated, tensorflow_same
-from synet.export.lowerings.windows import Windows, rule_of, whole
+from synet.export.lowerings.windows import Windows, whole
 from synet.export.proxy import NCHW, KerasProxy, as_image, settle
-from synet.export.registry import kit, layer_name, lowers, pair
+from synet.export.registry import kit, layer_name, lowers, rule_of, spelling, whole_pair
 from synet.layers.same import max_pool2d_same
 
 
@@ -27,10 +26,10 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> KerasProxy:
-    if return_indices or pair(dilation) != (1, 1):
+    if return_indices or whole_pair(dilation) != (1, 1):
         raise ValueError(f"return_indices={return_indices}, dilation={dilation}")
-    kernel = pair(kernel_size)
-    stride, padding = pair(stride) if stride else kernel, pair(padding)
+    kernel = whole_pair(kernel_size)
+    stride, padding = whole_pair(stride) if stride else kernel, whole_pair(padding)
     x = as_image(x)
     sides, sizes = _pool_sides(x, kernel, stride, padding, ceil_mode)
     before = tensorflow_same(x, kernel, stride, (1, 1))[::2]
@@ -57,7 +56,8 @@ def _pooled(x: Any, kernel: tuple[int, int], stride: tuple[int, int], mode: str)
 
 @lowers(max_pool2d_same)
 def _max_pool2d_same(x: KerasProxy, kernel_size: int, stride: int = 1) -> KerasProxy:
-    return KerasProxy(_pooled(as_image(x).tensor, pair(kernel_size), pair(stride), "same"), NCHW)
+    kernel, stride = whole_pair(kernel_size), whole_pair(stride)
+    return KerasProxy(_pooled(as_image(x).tensor, kernel, stride, "same"), NCHW)
 
 
 def _pool_sides(
@@ -74,7 +74,7 @@ def _pool_sides(
     return tuple(sides), tuple(sizes)
 
 
-@lowers("avg_pool2d", torch._C._nn.avg_pool2d)
+@lowers("avg_pool2d")
 def _avg_pool2d(
     x: KerasProxy,
     kernel_size: Any,
@@ -84,8 +84,8 @@ def _avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> KerasProxy:
-    kernel = pair(kernel_size)
-    stride, padding = pair(stride) if stride else kernel, pair(padding)
+    kernel = whole_pair(kernel_size)
+    stride, padding = whole_pair(stride) if stride else kernel, whole_pair(padding)
     x = as_image(x)
     _, counts = _pool_sides(x, kernel, stride, padding, ceil_mode)
     if kernel == tuple(x.shape[2:]) and not any(padding) and not divisor_override:
@@ -118,9 +118,6 @@ def mean_of_windows(x: KerasProxy, windows: Sequence[Windows], share: float = 1.
     return KerasProxy(y, NCHW)
 
 
-TILE = 3  # pixels, where no chip says how far a convolution may stride
-
-
 def mean_of_image(x: KerasProxy, total: bool = False) -> KerasProxy:
     """Mean, or sum, of each channel: (N, C, H, W) to (N, C, 1, 1), at every image size.
 
@@ -128,7 +125,7 @@ def mean_of_image(x: KerasProxy, total: bool = False) -> KerasProxy:
     add nothing to a sum: a few convolutions in a row, which every chip has, leave one pixel.
     """
     tensor, channels = as_image(x).tensor, x.shape[1]
-    tile = max(rule_of("DEPTHWISE_CONV_2D").strides or (TILE,))
+    tile = max(spelling().strides_within(rule_of("DEPTHWISE_CONV_2D")))
     while tensor.shape[1:3] != (1, 1) or tensor is x.tensor:
         height, width = tensor.shape[1:3]
         share = 1.0 if total else (-(-height // tile) * -(-width // tile)) / (height * width)
@@ -143,7 +140,7 @@ def mean_of_axis(tensor: Any, axis: int, total: bool = False) -> Any:
     size = tensor.shape[axis]
     if size == 1:
         return tensor
-    if rule_of("SUM" if total else "MEAN"):
+    if rule_of("SUM" if total else "MEAN") or not rule_of("DEPTHWISE_CONV_2D"):
         return getattr(kit().ops, "sum" if total else "mean")(tensor, axis=axis, keepdims=True)
     return sums(tensor, along(tensor, axis, whole(size)), 1 if total else 1 / size)
 

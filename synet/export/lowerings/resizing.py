@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from synet.export.proxy import NCHW, KerasProxy, as_image
-from synet.export.registry import kit, layer_name, lowers, pair
+from synet.export.registry import kit, layer_name, lowers, whole_pair
 from synet.export.reshape import resize_steps
 
 
@@ -36,7 +36,7 @@ def interpolate(
             n * f for n, f in zip(x.shape[2:], factors, strict=True)
         ]:
             raise ValueError(f"scale_factor={scale_factor} of {tuple(x.shape[2:])}")
-    size, tensor = pair(size), x.tensor
+    size, tensor = whole_pair(size), x.tensor
     if mode == "nearest" and any(new % n for new, n in zip(size, x.shape[2:], strict=True)):
         raise ValueError(f"mode='nearest' from {tuple(x.shape[2:])} to {size}: only whole factors")
     steps = resize_steps(x.shape[2:], size) if mode == "nearest" else [((), size)]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synet.export.proxy import FEW, KerasProxy, as_numpy, in_order, join
-from synet.export.registry import kit, lowers
+from synet.export.proxy import KerasProxy, as_numpy, in_order, join
+from synet.export.registry import kit, lowers, spelling
 from synet.export.reshape import groups, resolve_shape, stored_view
 
 
@@ -69,7 +69,8 @@ def _joined(x: KerasProxy, shape: Sequence[int]) -> KerasProxy | None:
     """
     for left, right in groups(x.shape, shape):
         short = next((dim for dim in left if x.shape[dim] != 1), 0)
-        few = 1 < x.shape[short] <= FEW and x.axis(short) != min(x.axis(dim) for dim in left)
+        is_first = x.axis(short) == min(x.axis(dim) for dim in left)
+        few = 1 < x.shape[short] <= spelling().parts and not is_first
         if len(left) < 3 or len(right) != 1 or not few:
             continue
         sizes = list(shape)
@@ -90,7 +91,7 @@ def _shuffled(x: KerasProxy, shape: Sequence[int]) -> KerasProxy | None:
     last = x.ndim - 1
     *rest, a, b = x.tensor.shape
     axes = [{last: last - 1, last - 1: last}.get(axis, axis) for axis in x.axes]
-    if last < 3 or min(a, b) > FEW or stored_view(x.shape, axes, shape) is None:
+    if last < 3 or min(a, b) > spelling().parts or stored_view(x.shape, axes, shape) is None:
         return None
     rows = keras.ops.reshape(x.tensor, (1, -1, 1, a * b))
     if a <= b:

@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from synet.chips import get_chip
-from synet.chips.record import OpRule
+from synet.chips import OpRule
 from synet.export.proxy import NCHW, KerasProxy, settle
+from synet.export.registry import spelling
 from synet.layers.exporting import current
-from synet.layers.same import LARGEST, same_padding
-
-COMMON = "katana"  # what this chip runs, every chip does
+from synet.layers.same import same_padding
 
 
 @dataclass(frozen=True)
@@ -84,17 +82,6 @@ def whole(size: int) -> Windows:
     return Windows(size, size, count=1)
 
 
-def rule_of(operation: str) -> OpRule | None:
-    """The limits of an operation on the chip that is exported for; None if it does not have it.
-
-    Without a chip, the operations count that all have, and no limits.
-    """
-    chip = current().chip
-    if chip is None:
-        return OpRule() if operation in get_chip(COMMON).ops else None
-    return chip.ops.get(operation)
-
-
 def is_within(rule: OpRule | None, windows: Sequence[Windows]) -> bool:
     """Does an operation run on these windows as they are, but for their padding?"""
     return rule is not None and all(
@@ -113,12 +100,13 @@ def with_zeros(x: Any, windows: Sequence[Windows]) -> tuple[Any, list[Windows]]:
     return x, [replace(each, size=n, before=0) for each, n in axes]
 
 
-def fit(windows: Windows, stride: int, largest: int) -> Fit | None:
+def fit(windows: Windows, stride: int, kernel_max: int | None) -> Fit | None:
     """The smallest kernel of that stride which does."""
     if windows.count > 1 and windows.stride % stride:
         return None
     apart = windows.stride if windows.count > 1 else stride
-    for kernel in range(windows.span, min(largest, windows.span + 2 * stride) + 1):
+    largest = windows.span + 2 * stride
+    for kernel in range(windows.span, min(largest, kernel_max or largest) + 1):
         for offset in range(kernel - windows.span + 1):
             first = same_padding(windows.size, kernel, stride)[0] - offset - windows.before
             last = first + (windows.count - 1) * apart
@@ -129,13 +117,12 @@ def fit(windows: Windows, stride: int, largest: int) -> Fit | None:
 
 def fits(windows: Sequence[Windows], rule: OpRule, even: bool) -> list[Fit] | None:
     """Fits of both axes, with strides as large as can be; of the same stride where `even`."""
-    strides = sorted(rule.strides or (1, 2, 3), reverse=True)
-    largest = rule.kernel_max or max(LARGEST, *(each.span + 2 * max(strides) for each in windows))
+    strides = sorted(spelling().strides_within(rule), reverse=True)
     pairs = [(s, s) for s in strides]
     if not even:
         pairs += [(a, b) for a in strides for b in strides if a != b]
     for pair in sorted(pairs, key=lambda p: -p[0] * p[1]):
-        found = [fit(each, s, largest) for each, s in zip(windows, pair, strict=True)]
+        found = [fit(each, s, rule.kernel_max) for each, s in zip(windows, pair, strict=True)]
         if None not in found:
             return found
     return None

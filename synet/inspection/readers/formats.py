@@ -79,7 +79,7 @@ class ModelSource:
     model: str | Path
     image_shape: tuple[int, int] | None = None
     repo: str | Path | None = None
-    chip: str = ""
+    chip: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synet.layers.exporting import softmax_rows
 from synet.layers.heads.form import (
     HeadForm,
     Maps,
@@ -32,9 +33,14 @@ from synet.layers.heads.masks import prototypes, returned_prototypes
 from synet.system.errors import SynetError
 
 ONE = "one2one_"  # an end-to-end head's second set of branches, trained for one row an object
-# Cells whose bins go through one SOFTMAX. Compilers compute it in int32, in several tensors of its
-# size at once: that is what a head needs most memory for.
-CELLS = 1280
+
+
+class Told(NamedTuple):
+    """What a fork has decoded, in rows: four numbers of boxes, and what its third branch told."""
+
+    boxes: Tensor
+    more: Tensor
+    by_corners: bool
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,9 @@ class DistanceForm(HeadForm):
         """Distances to some sides, times `gain`: (1, sides, H, W)."""
         if not self.bins:
             return maps.take(sides, gain)
-        bands = maps.bands(CELLS)
+        # Compilers compute SOFTMAX in int32, in several tensors of its size at once: that is what a
+        # head needs most memory for.
+        bands = maps.bands(softmax_rows())
         found = [
             torch.cat([self._expected(head, band, side, gain) for band in bands], 2)
             for side in sides
@@ -159,7 +167,7 @@ class DistanceForm(HeadForm):
         rows, by_corners = self._my_branches(head, output)
         rows = decoded(head, rows, 4 + head.nc + more, 1).transpose(1, 2)
         boxes, scores, told = rows.split((4, head.nc, more), 2)
-        outputs = self._told_boxes(head, boxes, told, by_corners, image_shape)
+        outputs = self._told_boxes(head, Told(boxes, told, by_corners), image_shape)
         outputs["scores"] = scores
         return clipped(outputs | self._told(head, told, output), image_shape)
 
@@ -177,16 +185,11 @@ class DistanceForm(HeadForm):
             return head._inference(output[1][mine]), True
         return output, by_corners
 
-    def _told_boxes(
-        self,
-        head: nn.Module,
-        boxes: Tensor,
-        told: Tensor,
-        by_corners: bool,
-        image_shape: tuple[int, int],
-    ) -> Outputs:
+    def _told_boxes(self, head: nn.Module, told: Told, image_shape: tuple[int, int]) -> Outputs:
         """The fork's boxes (1, R, 4), as exported."""
-        return {"x1y1": boxes[..., :2], "x2y2": boxes[..., 2:]} if by_corners else corners(boxes)
+        if told.by_corners:
+            return {"x1y1": told.boxes[..., :2], "x2y2": told.boxes[..., 2:]}
+        return corners(told.boxes)
 
     # ------------------------------------------------------------------ the third branch
 
@@ -315,22 +318,15 @@ class RotatedForm(DistanceForm):
                 return kind
         raise SynetError(f"{type(head).__name__} tells the angle in a way of its own")
 
-    def _told_boxes(
-        self,
-        head: nn.Module,
-        boxes: Tensor,
-        told: Tensor,
-        by_corners: bool,
-        image_shape: tuple[int, int],
-    ) -> Outputs:
+    def _told_boxes(self, head: nn.Module, told: Told, image_shape: tuple[int, int]) -> Outputs:
         """Centre, width and height of the rotated box, as distances from the cell."""
         from synet.rotated import cell_centres
 
-        cells = torch.from_numpy(cell_centres(image_shape, strides(head))).to(boxes)
-        x, y = (boxes[..., :2] - cells).split(1, 2)
-        cos, sin = told.cos(), told.sin()
+        cells = torch.from_numpy(cell_centres(image_shape, strides(head))).to(told.boxes)
+        x, y = (told.boxes[..., :2] - cells).split(1, 2)
+        cos, sin, half = told.more.cos(), told.more.sin(), told.boxes[..., 2:] / 2
         shift = torch.cat((x * cos + y * sin, y * cos - x * sin), 2)
-        return {"sides": torch.cat((boxes[..., 2:] / 2 - shift, boxes[..., 2:] / 2 + shift), 2)}
+        return {"sides": torch.cat((half - shift, half + shift), 2)}
 
     def _told(self, head: nn.Module, told: Tensor, output: Any) -> Outputs:
         return {"angle": told}

@@ -129,10 +129,10 @@ class Maps:
         """Height and width."""
         return tuple(self.parts[0][0].shape[2:])
 
-    def bands(self, cells: int) -> list[Maps]:
+    def bands(self, cells: int | None) -> list[Maps]:
         """The same in bands of whole rows of the image, of about as many `cells` at most."""
         height, width = self.cells
-        if height * width <= cells:
+        if cells is None or height * width <= cells:
             return [self]
         step = max(cells // width, 1)
         return [

@@ -23,7 +23,7 @@ from synet.system.errors import PatchError
 from synet.system.files import lies_within
 
 if TYPE_CHECKING:
-    from synet.patches.engine import Applied
+    from synet.patches.undo import Applied
 
 LOGGER = logging.getLogger("synet")
 GUARDS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}

@@ -13,23 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synet.patches.engine import CHECKS, Wrap
-from synet.patches.repairs.pkg_resources import flat, pkg_resources, requirement_lines
+from synet.patches.declaration import CHECK_FUNCTIONS, Wrap
+from synet.patches.repairs import pkg_resources
+from synet.patches.repairs.repair import Repair
 
 LOGGER = logging.getLogger("synet")
 
 
 @dataclass(frozen=True)
-class ForkRepair:
+class ForkRepair(Repair):
     """Functions or methods of forks, by name, and the wrapt wrapper that mends them.
 
-    `takes` and `beside` are as of `synet.patches.engine.Wrap`.
+    `takes` and `beside` are as of `synet.patches.declaration.Wrap`.
     """
 
-    name: str
     functions: tuple[str, ...]
-    error: str
-    since: str
     wrapper: Callable[[Callable, Any, tuple, dict], Any]
     takes: tuple[str, ...] = ()
     beside: frozenset[str] = frozenset()
@@ -75,18 +73,17 @@ def unmet_requirements(wanted: Any, excluded: Iterable[str] = ()) -> Iterator[st
         wanted = Path(wanted).read_text().splitlines() if Path(wanted).is_file() else []
     elif isinstance(wanted, str):
         wanted = [wanted]
-    package = pkg_resources()
     for item in wanted:
-        alternatives = list(requirement_lines(flat(item)))
+        alternatives = list(pkg_resources.requirement_lines(pkg_resources.flat(item)))
         problems = []
         for line in alternatives:
             try:
-                name = package.Requirement(line).name
+                name = pkg_resources.Requirement(line).name
                 if name not in excluded:
-                    package.require(line)
+                    pkg_resources.require(line)
                 problems = []
                 break
-            except package.ResolutionError as error:
+            except pkg_resources.ResolutionError as error:
                 problems.append(f"{line} ({str(error).rpartition(': ')[2]})")
             except ValueError:  # a web address, or a spelling that only its author's pip reads
                 break
@@ -142,7 +139,7 @@ def _fuse_conv_and_bn(wrapped: Callable, instance: Any, args: tuple, kwargs: dic
 
 
 # What every YOLO has in the class of its models.
-MODEL = frozenset({"fuse", "forward", "forward_once", "_print_biases"})
+MODEL_METHODS = frozenset({"fuse", "forward", "forward_once", "_print_biases"})
 
 FORK_REPAIRS = (
     ForkRepair(
@@ -152,7 +149,7 @@ FORK_REPAIRS = (
         since="YOLOv5 v5.0",
         wrapper=_check_requirements,
         takes=("requirements|file",),
-        beside=CHECKS,
+        beside=CHECK_FUNCTIONS,
     ),
     ForkRepair(
         name="git_status",
@@ -160,7 +157,7 @@ FORK_REPAIRS = (
         error="a remote added to the user's repository; ten seconds lost without a network",
         since="YOLOv5 v6.2",
         wrapper=_check_git_status,
-        beside=CHECKS,
+        beside=CHECK_FUNCTIONS,
     ),
     ForkRepair(
         name="git_info",
@@ -169,7 +166,7 @@ FORK_REPAIRS = (
         since="YOLOv5 v7.0",
         wrapper=_check_git_info,
         takes=("path",),
-        beside=CHECKS,
+        beside=CHECK_FUNCTIONS,
     ),
     ForkRepair(
         name="hub",
@@ -190,7 +187,7 @@ FORK_REPAIRS = (
         since="torch 1.5, for forks of YOLOv3 and YOLOv4",
         wrapper=_without_gradients,
         takes=("self", "cf"),
-        beside=MODEL,
+        beside=MODEL_METHODS,
     ),
     ForkRepair(
         name="fuse_groups",

@@ -16,7 +16,8 @@ from patched import patched_fork
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES, draw_dataset
 from synet.inspection.visualize import SHOWN
-from synet.models.forks import installed, quiet
+from synet.models.forks import quiet
+from synet.models.locate import installed
 
 # What a command is asked, the main one of each kind first. FILE is the stranger's, the others
 # are sound; it writes into the folder that it runs in.
@@ -164,7 +165,7 @@ def _yolov5_checkpoint(file: Path, cfg: Path) -> Path:
     fork = patched_fork(installed("yolov5"), "katana")
     try:
         with quiet():
-            model = fork.builder.Model(str(cfg), nc=len(NAMES))
+            model = fork.module.Model(str(cfg), nc=len(NAMES))
         model.names, model.nc = list(NAMES), len(NAMES)
         torch.save({"model": model, "ema": None, "epoch": -1, "opt": {}, "train_args": {}}, file)
     finally:

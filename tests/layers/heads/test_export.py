@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import small_heads as heads
@@ -9,9 +11,11 @@ import torch
 from keras_twin import BAR, draw
 from micro_twin import assert_same_in_micro, needs_micro
 
+from synet.chips.known import common_spelling
+from synet.export.context import Context
 from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float, to_int8
-from synet.layers.heads import PIXELS, distances, head_form, run_network
+from synet.layers.heads import PIXELS, head_form, run_network
 from synet.layers.heads.form import CLIPPED
 from synet.system.errors import SynetError
 from synet.tflite.graph import read_graph
@@ -156,7 +160,7 @@ def test_a_set_of_branches_that_was_dropped(missing):
 def test_bins_go_through_softmax_in_bands(monkeypatch):
     """A compiler computes it in int32: of a large map, all cells at once would need the most."""
     network, names = build("distances")
-    monkeypatch.setattr(distances, "CELLS", 50)
+    monkeypatch.setattr(Context, "spelling", replace(common_spelling(), softmax_rows=50))
     assert_export(network, names, SHAPES[0])
     graph = read_graph(
         to_int8(to_float(to_keras(network, SHAPES[0], 1)), lambda: [np.ones((97, 131, 1), "f")])

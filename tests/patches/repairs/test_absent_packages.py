@@ -10,9 +10,9 @@ import sys
 import pytest
 from small_fork import forget
 
-from synet.patches.engine import Applied
 from synet.patches.repairs import absent_packages as absent
 from synet.patches.repairs.absent_packages import tolerate_absent_packages
+from synet.patches.undo import Applied
 from synet.system.errors import PatchError
 
 
@@ -170,9 +170,8 @@ def test_a_module_that_a_running_function_imports_is_imported(fork):
 SCRIPT = """
 import sys
 from pathlib import Path
-from synet.patches import absent
 from synet.patches.repairs.absent_packages import tolerate_absent_packages
-from synet.patches.engine import Applied
+from synet.patches.undo import Applied
 tolerate_absent_packages(Applied(), lambda: [Path(__file__).resolve().parent])
 import nowhere_o
 

@@ -16,7 +16,7 @@ from synet.layers import Cat, Conv, Detect, InvertedResidual, MaxPool2d, Upsampl
 from synet.layers.blocks import Mixer
 from synet.layers.clip import is_clipped
 from synet.layers.conv import UpsampledConvTranspose2d, WidenedConv2d
-from synet.safety.mend import UnsafeRow, make_rows_safe
+from synet.safety.rows import UnsafeRow, make_rows_safe
 from synet.system.errors import ChipError
 
 

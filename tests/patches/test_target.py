@@ -1,0 +1,36 @@
+"""What a process may be patched for, and for what else it may not be patched then."""
+
+from __future__ import annotations
+
+import pytest
+
+from synet.patches.target import REPAIRS_ALONE, only, only_or_own, own
+from synet.system.errors import ChipError
+
+
+@pytest.mark.parametrize(
+    ("target", "other", "excluded"),
+    [
+        (only("katana"), only("katana"), False),
+        (only("katana"), only("sabre"), True),
+        (only("katana"), own("sabre"), False),  # it stays as it is
+        (own("katana"), only("sabre"), False),  # it becomes stricter
+        (own("katana"), own("sabre"), False),
+        (REPAIRS_ALONE, REPAIRS_ALONE, False),
+        (REPAIRS_ALONE, own("katana"), True),
+        (only("katana"), REPAIRS_ALONE, True),
+    ],
+)
+def test_what_goes_together(target, other, excluded):
+    assert target.excludes(other) is excluded
+
+
+@pytest.mark.parametrize("none", [None, ""])
+def test_no_chip_is_each_models_own(none):
+    assert only_or_own(none, "sabre") == own("sabre") != only_or_own("sabre", "katana")
+
+
+@pytest.mark.parametrize("make", [only, own])
+def test_there_is_no_such_chip(make):
+    with pytest.raises(ChipError, match="no chip is named 'katanna'"):
+        make("katanna")
