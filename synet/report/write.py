@@ -118,9 +118,7 @@ def gather(
         known; a `DataError` where the data cannot be used.
     """
     file = quantized(Path(model))
-    name, content = read_content(file)
-    if not any(tensor.scale for tensor in read_graph(file).tensors):
-        raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
+    name, content = _int8_content(file)
     twin = Path(float_model) if float_model else float_twin(file)
     require_torch([file, twin], device, batch)
     predictor = load_predictor(file, kernels=kernels)
@@ -134,10 +132,9 @@ def gather(
     profiled = profile(file, chip, compiler=compiler)
     step("what int8 finds")
     how = {"split": split, "classes": classes, "progress": progress}
-    int8, found = find_all(predictor, dataset, model=name, **how), None
-    errors: Comparison | Missing
+    int8 = find_all(predictor, dataset, model=name, **how)
     if isinstance(reference, Missing):
-        errors = reference
+        found, errors = None, reference
     else:
         step("what float finds")
         found = find_all(reference, dataset, model=str(twin), **how)
@@ -228,6 +225,13 @@ def quantized(model: Path) -> Path:
             f"{file}: not there yet; make it first: synet quantize --weights {model} --data YAML"
         )
     return file
+
+
+def _int8_content(file: Path) -> tuple[str, bytes]:
+    name, content = read_content(file)
+    if not any(tensor.scale for tensor in read_graph(file).tensors):
+        raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
+    return name, content
 
 
 def _reference(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch_fork
+from model_yaml import model_yaml
 
 COMMON = """
 import math
@@ -180,19 +181,17 @@ def parse_model(d, ch):
     return nn.Sequential(*layers), sorted(save)
 """
 
-DEFINITION = """\
-nc: 2
-ch: 1
-depth_multiple: 1.0
-width_multiple: 1.0
-anchors: [[10, 13, 16, 30], [30, 61, 62, 45]]
-backbone:
-  - [-1, 1, Conv, [8, 3, 2]]
-  - {row}
-head:
-  - [-1, 1, Conv, [8, 3, 1]]
-  - [[1, 2], 1, Detect, [nc, anchors]]
-"""
+DEFINITION = model_yaml(
+    backbone="""
+    [-1, 1, Conv, [8, 3, 2]]
+    {row}
+    """,
+    head="""
+    [-1, 1, Conv, [8, 3, 1]]
+    [[1, 2], 1, Detect, [nc, anchors]]
+    """,
+    anchors=("[10, 13, 16, 30]", "[30, 61, 62, 45]"),
+)
 ROW = "[-1, 1, Conv, [8, 3, 2]]"
 
 
