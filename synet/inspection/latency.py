@@ -28,7 +28,7 @@ from synet.tflite.kernels import FAST, Kernels
 PERCENTILES = (50, 90, 95, 99)
 REFRESH_SECONDS = 0.2  # between two looks of the progress bar
 NETWORK = 3  # of all steps the network alone: behind decoding, fitting, and placing its input
-DRAWN = (480, 640)  # height and width of the picture that is drawn where none is given
+DRAWN_PX = (480, 640)  # height and width of the picture that is drawn where none is given
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,7 +329,7 @@ def _image_file(image: str | Path | None) -> Iterator[Path]:
     from synet.data.drawn_shapes import draw_image
 
     with tempfile.TemporaryDirectory(prefix="synet-") as folder:
-        picture, _ = draw_image(np.random.default_rng(0), DRAWN)
+        picture, _ = draw_image(np.random.default_rng(0), DRAWN_PX)
         yield write_image(Path(folder, "drawn.jpg"), picture)
 
 

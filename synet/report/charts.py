@@ -42,7 +42,7 @@ COLOURS = {
 }
 LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 KIB = 1024
-EXACT = 80  # dB that int8 does not come to, unless a layer only moves what it is given
+EXACT_DB = 80  # that int8 does not come to, unless a layer only moves what it is given
 LAYERS = {"type": "category", "tickangle": -60, "nticks": 24}  # an axis of many names
 
 
@@ -170,7 +170,8 @@ def errors(comparison: Comparison) -> Figure:
     figure.data[0].update(hoverinfo="skip", hovertemplate=None)
     known = [value for value in (*own, *accumulated) if value is not None]
     figure.update_xaxes(range=[-0.5, len(shorts) - 0.5])
-    figure.update_yaxes(range=[min([0, *known]), 1.05 * min(max(known), EXACT)] if known else None)
+    shown = [min([0, *known]), 1.05 * min(max(known), EXACT_DB)] if known else None
+    figure.update_yaxes(range=shown)
     figure.update_layout(margin_t=28)
     return figure
 

@@ -118,7 +118,7 @@ def render(content: Content) -> str:
         mean=MEAN,
         all=ALL,
         shown=SHOWN,
-        exact=charts.EXACT,
+        exact=charts.EXACT_DB,
         shift_bar=SCORE_BAR,
         lines=charts.line_names(content.models),
         mark=f"synet {VERSION}",
