@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from synet.commands.options import be_quiet, be_verbose, say_last
+from synet.commands.printing import be_quiet, be_verbose, say_last
 from synet.system.environment import SETTINGS
 from synet.system.errors import OF_THE_SYSTEM, SynetError
 from synet.system.text import printable

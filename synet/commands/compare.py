@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE, FOLDER
-from synet.commands.options import figures, json_option, out_option, repo_option, say, show
+from synet.commands.printing import figures, say, show
 from synet.system.errors import SynetError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from synet.layerwise.errors import Comparison, LayerError
 
 MODELS = {".pt", ".tflite"}
 SHOWN = 20
@@ -18,12 +25,12 @@ SHOWN = 20
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="[FLOAT] INT8 IMAGE...")
 @click.option("--all", "all_layers", is_flag=True, help=f"Show every layer, not the {SHOWN} worst.")
-@out_option(FILE, "Write the table as .csv or .json.")
+@options.out(FILE, "Write the table as .csv or .json.")
 @click.option(
     "--dump", type=FOLDER, metavar="DIR", help="Write every layer's output of both, as .npy."
 )
-@repo_option
-@json_option
+@options.repo
+@options.json
 def compare(
     files: tuple[str, ...], all_layers: bool, out: str | None, dump: str | None, repo: str | None
 ) -> None:
@@ -59,9 +66,55 @@ def compare(
             found = compare_layers(*models, images, repo=repo, dump=dump, out=out)
     if found:
         figures({"layers": found.records(), "outputs": found.outputs})
-        show(found.table(None if all_layers else SHOWN))
+        show(table(found, None if all_layers else SHOWN))
         say(found.verdict())
     if dump:
         say(f"wrote every layer's output to {dump}")
     if out:
         say(f"wrote {out}")
+
+
+def table(comparison: Comparison, rows: int | None = None) -> Table:
+    """The layers, worst first; `rows` of them, or all."""
+    from synet.layerwise.errors import decibels
+    from synet.system.terminal import NameTable
+
+    shown = comparison.worst()[:rows]
+    table = NameTable(
+        title="error of each layer, int8 against float",
+        caption=_caption(comparison.layers, len(shown)),
+        spare=("nr", "output", "\ncosine", "operation", "own,\nsteps", "as read\ndB"),
+    )
+    table.add_column("nr", justify="right")
+    for name in ("layer", "operation", "output"):
+        table.add_column(name)
+    for name in ("own", "as read", "accumulated"):
+        table.add_column(f"{name}\ndB", justify="right")
+        if name != "as read":
+            table.add_column("\ncosine", justify="right")
+    table.add_column("own,\nsteps", justify="right")
+    for number, error in shown:
+        own, total = error.own, error.accumulated
+        table.add_row(
+            str(number),
+            error.layer,
+            error.op,
+            "x".join(map(str, error.shape[1:])),
+            decibels(own.sqnr_db),
+            f"{own.cosine:.4f}",
+            decibels(error.read.sqnr_db) if error.read else "",
+            decibels(total.sqnr_db),
+            f"{total.cosine:.4f}",
+            f"{own.largest / error.step:.1f}" if error.step else "",
+            style="dim" if error.is_faint else None,
+        )
+    return table
+
+
+def _caption(layers: tuple[LayerError, ...], shown: int) -> str:
+    left = len(layers) - shown
+    faint = sum(error.is_faint for error in layers)
+    words = [f"{left} more layers" if left else ""]
+    if faint:
+        words.append(f"last, too quiet on these images to be judged: {faint}")
+    return "; ".join(filter(None, words))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FOLDER
-from synet.commands.options import out_option
 
 
 @click.command()
-@out_option(FOLDER, "Folder for all of it.", default="runs/demo")
+@options.out(FOLDER, "Folder for all of it.", default="runs/demo")
 def demo(out: str) -> None:
     """The whole way on drawn images: train, quantize, evaluate, check, look. About 2 minutes.
 

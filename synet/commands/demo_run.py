@@ -22,7 +22,8 @@ from synet.data.drawn_shapes import draw_dataset
 from synet.data.images import read_image, write_image
 from synet.data.yolo_yaml import load_dataset
 from synet.detections.draw import draw, side_by_side
-from synet.evaluation.evaluate import Report, evaluate, ground_truth
+from synet.evaluation.evaluate import Report, evaluate
+from synet.evaluation.found import ground_truth
 from synet.inspection.profile import profile
 from synet.models.detect import detect
 from synet.models.predictor import load_predictor

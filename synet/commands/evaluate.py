@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import (
-    Gathering,
-    batch_option,
-    classes_option,
-    confidence_option,
-    data_option,
-    device_option,
-    figures,
-    float_option,
-    iou_option,
-    json_option,
-    kernels_option,
-    model_argument,
-    repo_option,
-    say,
-    shape_option,
-    show,
-    split_option,
-    strict_option,
-)
+from synet.commands import options
+from synet.commands.printing import figures, say, show
 from synet.system.errors import SynetError
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-@click.command(cls=Gathering)
-@model_argument
-@data_option
-@split_option
-@shape_option
-@confidence_option(0.001, "Lowest score that counts.")
-@iou_option(0.6)
-@classes_option
-@float_option
-@device_option
-@batch_option
-@kernels_option("fast")
-@strict_option
-@repo_option
-@json_option
-def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: Any) -> None:
+    from synet.evaluation.evaluate import Report
+
+
+@click.command(cls=options.Gathering)
+@options.model
+@options.data
+@options.split
+@options.shape
+@options.confidence(0.001, "Lowest score that counts.")
+@options.iou(0.6)
+@options.classes
+@options.float_model
+@options.on_data
+def evaluate(model: str, data: str | None, classes: tuple[str, ...], **given: Any) -> None:
     """mAP50 and mAP50-95 of MODEL, .pt or .tflite, on the same letterboxed images.
 
     Of an int8 file, also how far its scores shifted from those of the float model.
@@ -55,19 +37,42 @@ def evaluate(model: str, data: str | None, classes: tuple[str, ...], **options: 
     """
     if data is None:
         raise SynetError("give the data set: --data YAML")
-    from synet.evaluation.evaluate import evaluate as measure
     from synet.system.steps import telling
 
     with telling("starting"):
         from synet.evaluation.evaluate import evaluate as measure
 
-        report = measure(model, data, classes=classes or None, **options)
+        report = measure(model, data, classes=classes or None, **given)
     figures(report)
-    show(report.table())
+    show(table(report))
     say(
         f"{model}: mAP50 {report.map50:.4f}, mAP50-95 {report.map50_95:.4f} "
         f"on {report.images} images of the {report.split} split"
-        + (f" ({report.left_out} left out)" if report.left_out else "")
+        + _without(report)
         + (f", {report.kernels}" if report.kernels else "")
         + (f", {report.shift}" if report.shift else "")
     )
+
+
+def table(report: Report) -> Table:
+    """A row for each class, and the means below."""
+    from synet.system.terminal import NameTable
+
+    height, width = report.image_shape
+    table = NameTable(
+        title=f"{report.model} on {report.split} of {report.data}",
+        caption=f"{report.images} images{_without(report)}, {report.boxes} boxes, "
+        f"{height}x{width}, {1000 * report.seconds / report.images:.0f} ms an image"
+        + (f"\n{report.shift}" if report.shift else ""),
+        show_footer=True,
+    )
+    table.add_column("class", "all")
+    table.add_column("mAP50", f"{report.map50:.3f}", justify="right")
+    table.add_column("mAP50-95", f"{report.map50_95:.3f}", justify="right")
+    for name, (ap50, ap50_95) in report.per_class.items():
+        table.add_row(name, f"{ap50:.3f}", f"{ap50_95:.3f}")
+    return table
+
+
+def _without(report: Report) -> str:
+    return f" ({report.left_out} left out)" if report.left_out else ""

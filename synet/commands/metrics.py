@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE, FOLDER, FRACTION, MODEL
-from synet.commands.options import (
-    Gathering,
-    batch_option,
-    classes_option,
-    confidence_option,
-    device_option,
-    figures,
-    json_option,
-    kernels_option,
-    out_option,
-    repo_option,
-    say,
-    shape_option,
-    show,
-    split_option,
-    strict_option,
-)
+from synet.commands.printing import figures, say, show
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from synet.evaluation.metrics_files import Grid
 
 
-@click.command(cls=Gathering)
+@click.command(cls=options.Gathering)
 @click.argument("data", nargs=-1, type=FILE, metavar="DATA.yaml...")
 @click.option("--data", "more", multiple=True, type=FILE, metavar="YAML...", help="More DATA.")
 @click.option("--models", multiple=True, type=MODEL, metavar="MODEL...", help=".pt, .tflite.")
@@ -44,23 +34,18 @@ from synet.commands.options import (
     metavar="P...",
     help="Find the confidence at which each is reached on all data together, 0-1.",
 )
-@out_option(FOLDER, "Each run makes a folder in it.", "--project", default="runs/metrics")
-@split_option
-@classes_option
-@confidence_option(0.25, "Of the confusion matrix, as in YOLO.")
-@shape_option
-@device_option
-@batch_option
-@kernels_option("fast")
-@strict_option
-@repo_option
-@json_option
+@options.out(FOLDER, "Each run makes a folder in it.", "--project", default="runs/metrics")
+@options.split
+@options.classes
+@options.confidence(0.25, "Of the confusion matrix, as in YOLO.")
+@options.shape
+@options.on_data
 def metrics(
     data: tuple[str, ...],
     more: tuple[str, ...],
     out: str,
     classes: tuple[str, ...],
-    **options: Any,
+    **given: Any,
 ) -> None:
     """AP, curves, thresholds and confusion of models, on each DATA and on all together.
 
@@ -71,18 +56,16 @@ def metrics(
       synet metrics street.yaml night.yaml --models best.pt best.tflite --precisions 0.8 0.9
       synet metrics street.yaml --predictions runs/detect/exp --out runs/metrics
     """
-    from synet.evaluation.metrics import metrics as measure
-    from synet.evaluation.metrics_files import as_json, grids
     from synet.system.steps import telling
 
     with telling("starting"):
         from synet.evaluation.metrics import metrics as measure
         from synet.evaluation.metrics_files import as_json, grids
 
-        result = measure((*data, *more), project=out, classes=classes or None, **options)
+        result = measure((*data, *more), project=out, classes=classes or None, **given)
     figures({**as_json(result), "folder": result.folder})
     for model in result.models:
-        show(*(grid.rich() for grid in grids(model, result.confidence)))
+        show(*(table(grid) for grid in grids(model, result.confidence)))
     for model in result.models:
         map50, map50_95 = model.together.mean_precision
         say(
@@ -93,3 +76,20 @@ def metrics(
         )
     pictures = len(list(result.folder.rglob("*.png")))
     say(f"wrote metrics.json, metrics.csv, metrics.md and {pictures} pictures to {result.folder}")
+
+
+def table(grid: Grid) -> Table:
+    """A grid for a terminal."""
+    from rich.text import Text
+
+    from synet.system.terminal import NameTable
+
+    table = NameTable(title=Text(grid.title), caption=Text(grid.caption), spare=grid.spare)
+    for number, name in enumerate(grid.header):
+        side = "left" if number < grid.names else "right"
+        table.add_column(Text(name), justify=side)
+    for group in grid.groups:
+        for row in group:
+            table.add_row(*map(Text, row))  # Text: a class may be called [red]
+        table.add_section()
+    return table

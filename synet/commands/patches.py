@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FOLDER
-from synet.commands.options import chip_option, say, show
+from synet.commands.printing import say, show
 
 EXPLAINED = {"swap": "class", "rebase": "base class", "wrap": "wrapped by"}
 
@@ -39,7 +40,7 @@ def patches(ctx: click.Context, repairs: bool) -> None:
 
 @patches.command("show")
 @click.argument("fork", required=False, type=FOLDER)
-@chip_option("A chip file.", "katana", show_default=True)
+@options.chip("A chip file.", "katana", show_default=True)
 def patches_show(fork: str | None, chip: str) -> None:
     """Names that are swapped in FORK, a folder (default: the installed yolov5 package).
 
@@ -66,7 +67,7 @@ def patches_show(fork: str | None, chip: str) -> None:
 
 @patches.command("check")
 @click.argument("fork", type=FOLDER)
-@chip_option("A chip file.", "katana", show_default=True)
+@options.chip("A chip file.", "katana", show_default=True)
 def patches_check(fork: str, chip: str) -> None:
     """See whether FORK, a folder, gets along with the patch, and the patch with others.
 

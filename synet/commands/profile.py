@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synet.commands.options import (
-    chip_option,
-    compiler_option,
-    exact_option,
-    figures,
-    json_option,
-    model_argument,
-    repo_option,
-    say,
-    shape_option,
-    show,
-)
+from synet.commands import options
+from synet.commands.printing import figures, say, show
 from synet.system.errors import SynetError, UnfitError
 
 if TYPE_CHECKING:
@@ -26,13 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_argument
-@chip_option("Default: the model's, or its camera's.")
-@shape_option
-@compiler_option
-@repo_option
-@exact_option
-@json_option
+@options.model
+@options.chip("Default: the model's, or its camera's.")
+@options.shape
+@options.compiler
+@options.repo
+@options.exact
+@options.json
 def profile(
     model: str,
     chip: str,
@@ -52,13 +42,14 @@ def profile(
       synet profile sabre-detect-qvga --compiler 4.3
       synet profile runs/train/exp/weights/best.tflite
     """
+    from synet.commands.profile_tables import claims, tables
     from synet.inspection.claimed import claimed, kept
     from synet.system.steps import telling
 
     told = None if exact or chip or compiler else claimed(model, image_shape, repo)
     if told and not kept("inspection", model):
         figures({"model": told.name, "claims": told.claims, "verdict": told.verdict()})
-        show(told.costs())
+        show(claims(told))
         say(told.verdict())
         return
     with telling("starting"):
@@ -67,7 +58,7 @@ def profile(
         found = measure(model, chip, image_shape, repo, compiler)
         arena = _arena(model)
     figures({**_told(found), "tflite_micro": arena})
-    show(*found.tables())
+    show(*tables(found))
     for violation in found.violations:
         say(f"problem: {violation}")
     if arena:

@@ -7,19 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE, MODEL
-from synet.commands.options import (
-    chip_option,
-    compiler_option,
-    data_option,
-    figures,
-    json_option,
-    out_option,
-    repo_option,
-    say,
-    shape_option,
-    strict_option,
-)
+from synet.commands.printing import figures, say
 from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
@@ -36,13 +26,13 @@ if TYPE_CHECKING:
 )
 @click.option("--weights", type=FILE, metavar="PT", help="MODEL, as YOLOs spell a checkpoint.")
 @click.option("--cfg", type=MODEL, metavar="YAML", help="MODEL, as YOLOs spell an untrained one.")
-@data_option
-@shape_option
+@options.data
+@options.shape
 @click.option("--number", default=500, show_default=True, help="Calibration images at most.")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of images.")
-@out_option(FILE, "Default: beside the checkpoint, or ./model.tflite.")
-@chip_option("Default: the one it was trained for.")
-@compiler_option
+@options.out(FILE, "Default: beside the checkpoint, or ./model.tflite.")
+@options.chip("Default: the one it was trained for.")
+@options.compiler
 @click.option("--random", is_flag=True, help="Calibrate on random images, to look at the file.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
 @click.option(
@@ -52,9 +42,9 @@ if TYPE_CHECKING:
     metavar="IMAGE DIR",
     help="Write what every layer makes of an image, in float and in int8, as .npy.",
 )
-@strict_option
-@repo_option
-@json_option
+@options.strict
+@options.repo
+@options.json
 def quantize(
     model: str | None,
     backend: str | None,
@@ -62,7 +52,7 @@ def quantize(
     cfg: str | None,
     out: str | None,
     force: bool,
-    **options: Any,
+    **given: Any,
 ) -> None:
     """Export MODEL to an int8 TFLite file, and prove that it does what the float model did.
 
@@ -75,8 +65,8 @@ def quantize(
       synet quantize katana-kqvga
       synet quantize best.pt --data my.yaml --dump-layers street.jpg layers
     """
-    given = [each for each in (model, weights, cfg) if each is not None]
-    if len(given) != 1:
+    models = [each for each in (model, weights, cfg) if each is not None]
+    if len(models) != 1:
         raise SynetError("give one MODEL, or give one of --weights PT and --cfg YAML")
     _check_kind(weights, cfg)
     from synet.system.steps import telling
@@ -85,9 +75,9 @@ def quantize(
         from synet.models.locate import installed
         from synet.quantization.quantize_model import quantize_model
 
-        if backend and not options["repo"]:
-            options["repo"] = installed(backend)
-        result = quantize_model(given[0], out_path=out, force=force, **options)
+        if backend and not given["repo"]:
+            given["repo"] = installed(backend)
+        result = quantize_model(models[0], out_path=out, force=force, **given)
     figures(_told(result))
     say(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
     say(
@@ -98,7 +88,7 @@ def quantize(
     for problem in result.problems:
         say(f"problem: {problem}", err=True)
     if result.layers:
-        say(f"wrote every layer's output to {options['dump_layers'][1]}")
+        say(f"wrote every layer's output to {given['dump_layers'][1]}")
         say(result.layers.verdict())
     size = f"{len(result.content) / 1024:.0f} KiB"
     say(f"wrote {result.path} ({size}), which {_verdict(result.judged)}")

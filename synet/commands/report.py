@@ -8,54 +8,24 @@ from typing import Any
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE
-from synet.commands.options import (
-    Gathering,
-    batch_option,
-    chip_option,
-    classes_option,
-    compiler_option,
-    data_option,
-    device_option,
-    figures,
-    float_option,
-    json_option,
-    kernels_option,
-    model_argument,
-    out_option,
-    repo_option,
-    say,
-    split_option,
-    strict_option,
-)
+from synet.commands.printing import figures, say
 from synet.system.errors import SynetError
 
 
-@click.command(cls=Gathering)
-@model_argument
-@data_option
-@out_option(FILE, "The page.", default="report.html")
-@split_option
-@chip_option("Default: the model's, or its camera's.")
-@compiler_option
-@float_option
-@classes_option
-@click.option(
-    "--images",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="To measure the errors of layers on.",
-)
-@device_option
-@batch_option
-@kernels_option("fast")
-@strict_option
-@repo_option
-@json_option
-def report(
-    model: str, data: str | None, out: str, classes: tuple[str, ...], **options: Any
-) -> None:
+@click.command(cls=options.Gathering)
+@options.model
+@options.data
+@options.out(FILE, "The page.", default="report.html")
+@options.split
+@options.chip("Default: the model's, or its camera's.")
+@options.compiler
+@options.float_model
+@options.classes
+@options.count("--images", "To measure the errors of layers on.", 8)
+@options.on_data
+def report(model: str, data: str | None, out: str, classes: tuple[str, ...], **given: Any) -> None:
     """Write one page, a file of html, about MODEL: a .tflite, or the .pt beside it.
 
     Whether the chip runs it, how fast, and what quantizing lost, or whether that is chance; memory,
@@ -75,7 +45,7 @@ def report(
     with telling("starting"):
         from synet.report import write_report
 
-        told = write_report(model, data, out, classes=classes or None, command=typed, **options)
+        told = write_report(model, data, out, classes=classes or None, command=typed, **given)
     verdict = "fits" if told.verdict.fits else "does not fit"
     precision = ", ".join(
         f"{kind} mAP50-95 {each.map50_95:.4f}" for kind, each in told.models.items()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import PASSED_ON
-from synet.commands.options import chip_option
 from synet.system.errors import SynetError
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@chip_option("Default: the one that COMMAND's --cfg names.", None)
+@options.chip("Default: the one that COMMAND's --cfg names.", None)
 @click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
 @click.argument("command", nargs=-1, required=True, type=PASSED_ON, metavar="COMMAND...")
 def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from synet.commands.options import (
-    Gathering,
-    chip_option,
-    figures,
-    json_option,
-    model_argument,
-    repo_option,
-    say,
-    show,
-)
+from synet.commands import options
+from synet.commands.printing import figures, say, show
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from synet.inspection.sparsity import Sparsity
 
 
-@click.command(cls=Gathering)
-@model_argument
+@click.command(cls=options.Gathering)
+@options.model
 @click.option("-v", "--verbose", is_flag=True, help="A row for every layer, with its shape.")
 @click.option(
     "--layers",
@@ -25,9 +24,9 @@ from synet.commands.options import (
     metavar="NAME...",
     help="Only these: names, what names start with, or patterns such as '*.conv'.",
 )
-@repo_option
-@chip_option("Of a yaml that names none.", None)
-@json_option
+@options.repo
+@options.chip("Of a yaml that names none.", None)
+@options.json
 def sparsity(
     model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str | None
 ) -> None:
@@ -48,5 +47,32 @@ def sparsity(
 
         found = count(model, names, repo, chip)
     figures({"model": found.model, "total": found.total, "layers": found.layers})
-    show(found.table(verbose))
+    show(table(found, verbose))
     say(found.summary())
+
+
+def table(sparsity: Sparsity, verbose: bool = False) -> Table:
+    """A row for every type of layer, or with `verbose` for every layer."""
+    from synet.inspection.summary import shown
+    from synet.system.terminal import NameTable
+
+    rows = (
+        [((each.layer, each.kind, shown(each.shape)), each.counted) for each in sparsity.layers]
+        if verbose
+        else [((kind,), counted) for kind, counted in sparsity.kinds().items()]
+    )
+    names = ("layer", "type", "shape") if verbose else ("type",)
+    spare = ("shape", "type", "zeros") if verbose else ()
+    table = NameTable(*names, title=sparsity.model, spare=spare, wrapped=("empty channels",))
+    for heading in ("weights", "zeros", "share", "empty channels"):
+        table.add_column(heading, justify="right")
+    for words, counted in rows:
+        channels = f"{counted.empty_channels} of {counted.channels}"
+        table.add_row(
+            *words,
+            f"{counted.weights:,}",
+            f"{counted.zeros:,}",
+            f"{counted.share:.1%}",
+            channels if counted.channels else "",
+        )
+    return table

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import PASSED_ON
-from synet.commands.options import PASS_ON, chip_option, repo_option
 
 
-@click.command(context_settings=PASS_ON)
-@repo_option
-@chip_option("Default: the one the model names.", None)
+@click.command(context_settings=options.PASS_ON)
+@options.repo
+@options.chip("Default: the one the model names.", None)
 @click.argument("arguments", nargs=-1, type=PASSED_ON)
 def ultralytics(repo: str | None, chip: str | None, arguments: tuple[str, ...]) -> None:
     """Run ultralytics (train, val, predict, tune, export, ...), patched.

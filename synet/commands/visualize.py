@@ -7,15 +7,16 @@ from pathlib import Path
 
 import click
 
-from synet.commands.options import model_argument, repo_option, say, shape_option
+from synet.commands import options
+from synet.commands.printing import say
 
 
 @click.command()
-@model_argument
+@options.model
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: 8080, or another free one.")
 @click.option("--browser/--no-browser", default=True, help="Open it.  [default: browser]")
-@shape_option
-@repo_option
+@options.shape
+@options.repo
 def visualize(
     model: str,
     port: int | None,

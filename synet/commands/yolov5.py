@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import MODULE, PASSED_ON
-from synet.commands.options import PASS_ON, chip_option, repo_option
 
 
-@click.command(context_settings=PASS_ON)
-@repo_option
-@chip_option("Default: the one the yaml names.", None)
+@click.command(context_settings=options.PASS_ON)
+@options.repo
+@options.chip("Default: the one the yaml names.", None)
 @click.argument("module", type=MODULE)
 @click.argument("arguments", nargs=-1, type=PASSED_ON)
 def yolov5(repo: str | None, chip: str | None, module: str, arguments: tuple[str, ...]) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synet.commands import options
 from synet.commands.kinds import FILE, MODEL, ZOO
-from synet.commands.options import figures, json_option, out_option, repo_option, say, show
+from synet.commands.printing import figures, say, show
 
 if TYPE_CHECKING:
     from synet.zoo import Claims
@@ -23,7 +24,7 @@ def zoo() -> None:
 
 
 @zoo.command("list")
-@json_option
+@options.json
 def zoo_list() -> None:
     """Names, image shapes, tasks and costs, as far as the chip's compiler is public.
 
@@ -82,10 +83,10 @@ def zoo_show(name: str) -> None:
     help="Height and width in pixels.",
 )
 @click.option("--channels", type=click.Choice(["1", "3"]), help="Of the image: gray or colour.")
-@out_option(FILE, "Default: ./NAME-CHANGES.yaml")
+@options.out(FILE, "Default: ./NAME-CHANGES.yaml")
 @click.option("--force", is_flag=True, help="Write it even where the chip cannot run it.")
-@repo_option
-@json_option
+@options.repo
+@options.json
 def zoo_create(
     model: str, channels: str | None, out: str | None, repo: str | None, force: bool, **given: Any
 ) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 from rich.progress import Progress
@@ -35,9 +34,6 @@ from synet.system.errors import DataError, SynetError
 from synet.system.jobs import Job, run_jobs
 from synet.system.staging import refuse_taken, staged_together, undo_killed
 from synet.system.terminal import Terminal
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 LOGGER = logging.getLogger("synet")
 
@@ -95,28 +91,6 @@ class Subset:
     folders: Mapping[str, Path]
     class_map: Path
     skipped: tuple[str, ...]
-
-    def table(self) -> Table:
-        """Images, background and boxes of each class, in each split, before and after."""
-        from synet.system.terminal import NameTable
-
-        table = NameTable("", wrapped=("",))
-        for split in self.before:
-            table.add_column(f"{split}\nbefore", justify="right")
-            table.add_column("\nafter", justify="right")
-        pairs = [(self.before[split], self.after[split]) for split in self.before]
-        for row in ("images", "background"):
-            table.add_row(row, *(f"{getattr(each, row):,}" for pair in pairs for each in pair))
-        table.add_section()
-        for new, name in enumerate(self.new_names):
-            olds = [old for old, into in self.classes.items() if into == new]
-            merged = [self.old_names[old] for old in olds]
-            title = name if merged == [name] else f"{name} ({', '.join(merged)})"
-            cells = ((sum(old.boxes[i] for i in olds), then.boxes[new]) for old, then in pairs)
-            table.add_row(f"{new} {title}", *(f"{each:,}" for pair in cells for each in pair))
-        left = [sum(n for i, n in old.boxes.items() if i not in self.classes) for old, _ in pairs]
-        table.add_row("other classes", *(cell for each in left for cell in (f"{each:,}", "")))
-        return table
 
 
 def data_subset(

@@ -9,6 +9,7 @@ import numpy as np
 
 from synet.rotated import enclosing_boxes, rotated_corners
 
+SHOWN_CONFIDENCE, NMS_IOU = 0.25, 0.45  # of boxes that are drawn, YOLO's own
 MAX_CANDIDATES = 30_000  # rows that enter non-maximum suppression, the highest scores first
 
 KINDS = {  # of the fields of Detections, in their order

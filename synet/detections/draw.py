@@ -22,7 +22,7 @@ PALETTE = (
 )
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-MARGIN = 3  # pixels around a text
+MARGIN_PX = 3  # around a text
 OPACITY = 0.45  # of a mask
 SEEN = 0.5  # a keypoint of less presence is not drawn
 BODY = 17  # keypoints of a person, as COCO numbers them, and the pairs of them that bones join
@@ -195,7 +195,7 @@ def _label(
 ) -> Rectangle:
     """Write a label at the first of four places that is free; returns where it is."""
     width, ascent, descent, thickness = _measure(text, size)
-    width, height = width + 2 * MARGIN, ascent + descent + 2 * MARGIN
+    width, height = width + 2 * MARGIN_PX, ascent + descent + 2 * MARGIN_PX
     x1, y1, x2, y2 = box
     places = [(x1, y1 - height), (x1, y2), (x2 - width, y1 - height), (x1, y1)]
     limits = canvas.shape[1] - width, canvas.shape[0] - height
@@ -205,7 +205,7 @@ def _label(
 
     cv2.rectangle(canvas, spot[:2], (spot[2] - 1, spot[3] - 1), colour, cv2.FILLED)
     luma = np.dot(colour, (0.299, 0.587, 0.114))
-    origin = spot[0] + MARGIN, spot[1] + MARGIN + ascent
+    origin = spot[0] + MARGIN_PX, spot[1] + MARGIN_PX + ascent
     ink = BLACK if luma > 120 else WHITE
     cv2.putText(canvas, text, origin, FONT, size, ink, thickness, cv2.LINE_AA)
     return spot

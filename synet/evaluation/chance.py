@@ -67,7 +67,7 @@ def changes(first: COCOeval, second: COCOeval) -> tuple[Change, dict[int, Change
     ----------
     first, second
         Two models' finds on the same images, matched with the same labels, as
-        `synet.evaluation.evaluate.Found.evaluation` has them.
+        `synet.evaluation.found.Found.evaluation` has them.
 
     Returns
     -------

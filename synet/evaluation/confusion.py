@@ -9,7 +9,7 @@ import numpy as np
 from synet.detections.detections import Detections, overlaps
 from synet.detections.matching import match
 
-CONFIDENCE, IOU = 0.25, 0.45  # YOLO's own
+CONFIDENCE, LEAST_IOU = 0.25, 0.45  # YOLO's own
 
 
 def confusion_matrix(
@@ -17,7 +17,7 @@ def confusion_matrix(
     found: Sequence[Detections],
     classes: int,
     confidence: float = CONFIDENCE,
-    iou: float = IOU,
+    iou: float = LEAST_IOU,
 ) -> np.ndarray:
     """Count what was found as what.
 

@@ -7,14 +7,11 @@ area under a curve is that average precision.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
-
-from synet.detections.detections import Detections
-from synet.evaluation.evaluate import coco_evaluation
 
 RECALLS = np.linspace(0, 1, 101)  # where COCO reads a curve
 
@@ -117,42 +114,12 @@ class Curve:
         return best[np.searchsorted(self.recall, RECALLS, side="left")]
 
 
-def curves(
-    labels: Sequence[Detections],
-    found: Sequence[Detections],
-    classes: Iterable[int],
-    iou: float = 0.5,
-) -> dict[int, Curve]:
-    """Precision and recall of each class, as `matches` of what was found.
-
-    Parameters
-    ----------
-    labels, found
-        What is there and what was found, image by image.
-    classes
-        The class ids to report on.
-    iou
-        The least overlap of a match.
-    """
-    return {key: each.curve for key, each in matches(labels, found, classes, iou).items()}
-
-
-def matches(
-    labels: Sequence[Detections],
-    found: Sequence[Detections],
-    classes: Iterable[int],
-    iou: float = 0.5,
-) -> dict[int, Matches]:
-    """Match what was found with the labels; parameters as for `curves`.
+def matches_of(evaluation: COCOeval) -> dict[int, Matches]:
+    """What pycocotools has matched at the first of its overlaps, of each class.
 
     The highest confidence comes first, each with the label of its class that it overlaps most, if
     nothing has it yet; of a class the best 100 of an image count, as in COCO.
     """
-    return matches_of(coco_evaluation(labels, found, classes, [iou]))
-
-
-def matches_of(evaluation: COCOeval) -> dict[int, Matches]:
-    """As `matches`, of what pycocotools has matched at the first of its overlaps."""
     parts: dict[int, list[Matches]] = {key: [] for key in evaluation.params.catIds}
     for image in filter(None, evaluation.evalImgs):  # None: neither labels nor finds
         counted = ~image["dtIgnore"][0]  # not counted: a box turned inside out

@@ -18,21 +18,15 @@ import numpy as np
 
 from synet.data.yolo_yaml import Dataset, load_dataset
 from synet.detections.detections import Detections
+from synet.evaluation.class_names import ids_of_classes, unique_name
+from synet.evaluation.coco_matching import coco_evaluation, precision_of
 from synet.evaluation.confusion import CONFIDENCE, confusion_matrix
 from synet.evaluation.curves import (
     matches_of,
     threshold_for_precision,
     threshold_of_best_f1,
 )
-from synet.evaluation.evaluate import (
-    Found,
-    coco_evaluation,
-    find_all,
-    ids_of_classes,
-    judged_by,
-    precision_of,
-    unique_name,
-)
+from synet.evaluation.found import Found, find_all, judged_by
 from synet.evaluation.metrics_records import (
     ALL,
     PREDICTIONS,

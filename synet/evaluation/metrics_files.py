@@ -10,19 +10,22 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from synet.evaluation import confusion
 from synet.evaluation.curves import Score
-from synet.evaluation.metrics_records import IOU, Metrics, ModelMetrics, Performance, Threshold
+from synet.evaluation.metrics_records import (
+    RIGHT_IOU,
+    Metrics,
+    ModelMetrics,
+    Performance,
+    Threshold,
+)
 from synet.evaluation.pictures import TOGETHER, draw_all
 from synet.system.files import fill_folder
 from synet.system.steps import step
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 ROWS = 20  # of classes, on a screen
 NARROW = 80  # columns of a terminal
@@ -43,22 +46,6 @@ class Grid:
     names: int = 1
     caption: str = ""
     spare: tuple[str, ...] = ()  # headings of columns that a narrow terminal does without
-
-    def rich(self) -> Table:
-        """For a terminal."""
-        from rich.text import Text
-
-        from synet.system.terminal import NameTable
-
-        table = NameTable(title=Text(self.title), caption=Text(self.caption), spare=self.spare)
-        for number, name in enumerate(self.header):
-            side = "left" if number < self.names else "right"
-            table.add_column(Text(name), justify=side)
-        for group in self.groups:
-            for row in group:
-                table.add_row(*map(Text, row))  # Text: a class may be called [red]
-            table.add_section()
-        return table
 
     def markdown(self) -> str:
         """For a page in Markdown."""
@@ -126,7 +113,7 @@ def threshold_grid(model: ModelMetrics) -> Grid:
             )
         )
     caption = "confidence: what is found with a higher one counts, of all classes; right is what "
-    caption += f"overlaps a label of its class by {IOU} or more"
+    caption += f"overlaps a label of its class by {RIGHT_IOU} or more"
     header = ("asked", "confidence", "data", "precision", "recall", "F1")
     title = f"Thresholds of {model.name}"
     return Grid(title, header, tuple(groups), 3, "; ".join(dict.fromkeys([caption, *missed])))
@@ -149,7 +136,7 @@ def class_grid(model: ModelMetrics, threshold: Threshold) -> Grid:
 
 def confusion_grid(each: Performance, confidence: float, rows: int | None = None) -> Grid:
     """The confusion matrix; of many classes, what is taken most often for something else."""
-    limits = f"confidence above {confidence:g}, IoU at least {confusion.IOU}"
+    limits = f"confidence above {confidence:g}, IoU at least {confusion.LEAST_IOU}"
     title = f"Confusion on {each.data}: {limits}"
     names = (*each.classes, BACKGROUND)
     if len(each.classes) <= COLUMNS and (rows is None or _has_room(names)):
@@ -188,8 +175,8 @@ def as_json(metrics: Metrics) -> dict[str, Any]:
     return {
         "data": [str(path) for path in metrics.data],
         "split": metrics.split,
-        "right_at_iou": IOU,
-        "confusion": {"confidence_above": metrics.confidence, "iou_at_least": confusion.IOU},
+        "right_at_iou": RIGHT_IOU,
+        "confusion": {"confidence_above": metrics.confidence, "iou_at_least": confusion.LEAST_IOU},
         "models": [
             {
                 "model": model.model,

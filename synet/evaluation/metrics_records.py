@@ -12,7 +12,7 @@ from synet.tflite.kernels import Kernels
 
 ALL = "all data sets"
 PREDICTIONS = "predictions"  # what to call the unknown model of predictions that are read
-IOU = 0.5  # the overlap at which what is found counts as right: the first of COCO's
+RIGHT_IOU = 0.5  # the overlap at which what is found counts as right: the first of COCO's
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synet.evaluation.confusion import IOU
+from synet.evaluation.confusion import LEAST_IOU
 from synet.evaluation.curves import RECALLS
-from synet.evaluation.metrics_records import IOU as OVERLAP
-from synet.evaluation.metrics_records import ModelMetrics, Performance
+from synet.evaluation.metrics_records import RIGHT_IOU, ModelMetrics, Performance
 from synet.system import optional_packages
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def precision_recall(path: Path, model: ModelMetrics, each: Performance) -> Path
 
     The area under a line is the average precision that its name tells.
     """
-    title = f"Precision and recall at IoU {OVERLAP}: {model.name}"
+    title = f"Precision and recall at IoU {RIGHT_IOU}: {model.name}"
     figure, axes = _figure(title, _on(each))
     shown = ~np.isnan(each.precision[:, 0])
     for number, style in _styles(each, shown):
@@ -49,7 +48,7 @@ def precision_recall(path: Path, model: ModelMetrics, each: Performance) -> Path
 
 def precision_recall_of_models(path: Path, data: str, models: Mapping[str, Performance]) -> Path:
     """Draw precision over recall of several models, by their names: the mean of the classes."""
-    figure, axes = _figure(f"Precision and recall at IoU {OVERLAP}, and mAP50", f"on {data}")
+    figure, axes = _figure(f"Precision and recall at IoU {RIGHT_IOU}, and mAP50", f"on {data}")
     for (name, each), style in zip(models.items(), _lines(), strict=False):
         _plot_mean(axes, each, f"{name} {each.mean_precision[0]:.3f}", style)
     axes.set(xlabel="recall", ylabel="precision, the mean of the classes")
@@ -58,7 +57,7 @@ def precision_recall_of_models(path: Path, data: str, models: Mapping[str, Perfo
 
 def f1(path: Path, model: ModelMetrics, each: Performance) -> Path:
     """Draw F1 over the confidence: each class, and the finds of all classes, with thresholds."""
-    figure, axes = _figure(f"F1 at IoU {OVERLAP}: {model.name}", _on(each))
+    figure, axes = _figure(f"F1 at IoU {RIGHT_IOU}: {model.name}", _on(each))
     shown = np.array([found.labels > 0 for found in each.matches], bool)
     for number, style in _styles(each, shown):
         points = each.matches[number].curve.thresholds
@@ -78,7 +77,7 @@ def f1(path: Path, model: ModelMetrics, each: Performance) -> Path:
 
 def f1_of_models(path: Path, data: str, models: Mapping[str, Performance]) -> Path:
     """Draw F1 over the confidence of several models, by their names: the finds of all classes."""
-    figure, axes = _figure(f"F1 at IoU {OVERLAP}, and the best", f"on {data}")
+    figure, axes = _figure(f"F1 at IoU {RIGHT_IOU}, and the best", f"on {data}")
     for (name, each), style in zip(models.items(), _lines(), strict=False):
         best = max(each.pooled.curve.thresholds.f1, default=0.0)
         _plot_f1(axes, each, f"{name} {best:.3f}", style)
@@ -107,7 +106,7 @@ def confusion(path: Path, model: ModelMetrics, each: Performance, confidence: fl
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     axes.set(
         xlabel="what is there",
-        ylabel=f"what was found (confidence above {confidence:g}, IoU at least {IOU})",
+        ylabel=f"what was found (confidence above {confidence:g}, IoU at least {LEAST_IOU})",
     )
     figure.colorbar(image, ax=axes, label="share of what is there", shrink=0.8)
     return _written(path, figure)

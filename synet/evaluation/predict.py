@@ -22,6 +22,7 @@ from synet.data.images import Placement, write_image
 from synet.data.sources import Picture, Source, find_sources
 from synet.data.videos import video_writer
 from synet.detections.coco_json import class_entries, found_entries, image_id
+from synet.detections.detections import NMS_IOU, SHOWN_CONFIDENCE
 from synet.detections.draw import caption, draw, side_by_side
 from synet.models.decode import decode
 from synet.models.detect import fit
@@ -70,8 +71,8 @@ def predict(
     out_dir: str | Path = "runs/predict",
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
-    confidence: float = 0.25,
-    iou: float = 0.45,
+    confidence: float = SHOWN_CONFIDENCE,
+    iou: float = NMS_IOU,
     beside: str | Path | None = None,
     raw: bool | None = None,
     frames: int | None = None,

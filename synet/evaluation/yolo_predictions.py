@@ -11,7 +11,8 @@ import numpy as np
 from synet.data.text_files import read_lines
 from synet.data.yolo_yaml import Dataset
 from synet.detections.detections import Detections
-from synet.evaluation.evaluate import Found, collect, ids_of_classes
+from synet.evaluation.class_names import ids_of_classes
+from synet.evaluation.found import Found, collect
 from synet.system.errors import DataError
 
 LOGGER = logging.getLogger("synet")
@@ -42,7 +43,7 @@ def read_predictions(
     progress
         Whether to show a progress bar on stderr.
     elsewhere
-        As for `synet.evaluation.evaluate.find_all`.
+        As for `synet.evaluation.found.find_all`.
 
     Raises
     ------

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from synet import zoo
 from synet.chips import Chip, get_chip
 from synet.system.cache import recall, remembered
 from synet.system.version import PACKAGE
 from synet.verdict.check import kib
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 BUILDERS = ("torch", "tensorflow-cpu", "tensorflow", "keras", "ultralytics", "yolov5")
 EXACT = "--exact builds it and counts anew"
@@ -35,33 +32,6 @@ class Claimed:
     definition: dict[str, Any]
     claims: zoo.Claims
     chip: Chip
-
-    def costs(self) -> Table:
-        """What it costs on its chip: a column for each version of the compiler, if there is one."""
-        from synet.system.terminal import NameTable
-
-        compiler = self.chip.compiler
-        versions = compiler.versions if compiler else ("",)
-        named = [f"{compiler.name.capitalize()} {version}" for version in versions if compiler]
-        table = NameTable("", *(named or [self.chip.title]), title=self.name)
-        told = [self.claims, *(self.claims.by(version) for version in versions[1:])]
-        for row in zip(*(_rows(claims, self.chip) for claims in told), strict=True):
-            table.add_row(row[0][0], *(value for _, value in row))
-        return table
-
-    def layers(self) -> Table:
-        """The rows of its yaml."""
-        from synet.system.terminal import NameTable
-
-        table = NameTable(title=self.name, wrapped=("arguments",))
-        for heading in ("", "from", "times"):
-            table.add_column(heading, justify="right")
-        for heading in ("layer", "arguments"):
-            table.add_column(heading)
-        for number, (source, times, layer, arguments) in enumerate(zoo.rows_of(self.definition)):
-            told = ", ".join(map(str, arguments))
-            table.add_row(str(number), str(source), str(times), str(layer), told)
-        return table
 
     def totals(self) -> str:
         """One line, of its layers."""
@@ -125,21 +95,3 @@ def _version(package: str) -> bytes:
         return f"{package} {metadata.version(package)}".encode()
     except metadata.PackageNotFoundError:
         return b""
-
-
-def _rows(claims: zoo.Claims, chip: Chip) -> list[tuple[str, str]]:
-    limit = kib(chip.activations_max_bytes)
-    used = claims.sram_bytes or claims.peak_activation_bytes
-    rows = [
-        ("activations", f"{used / 1024:.1f} of {limit}"),
-        ("multiply-accumulates", f"{claims.macs / 1e6:.1f} M"),
-        ("parameters", f"{claims.parameters:,}"),
-    ]
-    if chip.compiler:
-        milliseconds = 1e3 * claims.cycles / chip.compiler.clock_hz
-        rows += [
-            ("weights", f"{kib(claims.weight_bytes)} in {claims.placement}"),
-            ("cycles", f"{claims.cycles / 1e6:.2f} M"),
-            ("time", f"{milliseconds:.2f} ms"),
-        ]
-    return rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from time import monotonic, perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.markup import escape
@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from synet.chips import Chip, get_chip
 from synet.data.images import read_image, write_image
+from synet.detections.detections import NMS_IOU, SHOWN_CONFIDENCE
 from synet.models.decode import decode
 from synet.models.detect import fit
 from synet.models.predictor import Predictor, load_predictor, require_torch
@@ -26,14 +27,10 @@ from synet.system.steps import giving_way
 from synet.system.terminal import Terminal
 from synet.tflite.kernels import FAST, Kernels
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 PERCENTILES = (50, 90, 95, 99)
-CONFIDENCE, IOU = 0.25, 0.45  # of the boxes, as `synet predict` draws them
-REFRESH = 0.2  # seconds between two looks of the progress bar
+REFRESH_SECONDS = 0.2  # between two looks of the progress bar
 NETWORK = 3  # of all steps the network alone: behind decoding, fitting, and placing its input
-DRAWN = (480, 640)  # height and width of the picture that is drawn where none is given
+DRAWN_PX = (480, 640)  # height and width of the picture that is drawn where none is given
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,38 +146,6 @@ class Latency:
     kernels: Kernels | None = None
     device: str = ""
 
-    def table(self) -> Table:
-        """A row for each timing, in milliseconds."""
-        from synet.system.terminal import NameTable
-
-        (height, width), threads = self.image_shape, self.threads
-        table = NameTable(
-            spare=("std", "p90", "p99", "min", "p95", "max"),
-            wrapped=("frames a second",),
-            title=f"{self.model} at {height}x{width}, ms",
-            caption=f"{len(self.network.milliseconds)} runs after {self.warm_up} to warm up, "
-            + (f"on {self.device}" if self.device else f"{threads} thread{'s' * (threads != 1)}")
-            + (f", {self.kernels}" if self.kernels else ""),
-        )
-        table.add_column("")
-        later = [f"p{q}" for q in PERCENTILES[1:]]
-        headings = ("median", "mean", "std", "min", *later, "max", "frames a second")
-        for heading in headings:
-            table.add_column(heading, justify="right")
-        rows = {"network only": self.network, "overall": self.overall}
-        for name, timing in (rows | {f"  {k}": v for k, v in self.parts.items()}).items():
-            median, *rest = timing.percentiles.values()
-            figures = (median, timing.mean, timing.std, timing.min, *rest, timing.max)
-            style = "bold" if timing is self.overall else None
-            speed = f"{timing.frames_per_second:.1f}" if name in rows else ""
-            table.add_row(name, *(f"{figure:.2f}" for figure in figures), speed, style=style)
-        if self.estimate is not None:
-            blanks = [""] * (len(headings) - 2)
-            milliseconds, speed = self.estimate.milliseconds, self.estimate.frames_per_second
-            chip = f"{self.estimate.chip}, estimate"
-            table.add_row(chip, f"{milliseconds:.2f}", *blanks, f"{speed:.1f}")
-        return table
-
     def verdict(self) -> str:
         """One line: the two medians, and the chip's."""
         network, overall, chip = self.network, self.overall, self.estimate
@@ -277,7 +242,7 @@ def _steps(predictor: Predictor, file: Path) -> dict[str, Sequence[Callable[[Any
         return pixels
 
     def boxes(outputs: dict[str, np.ndarray]) -> Any:
-        return decode(outputs, placement, CONFIDENCE, IOU, masks=True)
+        return decode(outputs, placement, SHOWN_CONFIDENCE, NMS_IOU, masks=True)
 
     def likeliest(outputs: dict[str, np.ndarray]) -> Any:
         return outputs["probabilities"].argmax()
@@ -366,7 +331,7 @@ def _image_file(image: str | Path | None) -> Iterator[Path]:
     from synet.data.drawn_shapes import draw_image
 
     with tempfile.TemporaryDirectory(prefix="synet-") as folder:
-        picture, _ = draw_image(np.random.default_rng(0), DRAWN)
+        picture, _ = draw_image(np.random.default_rng(0), DRAWN_PX)
         yield write_image(Path(folder, "drawn.jpg"), picture)
 
 
@@ -381,7 +346,7 @@ def _ticking(title: str, total: int, progress: bool) -> Iterator[Callable[[], No
 
         def tick() -> None:
             nonlocal drawn_at
-            is_due = monotonic() - drawn_at > REFRESH
+            is_due = monotonic() - drawn_at > REFRESH_SECONDS
             if is_due:
                 drawn_at = monotonic()
             bar.update(task, advance=1, refresh=is_due)

@@ -16,20 +16,17 @@ from synet.system.errors import SynetError
 from synet.system.steps import step
 from synet.tflite.graph import Graph, read_graph
 from synet.tflite.model import read_content, read_metadata
-from synet.verdict.check import Violation, kib
+from synet.verdict.check import ACTIVATIONS, Violation, kib
 from synet.verdict.fit import fitting_channels, fitting_shape, row_of
 from synet.verdict.judge import Judgement, judge
 
 if TYPE_CHECKING:
-    from rich.table import Table
     from torch import nn
 
     from synet.verdict.vela import Compiled
 
 OWN = ""  # the chip that a model names itself
-PATIENCE = 20  # seconds of work, after which no more files are made to find one that fits
-WORST = 8  # layers in a table of the worst
-CURVE = 20  # columns of a bar
+PATIENCE_SECONDS = 20  # of work, after which no more files are made to find one that fits
 
 
 @dataclass(frozen=True)
@@ -100,45 +97,6 @@ class Profile:
         """The row during which the most activations are in memory."""
         return max(self.rows, key=lambda row: row.alive_bytes)
 
-    def tables(self) -> list[Table]:
-        """What there is to look at: every operation, or the worst layers by the chip's compiler."""
-        if self.compiled is None:
-            return [self.table()]
-        trades = [self._by_trade()] if len(self.compiled.trades) > 1 else []
-        return [self._by_cycles(), self._by_memory(), *trades, self._summary()]
-
-    def table(self) -> Table:
-        """A row per operation, and the totals below."""
-        from synet.system.terminal import NameTable
-
-        table = NameTable(
-            title=self.model,
-            show_footer=True,
-            spare=("share", "output", "KiB", "operation", "MMAC"),
-            wrapped=("alive KiB", "weights KiB"),
-        )
-        table.add_column("layer", "total")
-        table.add_column("operation", str(len(self.rows)))
-        table.add_column("output")
-        table.add_column("KiB", justify="right")
-        table.add_column("alive KiB", _kib(self.peak.alive_bytes), justify="right")
-        table.add_column("weights KiB", _kib(self.weight_bytes), justify="right")
-        table.add_column("MMAC", f"{self.macs / 1e6:.2f}", justify="right")
-        table.add_column("share", justify="right")
-        for row in self.rows:
-            table.add_row(
-                row.layer,
-                row.op,
-                "x".join(map(str, row.shape)),
-                _kib(row.bytes),
-                _kib(row.alive_bytes),
-                _kib(row.weight_bytes) if row.weight_bytes else "",
-                f"{row.macs / 1e6:.2f}" if row.macs else "",
-                f"{row.share:.1%}" if row.macs else "",
-                style="bold" if row is self.peak else None,
-            )
-        return table
-
     def verdict(self) -> str:
         """One line: whether it fits the chip, with the figures and the limits."""
         if self.judged is None:
@@ -156,93 +114,6 @@ class Profile:
             there = row == row_of(violation.where)
             ways.append(f"with {channels} channels {'there' if there else f'in model.{row}'}")
         return f"; {', or '.join(ways)}, it fits" if ways else ""
-
-    def _summary(self) -> Table:
-        from synet.system.terminal import NameTable
-
-        compiled, compiler = self.compiled, self.chip.compiler
-        title = f"{self.model} on {self.chip.title}"
-        table = NameTable(title=title, show_header=False, wrapped=("",))
-        most = compiled.fills.sram_bytes if compiled.fills else 0
-        more = f", {_kib(most)} where it may take more" if most > compiled.sram_bytes else ""
-        rows = {
-            "compiler": f"Vela {compiled.version}",
-            "weights": f"{kib(compiled.weight_bytes)} in {compiled.placement}",
-            "SRAM": f"{kib(compiled.sram_bytes)} of {kib(self.chip.activations_max_bytes)}{more}",
-            "cycles": f"{compiled.cycles / 1e6:.2f} M at {compiler.clock_hz / 1e6:.0f} MHz",
-            "time": f"{compiled.seconds * 1e3:.2f} ms, {compiled.frames_per_second:.1f} frames "
-            f"a second",
-            "multiply-accumulates": f"{compiled.macs / 1e6:.1f} M, {compiled.macs_per_cycle:.1f} "
-            f"a cycle of {compiler.macs_per_cycle}",
-            "on the CPU": f"{len(compiled.on_cpu)} of {len(self.rows)} operations",
-        }
-        for name, value in rows.items():
-            table.add_row(name, value)
-        return table
-
-    def _by_trade(self) -> Table:
-        """Less memory for more cycles, as a table and as the curve of what it costs."""
-        from rich.bar import Bar
-
-        from synet.system.terminal import NameTable
-
-        trades = self.compiled.trades
-        most, fewest = trades[0].sram_bytes, trades[0].cycles
-        table = NameTable(title="less SRAM for more cycles", spare=("SRAM", "ms"))
-        for heading in ("SRAM KiB", "M cycles", "ms", "more", "arena bytes"):
-            table.add_column(heading, justify="right")
-        table.add_column("SRAM", width=CURVE)
-        for trade in trades:
-            table.add_row(
-                _kib(trade.sram_bytes),
-                f"{trade.cycles / 1e6:.3f}",
-                f"{1e3 * trade.cycles / self.chip.compiler.clock_hz:.2f}",
-                f"{trade.cycles / max(fewest, 1) - 1:.2%}" if trade is not trades[0] else "",
-                str(trade.arena_bytes),
-                Bar(most, 0, trade.sram_bytes, width=CURVE),
-            )
-        return table
-
-    def _by_cycles(self) -> Table:
-        from synet.system.terminal import NameTable
-
-        layers: dict[str, list[Row]] = {}
-        for row in self.rows:
-            layers.setdefault(row.layer, []).append(row)
-        cycles = {layer: sum(row.cycles for row in rows) for layer, rows in layers.items()}
-        table = NameTable(
-            *("layer", "operations"),
-            title="most cycles",
-            spare=("output", "MAC a cycle", "operations"),
-            wrapped=("operations", "MAC a cycle"),
-        )
-        for heading in ("output", "k cycles", "share", "MAC a cycle"):
-            table.add_column(heading, justify="right")
-        for layer in sorted(cycles, key=cycles.get, reverse=True)[:WORST]:
-            rows, spent = layers[layer], cycles[layer]
-            table.add_row(
-                layer,
-                ", ".join(dict.fromkeys(row.op for row in rows)),
-                "x".join(map(str, rows[-1].shape)),
-                f"{spent / 1e3:.0f}",
-                f"{spent / max(self.compiled.cycles, 1):.1%}",
-                f"{sum(row.macs for row in rows) / max(spent, 1):.1f}",
-            )
-        return table
-
-    def _by_memory(self) -> Table:
-        from synet.system.terminal import NameTable
-
-        held: dict[str, int] = {}
-        for each in self.judged.fullest:
-            held[each.layer] = held.get(each.layer, 0) + each.bytes
-        table = NameTable("written by layer", title="most memory at the fullest moment")
-        table.add_column("KiB", justify="right")
-        table.add_column("share", justify="right")
-        for layer in sorted(held, key=held.get, reverse=True)[:WORST]:
-            share = held[layer] / max(self.judged.peak_bytes, 1)
-            table.add_row(layer, _kib(held[layer]), f"{share:.1%}")
-        return table
 
 
 def profile(
@@ -335,8 +206,7 @@ def profile_network(
 
     step("making its int8 file")
     found = _profile(name, inspection_bytes(network, shape), chip)
-    memory = [violation.where for violation in found.violations]
-    if len(memory) != 1 or memory == ["weights"] or found.judged.operations:
+    if [violation.kind for violation in found.violations] != [ACTIVATIONS]:
         return found  # it fits, or would not for being smaller
     stride, smaller, thinner = int(max(network.stride)), None, None
     step("looking for the image size and the channels at which it would fit")
@@ -351,7 +221,7 @@ def profile_network(
                 found.judged,
                 network.yaml,
                 lambda other: inspection_bytes(rebuild(other), shape),
-                started + PATIENCE,
+                started + PATIENCE_SECONDS,
             )
     return replace(found, fit=Fit(smaller, thinner))
 
@@ -448,7 +318,3 @@ def _rows(graph: Graph, judged: Judgement | None) -> tuple[Row, ...]:
         )
         for operator, size, cost in zip(graph.operators, alive, costs, strict=True)
     )
-
-
-def _kib(count: int) -> str:
-    return f"{count / 1024:.1f}"

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synet.inspection.readers.formats import Kernel, Source, format_of
-from synet.inspection.summary import shown
+from synet.inspection.readers.formats import Kernel, ModelSource, format_of
 from synet.system.errors import SynetError
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -75,31 +70,6 @@ class Sparsity:
             found[layer.kind] = found.get(layer.kind, Zeros()) + layer.counted
         return found
 
-    def table(self, verbose: bool = False) -> Table:
-        """A row for every type of layer, or with `verbose` for every layer; the total below."""
-        from synet.system.terminal import NameTable
-
-        rows = (
-            [((each.layer, each.kind, shown(each.shape)), each.counted) for each in self.layers]
-            if verbose
-            else [((kind,), counted) for kind, counted in self.kinds().items()]
-        )
-        names = ("layer", "type", "shape") if verbose else ("type",)
-        spare = ("shape", "type", "zeros") if verbose else ()
-        table = NameTable(*names, title=self.model, spare=spare, wrapped=("empty channels",))
-        for heading in ("weights", "zeros", "share", "empty channels"):
-            table.add_column(heading, justify="right")
-        for words, counted in rows:
-            channels = f"{counted.empty_channels} of {counted.channels}"
-            table.add_row(
-                *words,
-                f"{counted.weights:,}",
-                f"{counted.zeros:,}",
-                f"{counted.share:.1%}",
-                channels if counted.channels else "",
-            )
-        return table
-
     def summary(self) -> str:
         """One line."""
         total = self.total
@@ -141,7 +111,8 @@ def sparsity(
         The model cannot be read, holds no weights, or has no such layer.
     """
     found = [
-        _counted(kernel) for kernel in format_of(model).kernels(Source(model, None, repo, chip))
+        _counted(kernel)
+        for kernel in format_of(model).kernels(ModelSource(model, None, repo, chip))
     ]
     if not found:
         raise SynetError(f"{model}: no layer of it has weights")

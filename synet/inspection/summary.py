@@ -6,13 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synet.inspection.claimed import built, claimed
-from synet.inspection.readers.formats import Layer, Source, format_of
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from synet.inspection.readers.formats import Layer, ModelSource, format_of
 
 
 @dataclass(frozen=True)
@@ -49,28 +45,6 @@ class Summary:
     def unknown(self) -> int:
         """Layers whose multiply-accumulates cannot be told."""
         return sum(layer.macs is None for layer in self.layers)
-
-    def table(self) -> Table:
-        """A row a layer."""
-        from synet.system.terminal import NameTable
-
-        output = f"output ({self.layout})"
-        table = NameTable(title=self.model, spare=("nr", "type", output))
-        table.add_column("nr", justify="right")
-        for heading in ("layer", "type", output):
-            table.add_column(heading)
-        for heading in ("parameters", "MMAC"):
-            table.add_column(heading, justify="right")
-        for number, layer in enumerate(self.layers):
-            table.add_row(
-                str(number),
-                layer.name,
-                layer.kind,
-                shown(layer.shape),
-                f"{layer.parameters:,}" if layer.parameters else "",
-                "?" if layer.macs is None else f"{layer.macs / 1e6:.2f}" if layer.macs else "",
-            )
-        return table
 
     def totals(self) -> str:
         """One line."""
@@ -113,7 +87,7 @@ def summarize(
     ('model.1.first.conv', 'CONV_2D', (1, 32, 48, 4))
     """
     read = format_of(model)
-    source = Source(model, image_shape, repo, chip)
+    source = ModelSource(model, image_shape, repo, chip)
     if claimed(model, image_shape, repo):
         content = built("summary", model, lambda: _packed(read.layers(source)))
         layers = [Layer(**each | {"shape": tuple(each["shape"])}) for each in json.loads(content)]

@@ -116,12 +116,7 @@ def create(
     out = Path(out_path or f"{source.stem}-{changes}.yaml")
     _refuse(out)
     definition = zoo.read_definition(source)
-    before = zoo.claims(definition, source)
-    if before.chip is None or before.image_shape is None:
-        raise SynetError(
-            f"{source}: names no chip and image size to count its costs for; add to it: "
-            f"synet: {{chip: NAME, image_shape: [HEIGHT, WIDTH]}}"
-        )
+    before = _claims_of(definition, source)
     _check_values(changes, source)
     _check_rows(definition, source)
     wanted = changed(definition, changes, source, out)
@@ -142,6 +137,16 @@ def create(
         f"# synet profile {out.name}\n#\n{text}",
     )
     return Created(out, before, after, profile)
+
+
+def _claims_of(definition: dict[str, Any], source: Path) -> Claims:
+    claims = zoo.claims(definition, source)
+    if claims.chip is None or claims.image_shape is None:
+        raise SynetError(
+            f"{source}: names no chip and image size to count its costs for; add to it: "
+            f"synet: {{chip: NAME, image_shape: [HEIGHT, WIDTH]}}"
+        )
+    return claims
 
 
 def changed(

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 AUDIBLE = 2.0  # steps that tell a value from rounding
 FAINT = 1e-3  # share of a layer's values that must be audible for it to be judged
@@ -124,60 +121,15 @@ class Comparison:
         """A flat record for each layer, worst first, of what CSV and JSON can hold."""
         return [_record(number, error) for number, error in self.worst()]
 
-    def table(self, rows: int | None = None) -> Table:
-        """The layers for a terminal, worst first; `rows` of them, or all."""
-        from synet.system.terminal import NameTable
-
-        shown = self.worst()[:rows]
-        table = NameTable(
-            title="error of each layer, int8 against float",
-            caption=self._caption(shown),
-            spare=("nr", "output", "\ncosine", "operation", "own,\nsteps", "as read\ndB"),
-        )
-        table.add_column("nr", justify="right")
-        for name in ("layer", "operation", "output"):
-            table.add_column(name)
-        for name in ("own", "as read", "accumulated"):
-            table.add_column(f"{name}\ndB", justify="right")
-            if name != "as read":
-                table.add_column("\ncosine", justify="right")
-        table.add_column("own,\nsteps", justify="right")
-        for number, error in shown:
-            own, total = error.own, error.accumulated
-            table.add_row(
-                str(number),
-                error.layer,
-                error.op,
-                "x".join(map(str, error.shape[1:])),
-                _decibels(own.sqnr_db),
-                f"{own.cosine:.4f}",
-                _decibels(error.read.sqnr_db) if error.read else "",
-                _decibels(total.sqnr_db),
-                f"{total.cosine:.4f}",
-                f"{own.largest / error.step:.1f}" if error.step else "",
-                style="dim" if error.is_faint else None,
-            )
-        return table
-
-    def _caption(self, shown: list[tuple[int, LayerError]]) -> str:
-        left = len(self.layers) - len(shown)
-        faint = sum(error.is_faint for error in self.layers)
-        words = [f"{left} more layers" if left else ""]
-        if faint:
-            words.append(f"last, too quiet on these images to be judged: {faint}")
-        return "; ".join(filter(None, words))
-
     def verdict(self) -> str:
         """One line: how good the outputs are, and which layer loses most."""
         number, worst = self.worst()[0]
-        outputs = [
-            f"{name} {_decibels(each.sqnr_db, ' dB')}" for name, each in self.outputs.items()
-        ]
+        outputs = [f"{name} {decibels(each.sqnr_db, ' dB')}" for name, each in self.outputs.items()]
         fast = "" if self.reference_kernels else " and the fast kernels"
         return (
             f"{len(self.layers)} layers on {_plural(len(self.images), 'image')}{fast}: outputs "
             f"{', '.join(outputs)}; most is lost in {worst.layer} ({worst.op}, number {number}): "
-            f"{_decibels(worst.lost_db, ' dB')}"
+            f"{decibels(worst.lost_db, ' dB')}"
         )
 
 
@@ -247,5 +199,6 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _decibels(value: float, unit: str = "") -> str:
+def decibels(value: float, unit: str = "") -> str:
+    """A ratio in words: `exact` where there is no noise."""
     return "exact" if value == math.inf else f"{value:.1f}{unit}"

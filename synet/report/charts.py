@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synet.evaluation.curves import RECALLS
-from synet.report.sections import Accuracy, Layer, Trade, short_names
+from synet.report.sections import Accuracy, LayerCost, Trade, short_names
 from synet.system import optional_packages
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ COLOURS = {
 }
 LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 KIB = 1024
-EXACT = 80  # dB that int8 does not come to, unless a layer only moves what it is given
+EXACT_DB = 80  # that int8 does not come to, unless a layer only moves what it is given
 LAYERS = {"type": "category", "tickangle": -60, "nticks": 24}  # an axis of many names
 
 
-def memory(layers: Sequence[Layer], peak_bytes: int, chip: Chip) -> Figure:
+def memory(layers: Sequence[LayerCost], peak_bytes: int, chip: Chip) -> Figure:
     """Activations in memory over the layers, the fullest marked, and the chip's limit as a line."""
     limit = chip.activations_max_bytes
     layers = [layer for layer in layers if layer.alive_bytes] or layers
@@ -90,7 +90,7 @@ def memory(layers: Sequence[Layer], peak_bytes: int, chip: Chip) -> Figure:
     return figure
 
 
-def cost(layers: Sequence[Layer]) -> Figure:
+def cost(layers: Sequence[LayerCost]) -> Figure:
     """Cycles of each layer that takes some, or multiply-accumulates where no compiler tells."""
     unit = "MACs" if layers[0].cycles is None else "cycles"
     costs = {layer: layer.macs if layer.cycles is None else layer.cycles for layer in layers}
@@ -170,7 +170,8 @@ def errors(comparison: Comparison) -> Figure:
     figure.data[0].update(hoverinfo="skip", hovertemplate=None)
     known = [value for value in (*own, *accumulated) if value is not None]
     figure.update_xaxes(range=[-0.5, len(shorts) - 0.5])
-    figure.update_yaxes(range=[min([0, *known]), 1.05 * min(max(known), EXACT)] if known else None)
+    shown = [min([0, *known]), 1.05 * min(max(known), EXACT_DB)] if known else None
+    figure.update_yaxes(range=shown)
     figure.update_layout(margin_t=28)
     return figure
 
@@ -221,7 +222,7 @@ def line_names(models: Mapping[str, Accuracy]) -> list[str]:
 
 
 def _bars(
-    layers: Sequence[Layer],
+    layers: Sequence[LayerCost],
     values: Sequence[float],
     colour: str | Sequence[str],
     hover: str,

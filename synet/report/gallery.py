@@ -11,17 +11,16 @@ import cv2
 import numpy as np
 
 from synet.data.images import read_image
-from synet.detections.detections import Detections, overlaps
+from synet.detections.detections import NMS_IOU, Detections, overlaps
 from synet.detections.draw import draw
 from synet.detections.matching import match
 from synet.detections.score_shift import SURE
-from synet.evaluation.evaluate import Found
+from synet.evaluation.found import Found
 
-SAME = 0.5  # the least overlap of two boxes that are taken for the same object
-DRAWN = 0.45  # boxes of a class that overlap more are one, as `synet predict` draws them
-SIDE = 512  # pixels of the longer side of a picture, and its JPEG quality
-QUALITY = 82
-TEXT = 0.5  # of a label, for such a side: it can be read where a page is as wide as a phone
+SAME_IOU = 0.5  # the least overlap of two boxes that are taken for the same object
+SIDE_PX = 512  # the longer side of a drawing
+QUALITY = 82  # of JPEG
+TEXT_SIZE = 0.5  # of a label, for such a side: it can be read where a page is as wide as a phone
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """A drawn image: a title, a ``data:`` address that holds it, its size, and words for it."""
 
     title: str
@@ -60,7 +59,7 @@ class Exhibit:
 
     name: str
     disagreement: Disagreement
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Drawing, ...]
 
 
 def gallery(
@@ -108,7 +107,7 @@ def disagreement(first: Detections, second: Detections) -> Disagreement:
     """
     shared = overlaps(first.boxes, second.boxes)
     shared[first.classes[:, None] != second.classes[None]] = 0
-    rows, columns = match(shared, shared.max(axis=1, initial=0), SAME)
+    rows, columns = match(shared, shared.max(axis=1, initial=0), SAME_IOU)
     only_first = np.delete(first.scores, rows)
     only_second = np.delete(second.scores, columns)
     value = np.sum(1 - shared[rows, columns]) + only_first.sum() + only_second.sum()
@@ -124,24 +123,24 @@ def _as_drawn(found: Detections) -> Detections:
     shared[found.classes[:, None] != found.classes[None]] = 0
     kept: list[int] = []
     for row in np.argsort(-found.scores, kind="stable"):
-        if not kept or shared[row, kept].max() <= DRAWN:
+        if not kept or shared[row, kept].max() <= NMS_IOU:
             kept.append(row)
     return found[kept]
 
 
-def _pictures(file: Path, kinds: dict[str, Detections], names: Sequence[str]) -> Iterable[Picture]:
+def _pictures(file: Path, kinds: dict[str, Detections], names: Sequence[str]) -> Iterable[Drawing]:
     image = read_image(file)
-    factor = min(1, SIDE / max(image.shape[:2]))
+    factor = min(1, SIDE_PX / max(image.shape[:2]))
     if factor < 1:
         # boxes are drawn afterwards, so that their labels stay legible
         size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     for title, found in kinds.items():
-        text_size = TEXT * max(image.shape[:2]) / SIDE
+        text_size = TEXT_SIZE * max(image.shape[:2]) / SIDE_PX
         drawn = draw(image, _scaled(found, factor), names, text_size)
         told = ", ".join(names[class_id] for class_id in found.classes) or "nothing"
         height, width = drawn.shape[:2]
-        yield Picture(title, _address(drawn), width, height, f"{title} on {file.name}: {told}")
+        yield Drawing(title, _address(drawn), width, height, f"{title} on {file.name}: {told}")
 
 
 def _scaled(found: Detections, factor: float) -> Detections:

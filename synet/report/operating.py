@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synet.data.yolo_yaml import Dataset
+from synet.evaluation.class_names import unique_name
 from synet.evaluation.curves import Score, joined, matches_of, threshold_of_best_f1
-from synet.evaluation.evaluate import Found, unique_name
+from synet.evaluation.found import Found
 
 ALL = "all classes"
 

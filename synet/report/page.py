@@ -23,7 +23,7 @@ from synet.report.operating import ALL, OperatingPoint
 from synet.report.sections import (
     MEAN,
     Accuracy,
-    Layer,
+    LayerCost,
     Missing,
     OperationKind,
     Trade,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from synet.inspection.compare import Comparison
 
 MARK = '<meta name="generator" content="synet '  # by which a page of ours is known
-BEGINNING = 2048  # bytes of a page within which the mark stands
+BEGINNING_BYTES = 2048  # of a page, within which the mark stands
 SHOWN = 6  # images of a gallery that a page opens with
 
 
@@ -78,7 +78,7 @@ class Content:
     shift: Shift | None
     chip: Chip
     verdict: Verdict
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerCost, ...]
     peak_bytes: int
     held: list[tuple[str, int]]
     trades: tuple[Trade, ...]
@@ -118,7 +118,7 @@ def render(content: Content) -> str:
         mean=MEAN,
         all=ALL,
         shown=SHOWN,
-        exact=charts.EXACT,
+        exact=charts.EXACT_DB,
         shift_bar=SCORE_BAR,
         lines=charts.line_names(content.models),
         mark=f"synet {VERSION}",
@@ -141,7 +141,7 @@ def is_ours(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            return MARK.encode() in file.read(BEGINNING)
+            return MARK.encode() in file.read(BEGINNING_BYTES)
     except OSError as error:
         raise SynetError(f"cannot read {path}: {error.strerror or error}") from None
 

@@ -17,8 +17,10 @@ import numpy as np
 
 from synet.data.yolo_yaml import Dataset
 from synet.evaluation.chance import Change, changes
+from synet.evaluation.class_names import unique_name
 from synet.evaluation.curves import RECALLS, Curve, matches_of
-from synet.evaluation.evaluate import Found, class_precision, mean_precision, unique_name
+from synet.evaluation.evaluate import class_precision, mean_precision
+from synet.evaluation.found import Found
 from synet.inspection.profile import Profile
 from synet.system.version import PACKAGE, VERSION
 from synet.tflite.graph import INPUT
@@ -77,7 +79,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerCost:
     """The operations that one layer of the network became, and what they cost.
 
     Parameters
@@ -202,14 +204,14 @@ def trades(profile: Profile) -> tuple[Trade, ...]:
     )
 
 
-def layers(profile: Profile) -> tuple[Layer, ...]:
+def layers(profile: Profile) -> tuple[LayerCost, ...]:
     """The layers of a file in the order in which they first run."""
     rows: dict[str, list[Any]] = {}
     for row in profile.rows:
         rows.setdefault(row.layer, []).append(row)
     shorts = short_names(list(rows))
     return tuple(
-        Layer(
+        LayerCost(
             name=name,
             short=short,
             ops=tuple(dict.fromkeys(row.op for row in own)),

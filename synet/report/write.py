@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synet.data.yolo_yaml import load_dataset
+from synet.data.yolo_yaml import Dataset, load_dataset
 from synet.detections.score_shift import confidence_shift, float_twin
-from synet.evaluation.evaluate import find_all, judged_by, load_twin
+from synet.evaluation.found import Found, find_all, judged_by
+from synet.evaluation.twin import load_twin
 from synet.inspection.compare import Comparison, compare_layers
-from synet.inspection.profile import OWN, profile
+from synet.inspection.profile import OWN, Profile, profile
 from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.report import sections
 from synet.report.gallery import gallery
@@ -50,7 +51,7 @@ def write_report(
 
     Examples
     --------
-    >>> page = synet.report("best.tflite", "my.yaml", "report.html", images=2, progress=False)
+    >>> page = synet.write_report("best.tflite", "my.yaml", "report.html", images=2, progress=False)
     >>> page.title, page.chip.name, page.models["int8"].images
     ('best.tflite', 'katana', 2)
     """
@@ -117,60 +118,37 @@ def gather(
         known; a `DataError` where the data cannot be used.
     """
     file = quantized(Path(model))
-    name, content = read_content(file)
-    if not any(tensor.scale for tensor in read_graph(file).tensors):
-        raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
+    name, content = _int8_content(file)
     twin = Path(float_model) if float_model else float_twin(file)
     require_torch([file, twin], device, batch)
     predictor = load_predictor(file, kernels=kernels)
     dataset = judged_by(predictor, load_dataset(data, strict))
     dataset.images(split)
     settings = {"device": device, "batch": batch}
-    reference = _reference(twin, predictor, repo, settings, asked=float_model is not None)
+    asked = float_model is not None
+    reference = _reference(twin, predictor, repo, settings, asked)
 
     step("costs on the chip")
     profiled = profile(file, chip, compiler=compiler)
     step("what int8 finds")
-    int8 = find_all(predictor, dataset, split, classes=classes, progress=progress, model=name)
-    files = int8.images
-    found = None
-    if not isinstance(reference, Missing):
-        step("what float finds")
-        found = find_all(
-            reference, dataset, split, classes=classes, progress=progress, model=str(twin)
-        )
-    errors: Comparison | Missing = Missing("")
+    how = {"split": split, "classes": classes, "progress": progress}
+    int8 = find_all(predictor, dataset, model=name, **how)
     if isinstance(reference, Missing):
-        errors = reference
+        found, errors = None, reference
     else:
+        step("what float finds")
+        found = find_all(reference, dataset, model=str(twin), **how)
         step("errors of the layers")
-        sample = files[:: max(1, len(files) // images)][:images]
-        try:
-            errors = compare_layers(twin, file, sample, repo=repo, progress=progress)
-        except SynetError as error:
-            if float_model:
-                raise
-            errors = Missing(f"Not measured: {error}.")
+        sample = int8.images[:: max(1, len(int8.images) // images)][:images]
+        errors = _errors(twin, file, sample, repo, progress, asked)
     step("the gallery")
-    both = {"float": found, "int8": int8} if found else {"int8": int8}
     return Content(
         title=file.name,
         split=split,
         doubt=sections.doubt(content),
-        shift=confidence_shift(zip(int8.found, found.found, strict=True)) if found else None,
-        chip=profiled.chip,
-        verdict=sections.verdict(profiled),
-        layers=sections.layers(profiled),
-        peak_bytes=profiled.judged.peak_bytes,
-        held=sections.held_at_peak(profiled),
-        trades=sections.trades(profiled),
+        **_costs(profiled),
         errors=errors,
-        models={kind: sections.accuracy(each, dataset) for kind, each in both.items()},
-        changes=sections.precision_changes(found, int8, dataset),
-        operating=operating_point(both, dataset),
-        gallery=gallery(int8, found, dataset.names) if found else (),
-        mistakes=gallery(int8, None, dataset.names),
-        operations=sections.operation_kinds(profiled),
+        **_findings(int8, found, dataset),
         interface=interface(predictor.model),
         made=sections.made(
             command or "synet.write_report(...), in Python",
@@ -180,10 +158,53 @@ def gather(
             profiled,
             str(data),
             split,
-            len(files),
+            len(int8.images),
             predictor.kernels,
         ),
     )
+
+
+def _costs(profiled: Profile) -> dict[str, Any]:
+    """What of a page is told by the chip's file, or its compiler."""
+    return {
+        "chip": profiled.chip,
+        "verdict": sections.verdict(profiled),
+        "layers": sections.layers(profiled),
+        "peak_bytes": profiled.judged.peak_bytes,
+        "held": sections.held_at_peak(profiled),
+        "trades": sections.trades(profiled),
+        "operations": sections.operation_kinds(profiled),
+    }
+
+
+def _findings(int8: Found, found: Found | None, dataset: Dataset) -> dict[str, Any]:
+    """What of a page is told by what int8 finds, and the float model, where there is one."""
+    both = {"float": found, "int8": int8} if found else {"int8": int8}
+    return {
+        "shift": confidence_shift(zip(int8.found, found.found, strict=True)) if found else None,
+        "models": {kind: sections.accuracy(each, dataset) for kind, each in both.items()},
+        "changes": sections.precision_changes(found, int8, dataset),
+        "operating": operating_point(both, dataset),
+        "gallery": gallery(int8, found, dataset.names) if found else (),
+        "mistakes": gallery(int8, None, dataset.names),
+    }
+
+
+def _errors(
+    twin: Path,
+    file: Path,
+    sample: Sequence[Path],
+    repo: str | Path | None,
+    progress: bool,
+    asked: bool,
+) -> Comparison | Missing:
+    """The errors of the layers; a float twin that nobody asked for may have other ones."""
+    try:
+        return compare_layers(twin, file, sample, repo=repo, progress=progress)
+    except SynetError as error:
+        if asked:
+            raise
+        return Missing(f"Not measured: {error}.")
 
 
 def quantized(model: Path) -> Path:
@@ -206,6 +227,13 @@ def quantized(model: Path) -> Path:
     return file
 
 
+def _int8_content(file: Path) -> tuple[str, bytes]:
+    name, content = read_content(file)
+    if not any(tensor.scale for tensor in read_graph(file).tensors):
+        raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
+    return name, content
+
+
 def _reference(
     twin: Path | None,
     predictor: Predictor,
@@ -219,9 +247,8 @@ def _reference(
             "Not measured: this takes the float model that the file was made of, and no .pt of its "
             "name lies beside it (--float PT names another)."
         )
-    try:
-        return load_twin(twin, predictor, repo, settings)
-    except SynetError as error:
-        if asked:
-            raise
-        return Missing(f"Not measured: the float model cannot be used: {error}.")
+    return load_twin(twin, predictor, repo, settings, None if asked else _unusable)
+
+
+def _unusable(error: SynetError) -> Missing:
+    return Missing(f"Not measured: the float model cannot be used: {error}.")

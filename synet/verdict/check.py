@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from synet.tflite.graph import Graph, Operator
 
 COLOURS = 3
+IMAGE, OPERATION, WEIGHTS, ACTIVATIONS = "image", "operation", "weights", "activations"
 _INDEX_DTYPES = ("int32", "int64")  # constants that say where to slice or how to reshape
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One reason why a chip cannot run a model: which layer, what is wrong, what mends it."""
+    """One reason why a chip cannot run a model: which layer, what is wrong, what mends it.
+
+    `kind` is what is not as the chip has it: `IMAGE`, `OPERATION`, `WEIGHTS` or `ACTIVATIONS`.
+    """
 
     where: str
     problem: str
     fix: str
+    kind: str = OPERATION
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}; {self.fix}"
@@ -56,12 +61,13 @@ def wrong_images(graph: Graph, chip: Chip) -> Iterator[Violation]:
         channels = tensor.shape[-1] if len(tensor.shape) == 4 else 0
         if channels > COLOURS >= tensor.shape[1]:
             fix = "export it with the channels last, as the camera gives them"
-            yield Violation("input", "the image has its channels first", fix)
+            yield Violation("input", "the image has its channels first", fix, IMAGE)
         elif channels > chip.image_channels:
             yield Violation(
                 "input",
                 f"the image has {channels} channels, {chip.name} gives {chip.image_channels}",
                 chip.alternatives.get("IMAGE", f"export it for an image of {chip.image_channels}"),
+                IMAGE,
             )
 
 
@@ -83,6 +89,7 @@ def too_many_activations(layer: str, peak: int, chip: Chip) -> Violation:
         f"{kib(peak)} of activations alive at once, {chip.name} has "
         f"{kib(chip.activations_max_bytes)}",
         "use fewer channels here, a stride earlier, or a smaller image",
+        ACTIVATIONS,
     )
 
 
@@ -92,6 +99,7 @@ def too_many_weights(weights: int, limit: int, chip: Chip) -> Violation:
         "weights",
         f"{kib(weights)}, {chip.name} has {kib(limit)}",
         "use fewer layers, or fewer channels in the widest of them",
+        WEIGHTS,
     )
 
 

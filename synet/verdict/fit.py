@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from synet.verdict.check import WEIGHTS
 from synet.verdict.judge import Judgement, judge
 from synet.zoo import rows_of
 
@@ -38,7 +39,7 @@ def memory_problems(
     shape, stride, remake
         As in `fitting_shape`.
     """
-    weights = [violation for violation in judged.memory if violation.where == "weights"]
+    weights = [violation for violation in judged.memory if violation.kind == WEIGHTS]
     found = [f"{violation} (they fit at no image size)" for violation in weights]
     for violation in judged.memory[len(weights) :]:
         fits = fitting_shape(judged, shape, stride, remake)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from synet.chips import Chip
 from synet.tflite.graph import INPUT, Graph, Held, read_graph
 from synet.verdict.check import (
+    WEIGHTS,
     Violation,
     kib,
     overflows,
@@ -75,7 +76,7 @@ class Judgement:
         if self.operations:
             told.append(f"problem 1 of {len(self.violations)}: {self.violations[0]}")
         for violation in self.memory:
-            if violation.where == "weights":
+            if violation.kind == WEIGHTS:
                 told.append(f"weights of {violation.problem}")
             else:
                 excess = f"{kib(self.excess_bytes)} too much at layer {violation.where}"

@@ -14,7 +14,7 @@ import synet.chips
 from synet.chips import OpRule, chips, get_chip, read_chip
 from synet.system.errors import ChipError
 from synet.tflite.graph import Graph, Operator, Tensor, read_graph
-from synet.verdict.check import violations
+from synet.verdict.check import ACTIVATIONS, WEIGHTS, violations
 
 FILES = {name: Path(synet.chips.__file__).with_name(f"{name}.yaml") for name in chips()}
 
@@ -272,6 +272,7 @@ def test_memory_at_the_limit_fits_and_a_byte_more_does_not(good, katana):
     weights, activations = violations(good, small)
     assert (weights.where, weights.problem) == ("weights", "3.6 KiB, katana has 3.6 KiB")
     assert activations.where == "model.5.cat"
+    assert (weights.kind, activations.kind) == (WEIGHTS, ACTIVATIONS)
     assert activations.problem == "36.0 KiB of activations alive at once, katana has 35.0 KiB"
 
 

@@ -16,7 +16,7 @@ from every_form import HEIC, LYING, picture
 from synet.data.dialects import ULTRALYTICS, YOLOV5
 from synet.data.images import read_image
 from synet.data.yolo_yaml import Dataset, load_dataset
-from synet.evaluation.evaluate import collect
+from synet.evaluation.found import collect
 from synet.system.errors import DataError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from few_outputs import FewOutputs
+from vendors_files import vendors_file
 
 from synet.detections.tflite_outputs import TfliteNetwork, UnknownOutputs, class_names
 from synet.system.errors import SynetError
@@ -130,9 +131,7 @@ def test_names_keep_the_order_of_their_numbers():
     ],
 )
 def test_the_vendors_files(shared, file, task, shape):
-    path = shared / "models" / f"{file}.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
+    path = vendors_file(shared, f"{file}.tflite")
     network = TfliteNetwork(TfliteModel(path))
     assert (network.task, network.kpt_shape, network.classes) == (task, shape, 1)
     noise = np.random.default_rng(0).integers(0, 256, (*network.image_shape, 3), np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from synet.detections.detections import Detections
 from synet.evaluation import chance
 from synet.evaluation.chance import FEW, Change, changes
-from synet.evaluation.evaluate import coco_evaluation, precision_of
+from synet.evaluation.coco_matching import coco_evaluation, precision_of
 
 BOX = (10, 10, 50, 50)
 

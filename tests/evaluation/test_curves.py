@@ -6,19 +6,17 @@ import numpy as np
 import predicted
 import pytest
 from colour_detector import random_images
+from matched import average_precision, curves, matches
 
 from synet.data.yolo_yaml import load_dataset
 from synet.detections.detections import Detections
 from synet.evaluation.curves import (
     Matches,
     Score,
-    curves,
     joined,
-    matches,
     threshold_for_precision,
     threshold_of_best_f1,
 )
-from synet.evaluation.evaluate import average_precision
 from synet.evaluation.yolo_predictions import read_predictions
 
 

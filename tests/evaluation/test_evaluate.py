@@ -12,18 +12,16 @@ import pytest
 import tiny_files
 import yaml
 from colour_detector import ColourDetector, evaluation_of_files, make_dataset, random_images
+from matched import average_precision
+from vendors_files import vendors_file
 
+from synet.commands.evaluate import table
 from synet.custom_patches import unpatch
 from synet.data.images import write_image
 from synet.data.yolo_yaml import label_path, load_dataset
 from synet.detections.detections import Detections
-from synet.evaluation.evaluate import (
-    average_precision,
-    evaluate,
-    evaluate_predictor,
-    find_all,
-    ground_truth,
-)
+from synet.evaluation.evaluate import evaluate, evaluate_predictor
+from synet.evaluation.found import find_all, ground_truth
 from synet.models.predictor import load_predictor
 from synet.system.errors import DataError, SynetError
 
@@ -197,7 +195,7 @@ def test_the_shift_from_a_float_twin(tmp_path, scenes):
     assert (same.shift.mean, same.shift.matched, same.shift.objects) == (0, 4, 4)
     assert sunk.map50 == same.map50
     assert sunk.shift.mean == pytest.approx(0.25)
-    assert "confidence shift 0.2500 (mean of 4 of the 4" in sunk.table().caption
+    assert "confidence shift 0.2500 (mean of 4 of the 4" in table(sunk).caption
 
 
 def test_classes_that_the_model_does_not_find_are_left_out(tmp_path, scenes):
@@ -237,7 +235,7 @@ def test_only_background_has_no_precision(tmp_path):
     report = evaluate_predictor(ColourDetector(), dataset, progress=False)
     assert np.isnan(report.map50)
     assert report.per_class == {}
-    assert report.table().row_count == 0
+    assert table(report).row_count == 0
 
 
 def test_missing_data_is_told_before_the_model_is_opened(tmp_path):
@@ -254,7 +252,7 @@ def test_what_is_broken_is_left_out_and_told_or_stops_the_evaluation(tmp_path, s
     report = evaluate_predictor(ColourDetector(), load_dataset(data), progress=False)
     assert (report.images, report.boxes, report.left_out) == (1, 2, 2)
     assert (report.map50, report.map50_95) == PERFECT
-    assert "1 images (2 left out), 2 boxes" in report.table().caption
+    assert "1 images (2 left out), 2 boxes" in table(report).caption
     others, broken = caplog.messages
     assert "val: 1 file is an image of a kind that YOLO does not take (1 .gif); left out" in others
     assert "val: left out 2 of 3 images, as YOLO does: " in broken
@@ -321,7 +319,7 @@ def test_table_shows_every_class_and_the_mean(tmp_path, scenes):
     report = replace(report, per_class={"red": (0.5, 0.25)}, map50=0.75, map50_95=0.125)
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(report.table())
+        console.print(table(report))
     text = captured.get()
     for expected in ("m.pt on val", "red", "0.500", "0.250", "all", "0.750", "0.125", "3 images"):
         assert expected in text
@@ -342,10 +340,7 @@ def test_ground_truth_in_pixels_clipped(tmp_path):
 
 @pytest.fixture
 def person_model(shared) -> Path:
-    model = shared / "models" / "person_detection_480x640.tflite"
-    if not model.is_file():
-        pytest.skip(f"{model} is not there")
-    return model
+    return vendors_file(shared, "person_detection_480x640.tflite")
 
 
 def test_the_vendors_person_detector(shared, person_model):

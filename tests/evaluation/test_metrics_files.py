@@ -11,6 +11,7 @@ import pytest
 from colour_detector import ColourDetector, make_dataset
 from rich.console import Console
 
+from synet.commands.metrics import table
 from synet.data.yolo_yaml import load_dataset
 from synet.evaluation.metrics import measure
 from synet.evaluation.metrics_files import (
@@ -56,7 +57,7 @@ def model(measured):
 def shown(grid: Grid) -> str:
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(grid.rich())
+        console.print(table(grid))
     return captured.get()
 
 
@@ -125,7 +126,7 @@ def test_names_on_a_terminal_are_not_markup(model):
     assert "[red]" in text and "a|b" in text
     narrow = Console(width=40)
     with narrow.capture() as captured:
-        narrow.print(precision_grid(model).rich())
+        narrow.print(table(precision_grid(model)))
     assert max(map(len, captured.get().splitlines())) <= 40
 
 
@@ -168,8 +169,8 @@ def test_markdown(measured):
     }
     text = as_markdown(measured, pictures)
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
-    for table in tables:
-        columns = {line.replace(r"\|", "").count("|") for line in table}
+    for lines in tables:
+        columns = {line.replace(r"\|", "").count("|") for line in lines}
         assert len(columns) == 1  # the | of a name splits no cell
     assert r"a\|b" in text and r"\[red]" in text
     assert text.count("![](f1.png)") == 6

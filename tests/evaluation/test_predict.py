@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from drawn_video import write as write_video
 from pycocotools.coco import COCO
 from rich.progress import Progress
+from vendors_files import vendors_file
 
 from synet.cli import main
 from synet.custom_patches import unpatch
@@ -32,10 +33,7 @@ from synet.system.errors import DataError, SynetError
 
 @pytest.fixture
 def model(shared) -> Path:
-    path = shared / "models" / "person_pose_detection_256x480.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return path
+    return vendors_file(shared, "person_pose_detection_256x480.tflite")
 
 
 GREY = np.full((60, 90, 3), 128, np.uint8)

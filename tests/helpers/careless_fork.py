@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import torch_fork
+from model_yaml import model_yaml
+
 COMMON = """
 import math
 import os
@@ -62,16 +65,9 @@ class Sized(nn.Module):
 
     def forward(self, x):
         return x
-
-
-class Concat(nn.Module):
-    def __init__(self, dimension=1):
-        super().__init__()
-        self.d = dimension
-
-    def forward(self, x):
-        return torch.cat(x, self.d)
-
+"""
+COMMON += torch_fork.CONCAT
+COMMON += """
 
 class MultiBackend(nn.Module):
     def __init__(self, weights="best.pt"):
@@ -140,21 +136,9 @@ from {package}.common import *
 from {package}.common import run
 
 Partial = partial(run, 1)
-
-
-class Detect(nn.Module):
-    def __init__(self, nc=80, anchors=(), ch=()):
-        super().__init__()
-        self.nc, self.nl = nc, len(anchors)
-        self.no, self.na = nc + 5, len(anchors[0]) // 2
-        self.stride = torch.tensor([8.0] * self.nl)
-        a = torch.tensor(anchors).float().view(self.nl, -1, 2)
-        self.register_buffer("anchors", a)
-        self.m = nn.ModuleList(nn.Conv2d(x, self.no * self.na, 1) for x in ch)
-
-    def forward(self, x):
-        return [m(each) for m, each in zip(self.m, x)]
-
+"""
+YOLO += torch_fork.DETECT.replace("stride = None", "stride = torch.tensor([8.0, 8.0])")
+YOLO += """
 
 class Model(nn.Module):
     def __init__(self, cfg, ch=3, nc=None, anchors=None):
@@ -197,19 +181,17 @@ def parse_model(d, ch):
     return nn.Sequential(*layers), sorted(save)
 """
 
-DEFINITION = """\
-nc: 2
-ch: 1
-depth_multiple: 1.0
-width_multiple: 1.0
-anchors: [[10, 13, 16, 30], [30, 61, 62, 45]]
-backbone:
-  - [-1, 1, Conv, [8, 3, 2]]
-  - {row}
-head:
-  - [-1, 1, Conv, [8, 3, 1]]
-  - [[1, 2], 1, Detect, [nc, anchors]]
-"""
+DEFINITION = model_yaml(
+    backbone="""
+    [-1, 1, Conv, [8, 3, 2]]
+    {row}
+    """,
+    head="""
+    [-1, 1, Conv, [8, 3, 1]]
+    [[1, 2], 1, Detect, [nc, anchors]]
+    """,
+    anchors=("[10, 13, 16, 30]", "[30, 61, 62, 45]"),
+)
 ROW = "[-1, 1, Conv, [8, 3, 2]]"
 
 

@@ -17,7 +17,7 @@ CONVS = {
 def write(folder: Path, which: str, package: str = "models") -> Path:
     """Write the fork into `folder`; its own rows are those of ``own.yaml``."""
     name, parameters, row = CONVS[which]
-    common = f"""
+    common = textwrap.dedent(f"""
         import torch
         from torch import nn
 
@@ -42,15 +42,8 @@ def write(folder: Path, which: str, package: str = "models") -> Path:
 
             def forward(self, x):
                 return self.second(self.first(x))
-
-        class Concat(nn.Module):
-            def __init__(self, dimension=1):
-                super().__init__()
-                self.d = dimension
-
-            def forward(self, x):
-                return torch.cat(x, self.d)
-    """
+    """)
+    common += torch_fork.CONCAT
     yolo = torch_fork.FILES["models/yolo.py"]
     yolo = yolo.replace("import Concat, Conv", f"import Concat, {name}, Pair")
     yolo = yolo.replace("if m in [Conv]:", f"if m in ({name}, Pair):")

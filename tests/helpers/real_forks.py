@@ -12,32 +12,29 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from model_yaml import model_yaml
 
 TWO_LINES = 'from synet.custom_patches import patch_custom\n\npatch_custom("katana")\n'
 RENAMED = "our_detector"
-MIXED = """\
-synet: {chip: katana, image_shape: [64, 96]}
-nc: 2
-ch: 1
-depth_multiple: 0.33
-width_multiple: 0.5
-anchors:
-  - [10, 13, 16, 30, 33, 23]
-  - [30, 61, 62, 45, 59, 119]
-backbone:
-  - [-1, 1, Grayscale, []]
-  - [-1, 1, Stem, [32]]
-  - [-1, 3, InvertedResidual, [64, 2, 2]]
-  - [-1, 3, C3, [64]]
-  - [[-1, -2], 1, Add, []]
-  - [-1, 1, Conv, [128, 3, 2]]
-  - [-1, 1, SPPF, [128, 5]]
-head:
-  - [-1, 1, nn.Upsample, [None, 2, nearest]]
-  - [[-1, 4], 1, Concat, [1]]
-  - [-1, 1, Head, [64]]
-  - [[9, 6], 1, Detect, [nc, anchors]]
-"""
+MIXED = model_yaml(
+    backbone="""
+    [-1, 1, Grayscale, []]
+    [-1, 1, Stem, [32]]
+    [-1, 3, InvertedResidual, [64, 2, 2]]
+    [-1, 3, C3, [64]]
+    [[-1, -2], 1, Add, []]
+    [-1, 1, Conv, [128, 3, 2]]
+    [-1, 1, SPPF, [128, 5]]
+    """,
+    head="""
+    [-1, 1, nn.Upsample, [None, 2, nearest]]
+    [[-1, 4], 1, Concat, [1]]
+    [-1, 1, Head, [64]]
+    [[9, 6], 1, Detect, [nc, anchors]]
+    """,
+    about="synet: {chip: katana, image_shape: [64, 96]}\n",
+    multiples=(0.33, 0.5),
+)
 
 
 def installed() -> Path:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model_yaml import model_yaml
+
 SHAPE = (64, 96)
 NAMES = ("0", "1")
 
-YAML = """\
-synet:
-  chip: katana
-  image_shape: [64, 96]
-nc: 2
-ch: 1
-depth_multiple: 1.0
-width_multiple: 1.0
-anchors:
-  - [10, 13, 16, 30, 33, 23]
-  - [30, 61, 62, 45, 59, 119]
-backbone:
-  - [-1, 1, Grayscale, []]
-  - [-1, 1, Stem, [8]]
-  - [-1, 1, Conv, [16, 3, 2]]
-  - [-1, 1, InvertedResidual, [16, 2, 2]]
-head:
-  - [-1, 1, nn.Upsample, [None, 2, nearest]]
-  - [[-1, 2], 1, Concat, [1]]
-  - [-1, 1, Head, [16]]
-  - [[6, 3], 1, Detect, [nc, anchors]]
-"""
+YAML = model_yaml(
+    backbone="""
+    [-1, 1, Grayscale, []]
+    [-1, 1, Stem, [8]]
+    [-1, 1, Conv, [16, 3, 2]]
+    [-1, 1, InvertedResidual, [16, 2, 2]]
+    """,
+    head="""
+    [-1, 1, nn.Upsample, [None, 2, nearest]]
+    [[-1, 2], 1, Concat, [1]]
+    [-1, 1, Head, [16]]
+    [[6, 3], 1, Detect, [nc, anchors]]
+    """,
+    about="synet:\n  chip: katana\n  image_shape: [64, 96]\n",
+)
 
 
 def write(folder: Path) -> Path:

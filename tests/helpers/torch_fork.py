@@ -12,6 +12,30 @@ from pathlib import Path
 
 TWO_LINES = 'from synet.custom_patches import patch_custom\n\npatch_custom("katana")\n'
 
+CONCAT = """
+class Concat(nn.Module):
+    def __init__(self, dimension=1):
+        super().__init__()
+        self.d = dimension
+
+    def forward(self, x):
+        return torch.cat(x, self.d)
+"""
+
+DETECT = """
+class Detect(nn.Module):
+    stride = None
+
+    def __init__(self, nc=80, anchors=(), ch=()):
+        super().__init__()
+        self.nc, self.no, self.nl, self.na = nc, nc + 5, len(anchors), len(anchors[0]) // 2
+        self.register_buffer("anchors", torch.tensor(anchors).float().view(self.nl, -1, 2))
+        self.m = nn.ModuleList(nn.Conv2d(c, self.no * self.na, 1) for c in ch)
+
+    def forward(self, x):
+        return [layer(one) for layer, one in zip(self.m, x)]
+"""
+
 FILES = {
     "models/__init__.py": "",
     "models/common.py": """
@@ -31,33 +55,16 @@ class Conv(nn.Module):
 class DWConv(Conv):
     def __init__(self, c1, c2, k=1, s=1):
         super().__init__(c1, c2, k, s, g=c1)
-
-class Concat(nn.Module):
-    def __init__(self, dimension=1):
-        super().__init__()
-        self.d = dimension
-
-    def forward(self, x):
-        return torch.cat(x, self.d)
-""",
+"""
+    + CONCAT,
     "models/yolo.py": """
 import torch
 from torch import nn
 import yaml
 from models.common import Concat, Conv
-
-class Detect(nn.Module):
-    stride = None
-
-    def __init__(self, nc=80, anchors=(), ch=()):
-        super().__init__()
-        self.nc, self.no, self.nl, self.na = nc, nc + 5, len(anchors), len(anchors[0]) // 2
-        self.register_buffer("anchors", torch.tensor(anchors).float().view(self.nl, -1, 2))
-        self.m = nn.ModuleList(nn.Conv2d(c, self.no * self.na, 1) for c in ch)
-
-    def forward(self, x):
-        return [layer(one) for layer, one in zip(self.m, x)]
-
+"""
+    + DETECT
+    + """
 class Model(nn.Module):
     def __init__(self, cfg, ch=3, nc=None, anchors=None):
         super().__init__()

@@ -10,8 +10,10 @@ import pytest
 import tiny_files
 import torch
 from click.testing import CliRunner
+from vendors_files import vendors_file
 
 from synet.cli import main
+from synet.commands.latency import table
 from synet.custom_patches import unpatch
 from synet.data.images import write_image
 from synet.inspection import latency as timing
@@ -94,7 +96,7 @@ def test_the_network_is_timed_where_it_stands(clock, monkeypatch, tmp_path):
     assert found.verdict().startswith("this machine: network 8.00 ms")
     elsewhere = replace(found, device="cuda:0")
     assert elsewhere.verdict().startswith("this machine, cuda:0: network 8.00 ms")
-    assert elsewhere.table().caption == "3 runs after 1 to warm up, on cuda:0"
+    assert table(elsewhere).caption == "3 runs after 1 to warm up, on cuda:0"
 
 
 def test_garbage_is_collected_again_after_a_failure():
@@ -105,10 +107,7 @@ def test_garbage_is_collected_again_after_a_failure():
 
 @pytest.fixture
 def vendor(shared):
-    path = shared / "models" / "person_pose_detection_256x480.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return path
+    return vendors_file(shared, "person_pose_detection_256x480.tflite")
 
 
 def test_a_file_from_image_to_boxes(vendor, tmp_path, capfd):
@@ -123,7 +122,7 @@ def test_a_file_from_image_to_boxes(vendor, tmp_path, capfd):
     # the network alone is a part of the network with its input and output converted, run by run
     assert (found.network.milliseconds < found.parts["network"].milliseconds).all()
     assert found.network.median < found.parts["network"].median < found.overall.median
-    assert str(found.kernels) == "fast kernels" and "fast kernels" in found.table().caption
+    assert str(found.kernels) == "fast kernels" and "fast kernels" in table(found).caption
     assert found.estimate is None
     assert found.note == "no estimate for katana: its compiler is not public"
     assert "this machine: network " in found.verdict() and "katana" not in found.verdict()
@@ -142,7 +141,7 @@ def test_the_estimate_is_the_compilers(vendor):
     assert found.estimate.frames_per_second == pytest.approx(400e6 / compiled.cycles)
     assert found.estimate.on_npu == 1
     assert f"{compiled.cycles / 1e6:.2f} M cycles, 100% of operations on the NPU" in found.verdict()
-    assert "sabre, estimate" in [*found.table().columns[0].cells]
+    assert "sabre, estimate" in [*table(found).columns[0].cells]
 
 
 @pytest.mark.parametrize(("task", "last"), [("segment", "boxes"), ("classify", "class")])
@@ -151,7 +150,7 @@ def test_a_checkpoint(task, last):
     found = latency(tiny_files.checkpoint(task), runs=2, warm_up=0, threads=3, progress=False)
     assert found.threads == 3 and torch.get_num_threads() == before
     assert list(found.parts) == ["decoding", "fitting", "network", last]
-    rows = found.table().columns[0].cells
+    rows = table(found).columns[0].cells
     assert [*rows] == ["network only", "overall", *(f"  {name}" for name in found.parts)]
 
 

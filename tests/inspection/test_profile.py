@@ -11,6 +11,7 @@ from rich.console import Console
 
 from synet.chips import get_chip
 from synet.cli import main
+from synet.commands.profile_tables import operations, tables
 from synet.inspection.profile import OWN, profile
 from synet.models.get_model import to_tflite_bytes
 from synet.system.errors import ChipError, SynetError
@@ -71,7 +72,7 @@ def test_without_a_chip_there_are_figures_and_no_judgement(path):
 def test_the_table_shows_every_layer_and_the_totals(path):
     result = profile(path, "katana")
     stream = io.StringIO()
-    Console(file=stream, width=140).print(result.table())
+    Console(file=stream, width=140).print(operations(result))
     text = stream.getvalue()
     for row in result.rows:
         assert row.layer in text and row.op in text
@@ -123,7 +124,7 @@ def test_the_vendors_detector(shared):
 
 def shown(result):
     stream = io.StringIO()
-    Console(file=stream, width=140).print(*result.tables())
+    Console(file=stream, width=140).print(*tables(result))
     return stream.getvalue()
 
 

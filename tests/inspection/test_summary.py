@@ -19,7 +19,7 @@ from synet.cli import main
 from synet.custom_patches import unpatch
 from synet.export.convert import to_keras
 from synet.inspection.readers import network
-from synet.inspection.readers.formats import Layer, Source
+from synet.inspection.readers.formats import Layer, ModelSource
 from synet.inspection.summary import Summary, summarize
 from synet.models.get_model import get_model, to_tflite_bytes
 from synet.system.errors import SynetError
@@ -113,7 +113,7 @@ def test_modules_that_are_no_plain_layers(monkeypatch):
     model = Odd()
     monkeypatch.setattr(network, "load_network", lambda *_: (model, (8, 8)))
     monkeypatch.setattr(network, "image_channels", lambda _: 3)
-    found = network.layers(Source("odd"))
+    found = network.layers(ModelSource("odd"))
     pixels = 64
     assert [(layer.name, layer.parameters, layer.macs) for layer in found] == [
         ("conv", 112, 2 * pixels * 108),

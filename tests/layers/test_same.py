@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import product
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from synet.layers.same import (
 BAR = 1e-4
 KERNELS, STRIDES = range(1, 8), (1, 2, 3)
 SIZES = ((8, 11), (13, 6), (9, 7), (12, 10), (1, 2))  # odd and even, and smaller than a kernel
+every_window = pytest.mark.parametrize(("kernel", "stride"), [*product(KERNELS, STRIDES)])
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +52,7 @@ def weights(*shape):
     return draw(*shape, low=-0.5, high=0.5)
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("kernel", KERNELS)
+@every_window
 def test_convolution_pads_as_tensorflow_does(tf, kernel, stride):
     w = weights(4, 3, kernel, kernel)
     for size in SIZES:
@@ -60,8 +61,7 @@ def test_convolution_pads_as_tensorflow_does(tf, kernel, stride):
         same(nhwc(conv2d_same(x, w, stride=(stride, stride))), theirs.numpy())
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("kernel", KERNELS)
+@every_window
 def test_depthwise_convolution_pads_as_tensorflow_does(tf, kernel, stride):
     w = weights(3, 1, kernel, kernel)
     strides = (1, stride, stride, 1)
@@ -71,8 +71,7 @@ def test_depthwise_convolution_pads_as_tensorflow_does(tf, kernel, stride):
         same(nhwc(conv2d_same(x, w, stride=(stride, stride), groups=3)), theirs.numpy())
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("kernel", KERNELS)
+@every_window
 def test_transposed_convolution_pads_as_tensorflow_does(tf, kernel, stride):
     w = weights(3, 4, kernel, kernel)
     for size in SIZES:
@@ -84,8 +83,7 @@ def test_transposed_convolution_pads_as_tensorflow_does(tf, kernel, stride):
         same(nhwc(conv_transpose2d_same(x, w, stride=(stride, stride))), theirs.numpy())
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("kernel", KERNELS)
+@every_window
 def test_max_pooling_pads_as_tensorflow_does(tf, kernel, stride):
     for size in SIZES:
         x = draw(2, 3, *size) - 10  # below zero: a padded zero would win
@@ -201,8 +199,7 @@ def test_a_fused_convolution_pads_the_same_whatever_its_attribute_says():
 
 
 @pytest.mark.parametrize("size", (7, 8, 9, 12, 13))
-@pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("kernel", KERNELS)
+@every_window
 def test_a_widened_kernel_looks_where_torchs_does(kernel, stride, size):
     x, w = draw(1, 1, size, size), weights(1, 1, kernel, kernel)
     for padding in range(kernel // 2 + 1):

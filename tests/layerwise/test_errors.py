@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from synet.commands.compare import table
 from synet.layerwise.errors import Closeness, Comparison, LayerError, Sums
 
 
@@ -106,14 +107,14 @@ def shown(table):
 
 
 def test_the_table():
-    text = shown(ALL.table(2))
+    text = shown(table(ALL, 2))
     assert "lost" in text and "loud" in text and "bad" not in text
     assert "4 more layers; last, too quiet on these images to be judged: 1" in text
     row = next(line for line in text.splitlines() if "loud" in line)
     assert row.replace("│", " ").split() == (
         "2 loud CONV_2D 4x6x8 50.0 0.5000 3.0 30.0 0.5000 2.5".split()
     )
-    assert "exact" in shown(ALL.table()) and "more layers" not in shown(ALL.table())
+    assert "exact" in shown(table(ALL)) and "more layers" not in shown(table(ALL))
 
 
 def test_one_line():

@@ -10,12 +10,13 @@ import tiny_ultralytics
 import torch
 from few_outputs import FewOutputs
 from keras_twin import keras_runner
+from vendors_files import vendors_file
 
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES
 from synet.data.images import letterbox
 from synet.data.yolo_yaml import load_dataset, read_image
-from synet.evaluation.evaluate import ground_truth
+from synet.evaluation.found import ground_truth
 from synet.export.convert import image_channels, to_keras
 from synet.models.detect import detect, fit
 from synet.models.predictor import load_predictor, require_torch
@@ -133,10 +134,7 @@ def test_missing_files(tmp_path, name):
 
 @pytest.fixture(params=["person_detection_480x640", "person_pose_detection_256x480"])
 def vendor_model(request, shared):
-    path = shared / "models" / f"{request.param}.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return path
+    return vendors_file(shared, f"{request.param}.tflite")
 
 
 def test_vendor_models_find_the_people(vendor_model, shared):

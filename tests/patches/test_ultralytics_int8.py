@@ -20,7 +20,7 @@ from synet.data.drawn_shapes import draw_dataset
 from synet.data.images import read_image
 from synet.data.yolo_yaml import label_path, load_dataset
 from synet.detections.detections import Detections, overlaps
-from synet.evaluation.evaluate import ground_truth
+from synet.evaluation.found import ground_truth
 from synet.export.convert import to_keras
 from synet.models.locate import installed
 from synet.system.errors import DataError, SynetError

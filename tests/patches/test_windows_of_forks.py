@@ -8,6 +8,7 @@ import pytest
 import torch
 from changed_file import write_changed
 from keras_twin import assert_same, draw, settle
+from model_yaml import ANCHORS, model_yaml
 from patched import patched_fork
 from torch import nn
 
@@ -21,22 +22,19 @@ from synet.system.errors import ChipError
 from synet.tflite.graph import read_graph
 from synet.verdict.check import problems_of
 
-YAML = """\
-synet: {chip: CHIP, image_shape: [72, 96]}
-nc: 2
-ch: 1
-depth_multiple: 1.0
-width_multiple: 1.0
-anchors:
-  - [10, 13, 16, 30, 33, 23]
-backbone:
-  - [-1, 1, Conv, [8, 3, 2]]
-  - [-1, 1, Coordinates, [8]]
-  - [-1, 1, Conv, [8, 3, 2]]
-head:
-  - [-1, 1, Squares, []]
-  - [[-1], 1, Detect, [nc, anchors]]
-"""
+YAML = model_yaml(
+    backbone="""
+    [-1, 1, Conv, [8, 3, 2]]
+    [-1, 1, Coordinates, [8]]
+    [-1, 1, Conv, [8, 3, 2]]
+    """,
+    head="""
+    [-1, 1, Squares, []]
+    [[-1], 1, Detect, [nc, anchors]]
+    """,
+    about="synet: {chip: CHIP, image_shape: [72, 96]}\n",
+    anchors=ANCHORS[:1],
+)
 
 
 class Coordinates(nn.Module):

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from changed_file import write_changed
+from model_yaml import model_yaml
 from patched import patched_fork
 from torch import nn
 
@@ -20,30 +21,26 @@ from synet.models.locate import installed
 from synet.patches.target import only
 from synet.system.errors import ChipError, DataError, PatchError, SynetError
 
-MIXED = """\
-synet: {chip: katana, image_shape: [72, 96]}
-nc: 2
-ch: 1
-depth_multiple: 0.5
-width_multiple: 0.5
-anchors:
-  - [10, 13, 16, 30, 33, 23]
-  - [30, 61, 62, 45, 59, 119]
-backbone:
-  - [-1, 1, Grayscale, []]
-  - [-1, 1, Conv, [16, 3, 2]]
-  - [-1, 1, Stem, [32]]
-  - [-1, 4, InvertedResidual, [32, 1, 2]]
-  - [-1, 4, C3, [32]]
-  - [[-1, 3, 2], 1, Add, []]
-  - [-1, 1, Conv, [64, 3, 2]]
-  - [-1, 1, SPPF, [64, 5]]
-head:
-  - [-1, 1, nn.Upsample, [None, 2, nearest]]
-  - [[-1, 5], 1, Concat, [1]]
-  - [-1, 1, Head, [32]]
-  - [[10, 7], 1, Detect, [nc, anchors]]
-"""
+MIXED = model_yaml(
+    backbone="""
+    [-1, 1, Grayscale, []]
+    [-1, 1, Conv, [16, 3, 2]]
+    [-1, 1, Stem, [32]]
+    [-1, 4, InvertedResidual, [32, 1, 2]]
+    [-1, 4, C3, [32]]
+    [[-1, 3, 2], 1, Add, []]
+    [-1, 1, Conv, [64, 3, 2]]
+    [-1, 1, SPPF, [64, 5]]
+    """,
+    head="""
+    [-1, 1, nn.Upsample, [None, 2, nearest]]
+    [[-1, 5], 1, Concat, [1]]
+    [-1, 1, Head, [32]]
+    [[10, 7], 1, Detect, [nc, anchors]]
+    """,
+    about="synet: {chip: katana, image_shape: [72, 96]}\n",
+    multiples=(0.5, 0.5),
+)
 LINE = {text.strip(): number for number, text in enumerate(MIXED.splitlines(), 1)}
 
 

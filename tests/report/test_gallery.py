@@ -9,8 +9,8 @@ import pytest
 
 from synet.data.images import write_image
 from synet.detections.detections import Detections
-from synet.evaluation.evaluate import Found
-from synet.report.gallery import SIDE, disagreement, gallery
+from synet.evaluation.found import Found
+from synet.report.gallery import SIDE_PX, disagreement, gallery
 
 SQUARE = (10, 10, 30, 30)
 HALF = (10, 10, 30, 20)  # of it
@@ -84,12 +84,14 @@ def test_large_images_are_made_smaller_with_their_boxes(images):
     box = found(((0, 0, 600, 600), 0.9, 0))
     (shown,) = gallery(all_found(images, found(), box, found()), None, ("thing",), count=1)
     for each in shown.pictures:
-        assert (each.width, each.height) == (SIDE, SIDE // 2)
-        assert picture(each).shape == (SIDE // 2, SIDE, 3)
+        assert (each.width, each.height) == (SIDE_PX, SIDE_PX // 2)
+        assert picture(each).shape == (SIDE_PX // 2, SIDE_PX, 3)
     plain, drawn = (picture(each).astype(int) for each in shown.pictures)
     rows, columns = np.nonzero(np.abs(drawn - plain).max(axis=2) > 40)
-    assert SIDE / 2 - 4 < columns.max() < SIDE / 2 + 8  # the right edge of the box, and no more
-    assert rows.max() > SIDE / 2 - 8
+    assert (
+        SIDE_PX / 2 - 4 < columns.max() < SIDE_PX / 2 + 8
+    )  # the right edge of the box, and no more
+    assert rows.max() > SIDE_PX / 2 - 8
 
 
 def test_what_an_application_would_not_show_does_not_count(images):
@@ -120,6 +122,6 @@ def test_keypoints_and_rotated_boxes_move_with_the_image(images):
     (shown,) = gallery(all_found(images, found(), box, found()), None, ("thing",), count=1)
     plain, drawn = (picture(each).astype(int) for each in shown.pictures)
     rows, columns = np.nonzero(np.abs(drawn - plain).max(axis=2) > 40)
-    factor = SIDE / 1200
+    factor = SIDE_PX / 1200
     assert columns.min() > 190 * factor and columns.max() < 420 * factor
     assert rows.max() < 310 * factor

@@ -8,7 +8,7 @@ import numpy as np
 
 from synet.data.yolo_yaml import Dataset
 from synet.detections.detections import Detections
-from synet.evaluation.evaluate import Found
+from synet.evaluation.found import Found
 from synet.report.operating import ALL, operating_point
 
 NAMES = ("cat", "dog", "none")

@@ -13,7 +13,7 @@ from synet.chips import get_chip
 from synet.data.yolo_yaml import Dataset
 from synet.detections.detections import Detections
 from synet.evaluation.curves import RECALLS, Curve
-from synet.evaluation.evaluate import Found
+from synet.evaluation.found import Found
 from synet.inspection.profile import profile
 from synet.report import charts, sections
 from synet.report.sections import MEAN

@@ -8,21 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from model_yaml import TWO_ROWS
 
-PLAIN = """\
-nc: 2
-ch: 1
-depth_multiple: 1.0
-width_multiple: 1.0
-scales: {{n: [1.0, 1.0, 1024]}}
-anchors: [[10, 13, 16, 30], [30, 61, 62, 45]]
-{more}
-backbone:
-  - [-1, 1, Conv, [8, 3, 2]]
-  - {row}
-head:
-  - [[0, 1], 1, Detect, {head}]
-"""
+PLAIN = "scales: {{n: [1.0, 1.0, 1024]}}\n" + TWO_ROWS
 ROW = "[-1, 1, Conv, [16, 3, 2]]"
 HEADS = {"yolov5": "[nc, anchors]", "ultralytics": "[nc]"}
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from stored_outputs import run_stored
+from vendors_files import vendors_file
 
 from synet.cli import main
 from synet.data.yolo_yaml import load_dataset
@@ -29,10 +30,7 @@ def images(count, shape, seed=0):
 
 @pytest.fixture
 def vendor(shared):
-    path = shared / "models" / PERSON
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    return path
+    return vendors_file(shared, PERSON)
 
 
 def test_the_reference_kernels_are_the_default():

@@ -1,6 +1,6 @@
 """The layers of a model and their weights, alike for every format that a model comes in.
 
-A module a format: each has two functions, `layers` and `kernels`, which take a `Source`.
+A module a format: each has two functions, `layers` and `kernels`, which take a `ModelSource`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Which model to read, and what may have to be said about it.
 
     `image_shape` is height and width; `repo` the folder of the fork that made a checkpoint or shall
@@ -89,11 +89,11 @@ class Format:
     layout: str
     module: str
 
-    def layers(self, source: Source) -> list[Layer]:
+    def layers(self, source: ModelSource) -> list[Layer]:
         """The layers of a model in the order in which they run."""
         return self._function("layers")(source)
 
-    def kernels(self, source: Source) -> Iterator[Kernel]:
+    def kernels(self, source: ModelSource) -> Iterator[Kernel]:
         """The weights of a model's layers."""
         return self._function("kernels")(source)
 
@@ -133,7 +133,7 @@ def format_of(model: str | Path) -> Format:
     return found
 
 
-def refuse_other_shape(source: Source, own: Sequence[int | None]) -> None:
+def refuse_other_shape(source: ModelSource, own: Sequence[int | None]) -> None:
     """See that a file's image shape, height and width, is the one that is asked for, if any.
 
     Raises

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from synet.export.tensorflow import import_keras
-from synet.inspection.readers.formats import Kernel, Layer, Source, matrix, refuse_other_shape
+from synet.inspection.readers.formats import Kernel, Layer, ModelSource, matrix, refuse_other_shape
 from synet.system.errors import SynetError
 from synet.tflite.flatbuffer import LARGEST, read_file
 
@@ -40,7 +40,7 @@ _TRANSPOSED = (2,)
 _CHANNELS = {"DepthwiseConv2D": _DEPTHWISE, "Conv2DTranspose": _TRANSPOSED}
 
 
-def layers(source: Source) -> list[Layer]:
+def layers(source: ModelSource) -> list[Layer]:
     """The layers, those of models within the model too.
 
     Raises
@@ -73,7 +73,7 @@ def layers(source: Source) -> list[Layer]:
     return found
 
 
-def kernels(source: Source) -> Iterator[Kernel]:
+def kernels(source: ModelSource) -> Iterator[Kernel]:
     """The weights of convolutions, dense layers and the like.
 
     Raises
@@ -93,7 +93,7 @@ def kernels(source: Source) -> Iterator[Kernel]:
             yield Kernel(layer.name, kind, values.shape, matrix(values, *channels))
 
 
-def _open(source: Source) -> tuple[str, dict[str, Any], bytes]:
+def _open(source: ModelSource) -> tuple[str, dict[str, Any], bytes]:
     """Name, configuration and weights of a file that names nothing but what Keras brings along."""
     path = str(source.model)
     try:
@@ -171,7 +171,7 @@ def _check_weights(path: str, content: bytes) -> None:
         raise _damaged(path, error) from None
 
 
-def _load(source: Source) -> Any:
+def _load(source: ModelSource) -> Any:
     path, config, weights = _open(source)
     keras = import_keras()
     _shapes(path, config, weights)

@@ -11,11 +11,11 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
 from synet.export.convert import image_channels
-from synet.inspection.readers.formats import Kernel, Layer, Source, matrix
+from synet.inspection.readers.formats import Kernel, Layer, ModelSource, matrix
 from synet.models.get_model import get_model, load_network
 
 
-def layers(source: Source) -> list[Layer]:
+def layers(source: ModelSource) -> list[Layer]:
     """The modules that hold no others, and whatever else has parameters or multiplies itself.
 
     They stand in the order in which they run; those that do not run on an image, such as a branch
@@ -48,7 +48,7 @@ def layers(source: Source) -> list[Layer]:
     return found
 
 
-def kernels(source: Source) -> Iterator[Kernel]:
+def kernels(source: ModelSource) -> Iterator[Kernel]:
     """The weights of convolutions and linear layers.
 
     Raises

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synet.inspection.readers.formats import Kernel, Layer, Source, matrix, refuse_other_shape
+from synet.inspection.readers.formats import Kernel, Layer, ModelSource, matrix, refuse_other_shape
 from synet.system import confined
 from synet.system.errors import SynetError
 from synet.system.optional_packages import load
@@ -45,7 +45,7 @@ class _File:
     zeros: Mapping[str, int] = field(default_factory=dict)
 
 
-def layers(source: Source) -> list[Layer]:
+def layers(source: ModelSource) -> list[Layer]:
     """The nodes that compute something of the image.
 
     Raises
@@ -70,7 +70,7 @@ def layers(source: Source) -> list[Layer]:
     return found
 
 
-def kernels(source: Source) -> Iterator[Kernel]:
+def kernels(source: ModelSource) -> Iterator[Kernel]:
     """The weights of convolutions and products with constants.
 
     Raises
@@ -100,7 +100,7 @@ def kernels(source: Source) -> Iterator[Kernel]:
         )
 
 
-def _read(source: Source, images: bool) -> _File:
+def _read(source: ModelSource, images: bool) -> _File:
     path = str(source.model)
     onnx = load("onnx", "onnx", "reading an ONNX file")
     content = read_file(path)
@@ -185,7 +185,7 @@ def _zero(points: np.ndarray | None) -> int:
     return 0 if points is None or not points.size else int(points.flat[0])
 
 
-def _shapes(onnx: ModuleType, model: Any, source: Source) -> dict[str, tuple[int | None, ...]]:
+def _shapes(onnx: ModuleType, model: Any, source: ModelSource) -> dict[str, tuple[int | None, ...]]:
     """Shapes of all tensors for one image, of the size that the file or the user says."""
     constants = {tensor.name for tensor in model.graph.initializer}
     images = [value for value in model.graph.input if value.name not in constants]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from synet.inspection.readers.formats import Kernel, Layer, Source, matrix, refuse_other_shape
+from synet.inspection.readers.formats import Kernel, Layer, ModelSource, matrix, refuse_other_shape
 from synet.system.errors import SynetError
 from synet.tflite.graph import Graph, Operator, read_graph
 from synet.tflite.model import read_content
@@ -14,7 +14,7 @@ from synet.tflite.model import read_content
 CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": 3}  # of weights; of all others the first
 
 
-def layers(source: Source) -> list[Layer]:
+def layers(source: ModelSource) -> list[Layer]:
     """The operations.
 
     Raises
@@ -37,7 +37,7 @@ def layers(source: Source) -> list[Layer]:
     ]
 
 
-def kernels(source: Source) -> Iterator[Kernel]:
+def kernels(source: ModelSource) -> Iterator[Kernel]:
     """The weights of convolutions and fully connected layers.
 
     Raises

@@ -6,20 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-MODEL = """\
-synet: {{chip: katana, image_shape: [64, 96]}}
-nc: 2
-ch: 1
-depth_multiple: 1.0
-width_multiple: 1.0
-anchors: [[10, 13, 16, 30], [30, 61, 62, 45]]
-{more}
-backbone:
-  - [-1, 1, Conv, [8, 3, 2]]
-  - {row}
-head:
-  - [[0, 1], 1, Detect, [nc, anchors]]
-"""
+from model_yaml import TWO_ROWS
+
+SYNET = "synet: {{chip: katana, image_shape: [64, 96]}}\n"
+MODEL = SYNET + TWO_ROWS.replace("{head}", "[nc, anchors]")
 ROW = "[-1, 1, Conv, [16, 3, 2]]"
 # nine lists of nine each, ten times: three and a half billion in all
 ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
