@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from synet.data.yolo_yaml import Dataset, load_dataset
-from synet.detections.score_shift import SURE, Shift, confidence_shift, float_twin
+from synet.detections.score_shift import SURE, Shift, confidence_shift
 from synet.evaluation.class_names import unique_name
 from synet.evaluation.coco_matching import precision_of
 from synet.evaluation.found import Found, find_all, found_by, judged_by
-from synet.evaluation.twin import load_twin
 from synet.models.predictor import Predictor, load_predictor, require_torch
+from synet.models.twin import find_twin
 from synet.system.errors import SynetError
 from synet.tflite.kernels import FAST, Kernels
 
@@ -117,17 +117,18 @@ def evaluate(
     """
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
-    twin = float_model or float_twin(model)
-    require_torch([model, twin], device, batch)
+    twin = find_twin(model, float_model)
+    require_torch([model, twin.path if twin else None], device, batch)
     settings = {"device": device, "batch": batch}
     predictor = load_predictor(model, image_shape, repo, kernels=kernels, **settings)
-    instead = None if float_model else _without_shift
-    reference = load_twin(twin, predictor, repo, settings, instead) if twin else None
+    reference = None
+    if twin:
+        reference = twin.tried(lambda: twin.load(predictor, repo, **settings), _without_shift)
     report = evaluate_predictor(
         predictor, dataset, split, confidence, iou, classes, progress, str(model), reference
     )
-    if report.shift:
-        report = replace(report, shift=replace(report.shift, twin=str(twin)))
+    if report.shift and twin:
+        report = replace(report, shift=replace(report.shift, twin=str(twin.path)))
     return report
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from synet.data.yolo_yaml import Dataset, load_dataset
-from synet.detections.score_shift import confidence_shift, float_twin
+from synet.detections.score_shift import confidence_shift
 from synet.evaluation.found import Found, find_all, judged_by
-from synet.evaluation.twin import load_twin
 from synet.inspection.compare import Comparison, compare_layers
 from synet.inspection.profile import OWN, Profile, profile
 from synet.models.predictor import Predictor, load_predictor, require_torch
+from synet.models.twin import find_twin
 from synet.report import sections
 from synet.report.gallery import gallery
 from synet.report.interface import interface
@@ -26,6 +26,11 @@ from synet.system.steps import step
 from synet.tflite.graph import read_graph
 from synet.tflite.kernels import FAST
 from synet.tflite.model import read_content
+
+NO_TWIN = Missing(
+    "Not measured: this takes the float model that the file was made of, and no .pt of its name "
+    "lies beside it (--float PT names another)."
+)
 
 
 def write_report(
@@ -119,28 +124,34 @@ def gather(
     """
     file = quantized(Path(model))
     name, content = _int8_content(file)
-    twin = Path(float_model) if float_model else float_twin(file)
-    require_torch([file, twin], device, batch)
+    twin = find_twin(file, float_model)
+    require_torch([file, twin.path if twin else None], device, batch)
     predictor = load_predictor(file, kernels=kernels)
     dataset = judged_by(predictor, load_dataset(data, strict))
     dataset.images(split)
     settings = {"device": device, "batch": batch}
-    asked = float_model is not None
-    reference = _reference(twin, predictor, repo, settings, asked)
+    reference: Predictor | Missing = NO_TWIN
+    if twin:
+        reference = twin.tried(lambda: twin.load(predictor, repo, **settings), _unusable)
 
     step("costs on the chip")
     profiled = profile(file, chip, compiler=compiler)
     step("what int8 finds")
     how = {"split": split, "classes": classes, "progress": progress}
     int8 = find_all(predictor, dataset, model=name, **how)
+    found: Found | None = None
+    errors: Comparison | Missing = NO_TWIN
     if isinstance(reference, Missing):
-        found, errors = None, reference
-    else:
+        errors = reference
+    elif twin:
         step("what float finds")
-        found = find_all(reference, dataset, model=str(twin), **how)
+        found = find_all(reference, dataset, model=str(twin.path), **how)
         step("errors of the layers")
         sample = int8.images[:: max(1, len(int8.images) // images)][:images]
-        errors = _errors(twin, file, sample, repo, progress, asked)
+        errors = twin.tried(
+            lambda: compare_layers(twin.path, file, sample, repo=repo, progress=progress),
+            _unmeasured,
+        )
     step("the gallery")
     return Content(
         title=file.name,
@@ -154,7 +165,7 @@ def gather(
             command or "synet.write_report(...), in Python",
             file,
             content,
-            twin if found else None,
+            Path(twin.path) if twin and found else None,
             profiled,
             str(data),
             split,
@@ -190,23 +201,6 @@ def _findings(int8: Found, found: Found | None, dataset: Dataset) -> dict[str, A
     }
 
 
-def _errors(
-    twin: Path,
-    file: Path,
-    sample: Sequence[Path],
-    repo: str | Path | None,
-    progress: bool,
-    asked: bool,
-) -> Comparison | Missing:
-    """The errors of the layers; a float twin that nobody asked for may have other ones."""
-    try:
-        return compare_layers(twin, file, sample, repo=repo, progress=progress)
-    except SynetError as error:
-        if asked:
-            raise
-        return Missing(f"Not measured: {error}.")
-
-
 def quantized(model: Path) -> Path:
     """The int8 file of a model: itself, or the one beside a checkpoint.
 
@@ -234,21 +228,9 @@ def _int8_content(file: Path) -> tuple[str, bytes]:
     return name, content
 
 
-def _reference(
-    twin: Path | None,
-    predictor: Predictor,
-    repo: str | Path | None,
-    settings: Mapping[str, Any],
-    asked: bool,
-) -> Predictor | Missing:
-    """The float twin; one that nobody asked for may be no such thing."""
-    if twin is None:
-        return Missing(
-            "Not measured: this takes the float model that the file was made of, and no .pt of its "
-            "name lies beside it (--float PT names another)."
-        )
-    return load_twin(twin, predictor, repo, settings, None if asked else _unusable)
-
-
 def _unusable(error: SynetError) -> Missing:
     return Missing(f"Not measured: the float model cannot be used: {error}.")
+
+
+def _unmeasured(error: SynetError) -> Missing:
+    return Missing(f"Not measured: {error}.")
