@@ -1,4 +1,4 @@
-"""The float model of an int8 file: asked for it has to do, beside the file it may be no such thing."""
+"""The float model of an int8 file, which has to do where it is asked for, and is forgiven else."""
 
 from __future__ import annotations
 
