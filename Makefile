@@ -1,5 +1,5 @@
 ## make demo    install into .venv, then draw, train, quantize and check a small model
-## make test    install into .venv, then ruff, import-linter and the tests
+## make test    install into .venv, then ruff, import-linter, mypy and the tests
 ##              (less: PYTEST_ARGS='-m "not slow"')
 ## make docs    install into .venv, then make site/ of docs/ and the docstrings
 ## make clean   remove .venv, runs/, site/ and whatever building and testing left behind
@@ -22,6 +22,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	bash -c '$(BIN)/mypy | $(BIN)/mypy-baseline filter'
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 docs: $(INSTALLED)

@@ -136,7 +136,7 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     from synet.layers.heads import find_head
     from synet.models.get_model import get_model
     from synet.models.locate import importable_builders
-    from synet.quantization.agreement import compare, torch_runner
+    from synet.quantization.agreement import compare_outputs, torch_runner
     from synet.quantize import quantize_model
     from synet.system.errors import SynetError
     from synet.tflite.graph import read_graph
@@ -170,7 +170,9 @@ def look(weights: str, repo: str, data: str, kind: str) -> dict[str, Any]:
     graph = read_graph(result.content)
     shape = TfliteModel(result.content).image_shape
     images = list(calibration_for(data, shape, model.synet["channels"], 4, 0).images())
-    int8 = compare(images, torch_runner(model), TfliteModel(result.content).run, shape, np.mean)
+    int8 = compare_outputs(
+        images, torch_runner(model), TfliteModel(result.content).run, shape, np.mean
+    )
     memory = [p for p in result.problems if " they fit " in p or "(they fit" in p]
     found |= {
         "scores": result.keras.scores,

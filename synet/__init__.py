@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from synet.inspection.compare import compare_layers
     from synet.inspection.profile import profile
     from synet.inspection.summary import summarize
+    from synet.models.detect import detect
     from synet.models.get_model import get_model
-    from synet.models.predictor import detect, load_predictor
+    from synet.models.predictor import load_predictor
     from synet.patches.process import patch_custom, unpatch
     from synet.quantization.quantize_model import quantize_model
     from synet.report import write_report
@@ -53,7 +54,7 @@ _HOMES = {
     "askeras": ("synet.export.askeras", "askeras"),
     "check": ("synet.safety.make_safe", "check"),
     "compare_layers": ("synet.inspection.compare", "compare_layers"),
-    "detect": ("synet.models.predictor", "detect"),
+    "detect": ("synet.models.detect", "detect"),
     "evaluate": ("synet.evaluation.evaluate", "evaluate"),
     "get_model": ("synet.models.get_model", "get_model"),
     "load_predictor": ("synet.models.predictor", "load_predictor"),

@@ -175,10 +175,10 @@ def examine(root: str, chip: str, order: str, bystanders: list[Any]) -> None:
 
 def _importable(root: Path) -> tuple[list[str], list[Any]]:
     from synet.models.locate import families_of, importable_builders
-    from synet.patches import ultralytics, yolov5
+    from synet.patches.families import FAMILIES
 
     families = families_of(root)
-    builders = importable_builders(root, [*families, ultralytics.FAMILY, yolov5.FAMILY])
+    builders = importable_builders(root, [*families, *FAMILIES])
     return [name for name, builder in builders.items() if builder.fits], families
 
 

@@ -25,7 +25,8 @@ from synet.detections.draw import draw, side_by_side
 from synet.evaluation.evaluate import Report, evaluate
 from synet.evaluation.found import ground_truth
 from synet.inspection.profile import profile
-from synet.models.predictor import detect, load_predictor
+from synet.models.detect import detect
+from synet.models.predictor import load_predictor
 from synet.quantization.quantize_model import quantize_checkpoint
 from synet.system.errors import SynetError, TrainingError
 from synet.system.files import write_atomic

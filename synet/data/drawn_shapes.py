@@ -157,7 +157,7 @@ def label(drawn: Shape, shape: tuple[int, int], task: str = "detect") -> np.ndar
             [drawn.kind, *box, *np.ravel([_keypoint(drawn, i, size) for i in outermost])]
         )
     if task == "obb":
-        around = cv2.boxPoints(cv2.minAreaRect(np.float32(drawn.corners + 0.5)))
+        around = cv2.boxPoints(cv2.minAreaRect((drawn.corners + 0.5).astype(np.float32)))
         return np.array([drawn.kind, *(np.clip(around / size, 0, 1)).ravel()])
     raise ValueError(f"no labels for {task!r}")
 

@@ -232,10 +232,6 @@ class Placement:
         """Points ``(..., 2)``, x and y, from input pixels to image pixels; float32, not clipped."""
         return (np.asarray(points, np.float32) - self._offset[:2]) / np.float32(self.scale)
 
-    def to_input(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes ``(N, 4)`` from image pixels to input pixels; float32."""
-        return np.asarray(boxes, np.float32) * np.float32(self.scale) + self._offset
-
     @property
     def _offset(self) -> np.ndarray:
         return np.array([self.left, self.top] * 2, np.float32)

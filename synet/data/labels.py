@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from synet.data.dialects import EITHER, Dialect, Lone
+from synet.data.text_files import read_lines
 from synet.system.errors import DataError
-from synet.system.files import regular_bytes
 
 LABEL_FORM = "a line is 'class x y width height' or 'class x1 y1 x2 y2 x3 y3 ...', in 0-1"
 _Row = list[float]
@@ -121,16 +121,9 @@ def read_labels(
     """
     path = label_path(image_path)
     rules = rules or Rules(classes, keypoint_shape)
-    try:
-        content = regular_bytes(path) if path.is_file() else b""
-        text = content.decode(rules.dialect.encoding)
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: cannot read the labels: not UTF-8 text") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{path}: cannot read the labels: {reason}") from None
+    lines = read_lines(path, "labels", rules.dialect.encoding) if path.is_file() else []
     labels: dict[bytes, Label] = {}  # keys in order: a set that remembers
-    for label in parsed(path, text.splitlines(), rules):
+    for label in parsed(path, lines, rules):
         labels.setdefault(label.key, label)
     one = rules.single_class
     rows = [(0 if one else label.class_id, *label.box) for label in labels.values()]

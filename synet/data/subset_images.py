@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -14,9 +15,9 @@ import numpy as np
 from rich.progress import Progress
 
 from synet.data.labels import Rules, parsed
+from synet.data.text_files import read_bytes
 from synet.data.yolo_yaml import Dataset, label_path
 from synet.system.errors import DataError
-from synet.system.files import regular_bytes
 from synet.system.jobs import Job, run_jobs
 
 READERS = 4  # threads: more than processors, because a cold disk is what they wait for
@@ -102,14 +103,7 @@ def _find_original(image: SubsetImage) -> None:
 
 
 def _read_label(image: SubsetImage, rules: Rules, classes: Mapping[int, int]) -> None:
-    try:
-        content = regular_bytes(image.label)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{image.label}: cannot read the labels: {reason}") from None
-    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    lines = read_bytes(image.label, "labels").removeprefix(codecs.BOM_UTF8).splitlines()
     labels = parsed(image.label, lines, rules)
     kept = [label for label in labels if label.class_id in classes]
     image.before = tuple(label.class_id for label in labels)

@@ -21,7 +21,9 @@ from synet.data.yolo_yaml import Dataset, read_image
 from synet.detections.detections import Detections
 from synet.evaluation.class_names import ids_of_classes
 from synet.evaluation.coco_matching import coco_evaluation
-from synet.models.predictor import Predictor, decode, fit
+from synet.models.decode import decode
+from synet.models.detect import fit
+from synet.models.predictor import Predictor
 from synet.system.batches import in_batches
 from synet.system.steps import giving_way
 from synet.system.terminal import Terminal

@@ -24,7 +24,9 @@ from synet.data.videos import video_writer
 from synet.detections.coco_json import class_entries, found_entries, image_id
 from synet.detections.detections import NMS_IOU, SHOWN_CONFIDENCE
 from synet.detections.draw import caption, draw, side_by_side
-from synet.models.predictor import Predictor, decode, fit, load_predictor, require_torch
+from synet.models.decode import decode
+from synet.models.detect import fit
+from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.system.batches import in_batches
 from synet.system.errors import SynetError
 from synet.system.files import atomic_path, new_folder, write_atomic

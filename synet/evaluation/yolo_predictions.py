@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from synet.data.text_files import read_lines
 from synet.data.yolo_yaml import Dataset
 from synet.detections.detections import Detections
 from synet.evaluation.class_names import ids_of_classes
 from synet.evaluation.found import Found, collect
 from synet.system.errors import DataError
-from synet.system.files import regular_bytes
 
 LOGGER = logging.getLogger("synet")
 FORM = "a line is 'class x y width height confidence', in 0-1"
@@ -124,15 +124,8 @@ def _require_files(place: Path, images: Sequence[Path], split: str) -> None:
 
 def _read(path: Path, classes: int) -> np.ndarray:
     """Class, box and confidence of each line, float64 ``(N, 6)``."""
-    try:
-        lines = regular_bytes(path).decode("utf-8-sig").splitlines()
-    except FileNotFoundError:
-        lines = []
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise DataError(f"{path}: cannot read the predictions: {reason}") from None
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path, "predictions"), start=1):
         if line.strip():
             try:
                 rows.append(_parse(line, classes))

@@ -15,6 +15,7 @@ import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip, get_chip
 from synet.export.context import Context
 from synet.export.proxy import holds_keras, unwrap, wrap
+from synet.export.registry import whole_pair
 from synet.layers.exporting import become_current, current, exporting
 from synet.layers.heads import stand_ins
 from synet.system.errors import ExportError
@@ -63,7 +64,7 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
 
     def __init__(self, imgsz: tuple[int, int] | None = None, chip: str | None = None) -> None:
         super().__init__(None if chip is None else get_chip(chip))
-        self.imgsz = tuple(imgsz) if imgsz is not None else None
+        self.imgsz = None if imgsz is None else whole_pair(imgsz)
         self._handles: list[Any] = []
         self._stack: list[nn.Module] = []
         self._paths: dict[int, str] = {}
@@ -90,13 +91,13 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
         self._restore()
         become_current(None)
 
-    def _mine(self, hook: Callable) -> Callable:
+    def _mine(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         def only_in_my_thread(*args: Any) -> Any:
             return hook(*args) if current() is self else None
 
         return only_in_my_thread
 
-    def _before(self, module: nn.Module, args: tuple) -> tuple:
+    def _before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self._stack.append(module)
         if len(self._stack) > 1 or not holds_keras(args):
             return args
@@ -104,7 +105,7 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
         args = wrap(args, self.imgsz)
         if self.imgsz is None:
             image = args[0] if len(args) == 1 and getattr(args[0], "ndim", 0) == 4 else None
-            self.image_shape = None if image is None else tuple(image.shape[2:])
+            self.image_shape = None if image is None else whole_pair(image.shape[2:])
         self._prepare(module)
         if self.chip is None and (name := getattr(module, "synet", {}).get("chip")):
             self._set_chip(get_chip(name))
@@ -132,7 +133,7 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
             self._undo.append(partial(attributes.__delitem__, name))
         attributes[name] = value
 
-    def _after(self, module: nn.Module, args: tuple, output: Any) -> Any:
+    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         try:
             return unwrap(output) if len(self._stack) == 1 else output
         finally:

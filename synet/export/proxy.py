@@ -52,15 +52,19 @@ class KerasProxy:
         self,
         tensor: Any,
         axes: Sequence[int] | None = None,
-        pad: tuple[int, int, int, int] = (0, 0, 0, 0),
+        pad: Sequence[int] = (0, 0, 0, 0),
     ) -> None:
         self.tensor = tensor
         self.axes = tuple(range(len(tensor.shape))) if axes is None else tuple(axes)
-        self.pad = pad
+        self.pad = tuple(pad)
 
     @classmethod
     def __torch_function__(
-        cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+        cls,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         return lower(func, args, kwargs or {})
 
@@ -202,7 +206,7 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-def lower(function: Any, args: tuple, kwargs: dict) -> Any:
+def lower(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Answer a torch function on proxies.
 
     Raises
@@ -290,10 +294,8 @@ def _settled(value: Any) -> Any:
     return value
 
 
-def as_numpy(value: torch.Tensor | float | None) -> np.ndarray | None:
+def as_numpy(value: torch.Tensor | float) -> np.ndarray:
     """A constant, float32 where it is a tensor."""
-    if value is None:
-        return None
     return np.asarray(value.detach().cpu().float() if isinstance(value, torch.Tensor) else value)
 
 

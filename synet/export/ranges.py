@@ -71,7 +71,9 @@ class _Graph:
     def __init__(self, content: Any, seen: dict[int, Range]) -> None:
         from ai_edge_litert.schema_py_generated import BuiltinOperator
 
-        self._names = {v: k for k, v in vars(BuiltinOperator).items() if isinstance(v, int)}
+        self._names: dict[int, str] = {
+            v: k for k, v in vars(BuiltinOperator).items() if isinstance(v, int)
+        }
         self._content, self._seen, (self._graph,) = content, seen, content.subgraphs
         self.operations, self.inputs = self._graph.operators, self._graph.inputs
         self._makers = {out: each for each in self.operations for out in each.outputs}
@@ -91,9 +93,10 @@ class _Graph:
         if kind in ("LOGISTIC", "SOFTMAX"):
             return SHARES
         ranges = {known.get(tensor) for tensor in moving}
-        if len(ranges) != 1 or None in ranges:
+        only = ranges.pop() if len(ranges) == 1 else None
+        if only is None:
             return None
-        ((low, high),) = ranges
+        low, high = only
         if kind == "PAD" and low <= 0 <= high:
             return low, high
         if kind in COPIES:

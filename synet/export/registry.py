@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 
 from synet.chips import OpRule
 from synet.chips.record import Spelling
+from synet.export.context import Context
 from synet.layers.exporting import current
 
 
@@ -36,9 +37,12 @@ TABLE: dict[Any, Lowering] = {}
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # which torch understands too
 
 
+Run = TypeVar("Run", bound=Callable[..., Any])
+
+
 def lowers(
-    *names: str | Callable, keeps_padding: bool = False, fused: Sequence[str] = ()
-) -> Callable[[Callable], Callable]:
+    *names: str | Callable[..., Any], keeps_padding: bool = False, fused: Sequence[str] = ()
+) -> Callable[[Run], Run]:
     """Register the twin of a torch function.
 
     Parameters
@@ -49,13 +53,15 @@ def lowers(
     keeps_padding, fused
         As in `Lowering`.
     """
-    functions = []
+    functions: list[Any] = []
     for name in names:
-        homes = (torch, F, torch.Tensor) if isinstance(name, str) else ()
-        found = [getattr(home, name) for home in homes if callable(getattr(home, name, None))]
-        functions += found if isinstance(name, str) else [name]
+        if isinstance(name, str):
+            found = (getattr(home, name, None) for home in (torch, F, torch.Tensor))
+            functions += filter(callable, found)
+        else:
+            functions.append(name)
 
-    def register(run: Callable) -> Callable:
+    def register(run: Run) -> Run:
         lowering = Lowering(run, keeps_padding, tuple(fused))
         for function in dict.fromkeys(functions):
             if TABLE.setdefault(function, lowering) is not lowering:
@@ -84,26 +90,33 @@ def torch_names(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
 
 
+def context() -> Context:
+    """What this thread lowers in."""
+    found: Context = current()
+    return found
+
+
 def kit() -> Any:
     """Keras, or what stands in for it where shapes are all that is asked for."""
-    return current().kit
+    return context().kit
 
 
 def layer_name(function: str) -> str:
     """A name for the Keras layer that answers `function` in the running module."""
-    return current().layer_name(function)
+    return context().layer_name(function)
 
 
 def rule_of(operation: str) -> OpRule | None:
     """The limits of an operation on the chip that is exported for; None if it does not have it."""
-    return current().rule_of(operation)
+    return context().rule_of(operation)
 
 
 def spelling() -> Spelling:
     """How far to go, on that chip, where one operation is built of others."""
-    return current().spelling
+    return context().spelling
 
 
 def whole_pair(value: int | Sequence[int]) -> tuple[int, int]:
     """One number, or (vertical, horizontal), as the latter; numbers of whatever kind as int."""
-    return (int(value),) * 2 if isinstance(value, int) else tuple(int(v) for v in value)
+    vertical, horizontal = (value, value) if isinstance(value, int) else value
+    return int(vertical), int(horizontal)

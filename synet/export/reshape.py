@@ -29,7 +29,8 @@ def groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list
     """
     found, i, j = [], 0, 0
     while i < len(old) or j < len(new):
-        left, right = [], []
+        left: list[int] = []
+        right: list[int] = []
         a = b = 1
         while not (left and right and a == b):
             if i < len(old) and (a <= b or j == len(new)) and not (left and a == b):

@@ -38,13 +38,15 @@ class Sketching(Context):
         self.operations: list[Operation] = []
         self.notes: list[tuple[str, str]] = []
 
-    def answer(self, function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
+    def answer(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
         """What `synet.export.proxy.lower` answers, with `operations` and `notes` anew."""
         with self._anew():
             result = lower(function, args, dict(kwargs))
-        fused = lowering_of(function).fused
-        if fused:
-            self.operations = [(name, {}) for name in fused]
+        lowering = lowering_of(function)
+        if lowering is not None and lowering.fused:
+            self.operations = [(name, {}) for name in lowering.fused]
         return result
 
     def give(self, output: Any) -> Any:

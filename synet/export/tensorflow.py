@@ -53,7 +53,7 @@ def import_keras() -> Any:
 @contextmanager
 def _without(*packages: str) -> Iterator[None]:
     """Packages that nobody has imported yet are to all as if they were not installed."""
-    absent = {name: None for name in packages if name not in sys.modules}
+    absent: dict[str, Any] = {name: None for name in packages if name not in sys.modules}
     sys.modules.update(absent)
     try:
         yield

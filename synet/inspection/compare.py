@@ -11,8 +11,8 @@ from synet.data.sources import find_sources
 from synet.export.convert import to_keras
 from synet.layerwise.dump import write_csv
 from synet.layerwise.errors import Closeness, Comparison, LayerError
+from synet.layerwise.origins import NotTwins
 from synet.layerwise.pair import compare_files, dump_layers
-from synet.layerwise.twins import NotTwins
 from synet.models.get_model import load_network
 from synet.system.errors import DataError, SynetError
 from synet.system.files import atomic_path, refuse_unwritable, refuse_used, write_atomic

@@ -19,7 +19,9 @@ from rich.progress import Progress
 from synet.chips import Chip, get_chip
 from synet.data.images import read_image, write_image
 from synet.detections.detections import NMS_IOU, SHOWN_CONFIDENCE
-from synet.models.predictor import Predictor, decode, fit, load_predictor, require_torch
+from synet.models.decode import decode
+from synet.models.detect import fit
+from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.system.errors import SynetError
 from synet.system.steps import giving_way
 from synet.system.terminal import Terminal

@@ -16,7 +16,7 @@ def exporting() -> bool:
 
 
 def current() -> Any:
-    """This thread's context, if any: a `synet.export.askeras`, or a sketch of one."""
+    """This thread's context, if any: a `synet.export.context.Context`."""
     return getattr(_local, "context", None)
 
 

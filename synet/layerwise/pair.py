@@ -26,7 +26,7 @@ from synet.export.ranges import SATURATED
 from synet.layerwise.dump import Dump
 from synet.layerwise.errors import AUDIBLE, Comparison, LayerError, Sums
 from synet.layerwise.isolated import Isolated
-from synet.layerwise.twins import check_weights, find_twins
+from synet.layerwise.origins import check_weights, find_origins
 from synet.system.errors import SynetError
 from synet.system.files import atomic_folder
 from synet.system.steps import counted
@@ -173,16 +173,16 @@ class _Pair:
 
     def __init__(self, reference: bytes, int8: bytes) -> None:
         self._float_graph, self.graph = read_graph(reference), read_graph(int8)
-        self._twins = find_twins(self._float_graph, self.graph)
+        self._origins = find_origins(self._float_graph, self.graph)
         self._floats = TensorRunner(reference)
         self.int8 = _int8_runner(int8)
-        check_weights(self._twins, self._float_graph, self.graph, self._floats, self.int8)
+        check_weights(self._origins, self._float_graph, self.graph, self._floats, self.int8)
 
         reads = [self.graph.activations(operator.inputs) for operator in self.graph.operators]
         self._own_int8 = Isolated(int8, dict(enumerate(reads)), self.int8.reference_kernels)
-        twins = zip(self._twins.operators, reads, strict=True)
+        origins = zip(self._origins.operators, reads, strict=True)
         self._own_floats = Isolated(
-            reference, {twin: tensors for twin, tensors in twins if twin is not None}
+            reference, {origin: tensors for origin, tensors in origins if origin is not None}
         )
 
     def limit(self, tensor: int) -> float:
@@ -197,9 +197,9 @@ class _Pair:
 
     def run(self, image: np.ndarray) -> Iterator[tuple[int, _Seen]]:
         """Every tensor, by number, for an image (H, W, C), 0-1, in the order of `Graph.written`."""
-        ports, twins = self.int8.ports, self._twins.tensors
+        ports, origins = self.int8.ports, self._origins.tensors
         self._floats.run({self._floats.inputs[0]: image[None]})
-        exact = {tensor: self._floats.values(twin) for tensor, twin in twins.items()}
+        exact = {tensor: self._floats.values(origin) for tensor, origin in origins.items()}
         given = {tensor: ports[tensor].quantize(values) for tensor, values in exact.items()}
         rounded = {
             tensor: ports[tensor].dequantize(values).astype(exact[tensor].dtype)
@@ -215,11 +215,11 @@ class _Pair:
             return tensor, _Seen(stored, real(stored), exact[tensor], real(own_stored), own_exact)
 
         yield seen(at, exact[at], given[at])
-        for operator, twin in zip(self.graph.operators, self._twins.operators, strict=True):
+        for operator, origin in zip(self.graph.operators, self._origins.operators, strict=True):
             for place, tensor in enumerate(operator.outputs):
-                if twin is None:  # that changes the scale, and should change nothing else
+                if origin is None:  # that changes the scale, and should change nothing else
                     own_exact = rounded[operator.inputs[0]]
                 else:
-                    wanted = self._float_graph.operators[twin].outputs[place]
+                    wanted = self._float_graph.operators[origin].outputs[place]
                     own_exact = self._own_floats.values(wanted)
                 yield seen(tensor, own_exact, self._own_int8.values(tensor))

@@ -20,6 +20,8 @@ from synet.patches.contents import defines
 from synet.patches.target import Target
 
 DEFAULT_CHIP = "katana"
+# Modules that a ``synet_patch.py`` names which was written before they moved.
+MOVED = {"synet.patches.likeness": "synet.patches.recognise_classes"}
 # What YOLOs have in the module of their checks, whatever that is called.
 CHECK_FUNCTIONS = frozenset(
     ("check_file", "check_yaml", "check_dataset", "check_img_size", "check_imgsz")
@@ -214,4 +216,4 @@ class Fork:
 def resolve(reference: str) -> Any:
     """What ``"module:name"`` names; the module is imported for it."""
     module, _, name = reference.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(MOVED.get(module, module)), name)

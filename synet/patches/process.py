@@ -236,11 +236,11 @@ def _patching(
     weights: str = "",
 ) -> Patching:
     """What is patched in forks, of which nothing is in place yet."""
-    from synet.patches import ultralytics, yolov5
+    from synet.patches.families import FAMILIES
     from synet.patches.repairs.fork_functions import FORK_REPAIRS
 
     mended = [wrap for repair in FORK_REPAIRS for wrap in repair.wraps] if fork_repairs else []
-    families = (ultralytics.FAMILY, yolov5.FAMILY)
+    families = FAMILIES
     if target == REPAIRS_ALONE:
         stock = {"swaps": (), "additions": {}, "parse_model": _as_it_is, "model_init": _as_it_is}
         families = tuple(replace(family, **stock) for family in families)

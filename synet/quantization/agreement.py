@@ -16,7 +16,6 @@ import numpy as np
 from synet.system.errors import VerificationError
 
 if TYPE_CHECKING:
-    import keras
     from torch import nn
 
 # From an image to what was found in it, by output name; see `synet.layers.heads.HeadForm`.
@@ -66,16 +65,7 @@ def torch_runner(network: nn.Module) -> Runner:
     return run_one
 
 
-def keras_runner(keras_model: keras.Model) -> Runner:
-    """Run a Keras model with named outputs on float32 (H, W, C) images."""
-
-    def run(image: np.ndarray) -> dict[str, np.ndarray]:
-        return {k: np.asarray(v) for k, v in keras_model(image[None], training=False).items()}
-
-    return run
-
-
-def compare(
+def compare_outputs(
     images: Sequence[np.ndarray],
     reference: Runner,
     other: Runner,

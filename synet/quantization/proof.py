@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from synet.layerwise.errors import Sums
-from synet.layerwise.twins import NotTwins, find_twins
-from synet.quantization.agreement import Agreement, Runner, compare
+from synet.layerwise.origins import NotTwins, find_origins
+from synet.quantization.agreement import Agreement, Runner, compare_outputs
 from synet.tflite.graph import Graph, read_graph
 from synet.tflite.kernels import FAST, open_model
 from synet.tflite.model import TensorRunner, TfliteModel
@@ -121,13 +121,13 @@ def prove(
         They do not have the same outputs.
     """
     exact, found = TfliteModel(reference, kernels=FAST).run, open_model(int8).run
-    sure = compare(images, exact, found, shape, np.mean, CONFIDENT)
+    sure = compare_outputs(images, exact, found, shape, np.mean, CONFIDENT)
     if sure.rows:
         return Proof("rows", sure, len(images), missed=_beyond(sure))
     features = features_db(images[:SAMPLE], reference, int8, head)
     if not math.isfinite(features):
         return unproven(f"float is sure of nothing in {len(images)} images, nor has it features")
-    every = compare(images, exact, found, shape, np.mean)
+    every = compare_outputs(images, exact, found, shape, np.mean)
     ranks = rank_correlation(images, exact, found)
     missed = _beyond(every)
     if not missed and features < FEATURE_BAR:
@@ -139,7 +139,7 @@ def features_db(images: Sequence[np.ndarray], reference: bytes, int8: bytes, hea
     """Signal to quantization noise of what the head reads; NaN where that is not told apart."""
     exact, found = read_graph(reference), read_graph(int8)
     try:
-        twins = find_twins(exact, found).tensors
+        origins = find_origins(exact, found).tensors
     except NotTwins:
         return math.nan
     floats, int8s = TensorRunner(reference), TensorRunner(int8)
@@ -149,7 +149,7 @@ def features_db(images: Sequence[np.ndarray], reference: bytes, int8: bytes, hea
         int8s.run({int8s.inputs[0]: int8s.ports[int8s.inputs[0]].quantize(image[None])})
         for tensor, each in sums.items():
             stored = int8s.ports[tensor].dequantize(int8s.values(tensor))
-            each.add(floats.values(twins[tensor]), stored)
+            each.add(floats.values(origins[tensor]), stored)
     return min((each.closeness().sqnr_db for each in sums.values()), default=math.nan)
 
 

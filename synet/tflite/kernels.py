@@ -113,8 +113,13 @@ def open_model(
 
     Parameters
     ----------
+    threads
+        As for `TfliteModel`.
+    kernels
+        The ``reference`` ones, which chips are tested against, or the ``fast`` ones.
     checked
-        Of the fast kernels: so many images run on the reference ones as well.
+        On the fast ones: so many images run on the reference kernels as well, and the difference
+        is told.
     """
     if kernels == FAST and not checked:
         return TfliteModel(source, threads, FAST)

@@ -144,12 +144,6 @@ class TfliteModel:
         self.invoke()
         return self.read()
 
-    def run_quantized(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """As :meth:`run`, with the outputs as the file stores them (int8, as a rule)."""
-        self.place(image)
-        self.invoke()
-        return self._stored_outputs()
-
     def place(self, image: np.ndarray) -> None:
         """The first step of :meth:`run`: the image becomes the model's input."""
         shape = self.input.shape
@@ -163,10 +157,11 @@ class TfliteModel:
 
     def read(self) -> dict[str, np.ndarray]:
         """The third step of :meth:`run`: the outputs, dequantized."""
-        stored = self._stored_outputs()
+        stored = self.stored_outputs()
         return {port.name: port.dequantize(stored[port.name]) for port in self.outputs}
 
-    def _stored_outputs(self) -> dict[str, np.ndarray]:
+    def stored_outputs(self) -> dict[str, np.ndarray]:
+        """As :meth:`read`, as the file stores them: int8, as a rule."""
         return {port.name: self._interpreter.get_tensor(port.index) for port in self.outputs}
 
     @property

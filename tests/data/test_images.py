@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from placed_boxes import in_input
 
 from synet.data.images import PADDING, Placement, letterbox, read_image, to_channels, write_image
 from synet.system.errors import DataError, SynetError
@@ -114,7 +115,7 @@ def test_boxes_go_there_and_back(shape, image_shape):
     height, width = image_shape
     _, placement = letterbox(np.zeros((height, width, 3), np.uint8), shape)
     boxes = np.array([[0, 0, width, height], [width / 4, height / 3, width / 2, height]])
-    there = placement.to_input(boxes)
+    there = in_input(placement, boxes)
     assert (there >= -1e-3).all()
     assert (there <= np.array([shape[1], shape[0]] * 2) + 1e-3).all()
     np.testing.assert_allclose(placement.to_image(there), boxes, atol=1e-3 * max(image_shape))
@@ -124,7 +125,7 @@ def test_a_box_follows_its_object():
     image = np.zeros((100, 300, 3), np.uint8)
     image[20:40, 30:90] = 255
     padded, placement = letterbox(image, (60, 60))
-    ((x1, y1, x2, y2),) = placement.to_input(np.array([[30, 20, 90, 40]]))
+    ((x1, y1, x2, y2),) = in_input(placement, np.array([[30, 20, 90, 40]]))
     seen = np.argwhere((padded > 200).all(axis=-1))
     np.testing.assert_allclose(seen.min(axis=0), (y1, x1), atol=0.5)
     np.testing.assert_allclose(seen.max(axis=0) + 1, (y2, x2), atol=0.5)

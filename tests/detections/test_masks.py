@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from placed_boxes import in_input
 
 from synet.data.images import letterbox
 from synet.detections.masks import draw_masks
@@ -23,7 +24,7 @@ def test_a_disc_lies_where_it_is_in_the_image(shape):
     _, placement = letterbox(np.zeros((*shape, 3), np.uint8), INPUT)
     height, width = shape
     centre, radius = np.array([width * 0.45, height * 0.55]), min(shape) * 0.3
-    (x, y, _, _) = placement.to_input(np.array([[*centre, 0, 0]]))[0] / STRIDE
+    (x, y, _, _) = in_input(placement, np.array([[*centre, 0, 0]]))[0] / STRIDE
     cells = [side // STRIDE for side in INPUT]
     slope = radius * placement.scale / STRIDE - distances(*cells, (x, y))
     prototypes = np.stack([slope, np.full(cells, 7.0)], axis=-1).astype(np.float32)

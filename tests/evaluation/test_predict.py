@@ -26,7 +26,8 @@ from synet.data.images import read_image, write_image
 from synet.data.videos import Stream
 from synet.data.yolo_yaml import load_dataset
 from synet.evaluation.predict import Predicted, predict
-from synet.models.predictor import detect, load_predictor
+from synet.models.detect import detect
+from synet.models.predictor import load_predictor
 from synet.system.errors import DataError, SynetError
 
 

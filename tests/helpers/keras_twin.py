@@ -102,3 +102,12 @@ def _flat(value: Any) -> list[Any]:
 
 def _one(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else values
+
+
+def keras_runner(keras_model: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Run a Keras model with named outputs on float32 (H, W, C) images."""
+
+    def run(image: np.ndarray) -> dict[str, np.ndarray]:
+        return {k: np.asarray(v) for k, v in keras_model(image[None], training=False).items()}
+
+    return run

@@ -15,8 +15,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from synet.data.calibration import Calibration
+from synet.layerwise.origins import NotTwins
 from synet.layerwise.pair import compare_files, dump_layers
-from synet.layerwise.twins import NotTwins
 from synet.system.errors import DataError, SynetError
 from synet.tflite.graph import read_graph
 

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from synet import layers
+from synet.models.locate import families_of
+from synet.patches.declaration import resolve
+from synet.patches.recognise_classes import is_concat
 from synet.patches.survey import survey
-from synet.patches.write_patch import write_patch
+from synet.patches.write_patch import PATCH_FILE, write_patch
 from synet.system.errors import SynetError
 
 ODD = Path(__file__).resolve().parents[2] / "examples" / "odd-yolo"
@@ -75,3 +79,41 @@ def test_nothing_to_swap(tmp_path):
 def test_no_such_folder(tmp_path):
     with pytest.raises(SynetError, match=r"nowhere: no such folder$"):
         write_patch(tmp_path / "nowhere")
+
+
+BEFORE = """
+from synet.custom_patches import patch_custom
+from synet.patches.engine import Family, Patching, Swap
+from synet.patches.parse_model import wrap_model_init, wrap_parse_model
+from synet.patches.yolov5 import ADDITIONS
+
+FAMILY = Family(
+    name="custom",
+    builder="parse_model",
+    parameters=("d", "ch"),
+    head="Detect",
+    swaps=(
+        Swap("Conv", "synet.layers.conv:Conv", called="Conv"),
+        Swap(
+            "Concat",
+            "synet.layers.basic:Cat",
+            required=False,
+            when="synet.patches.likeness:is_concat",
+            called="Concat",
+        ),
+    ),
+    additions=ADDITIONS,
+    parse_model=wrap_parse_model,
+    model_init=wrap_model_init,
+)
+
+def patch(chip: str) -> Patching:
+    return patch_custom(chip, families=[FAMILY])
+"""
+
+
+def test_a_patch_that_was_written_before_modules_moved(tmp_path):
+    (tmp_path / PATCH_FILE).write_text(BEFORE)
+    (family,) = families_of(tmp_path)
+    assert [resolve(swap.new) for swap in family.swaps] == [layers.conv.Conv, layers.Cat]
+    assert resolve(family.swaps[1].when) is is_concat

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import small_heads as heads
+from keras_twin import keras_runner
 
 from synet.export.convert import to_keras
 from synet.quantization import agreement as module
-from synet.quantization.agreement import compare, keras_runner, torch_runner
+from synet.quantization.agreement import compare_outputs, torch_runner
 from synet.system.errors import SynetError, VerificationError
 
 SHAPE = (10, 20)
@@ -33,23 +34,23 @@ def found(rows=3, **changed):
     ],
 )
 def test_the_worst_output_of_each_kind(changed, scores, boxes):
-    agreement = compare(IMAGES, found(), found(**changed), SHAPE, np.mean)
+    agreement = compare_outputs(IMAGES, found(), found(**changed), SHAPE, np.mean)
     assert (agreement.scores, agreement.boxes) == pytest.approx((scores, boxes))
     assert agreement.rows == 6
 
 
 def test_only_rows_that_the_reference_is_sure_of():
     sure = {"x1y1": np.array([8, 4, 2], np.float32).reshape(1, 3, 1)}
-    agreement = compare(IMAGES, found(), found(**sure), SHAPE, max, confident=0.5)
+    agreement = compare_outputs(IMAGES, found(), found(**sure), SHAPE, max, confident=0.5)
     assert agreement.boxes == pytest.approx(4 / 20)
     assert agreement.rows == 4
-    assert compare(IMAGES, found(), found(**sure), SHAPE, max, confident=2).rows == 0
+    assert compare_outputs(IMAGES, found(), found(**sure), SHAPE, max, confident=2).rows == 0
 
 
 @pytest.mark.parametrize("other", [found(rows=4), lambda image: {"scores": np.zeros((1, 3, 1))}])
 def test_outputs_that_do_not_correspond(other):
     with pytest.raises(VerificationError, match="the outputs are .*, expected "):
-        compare(IMAGES, found(), other, SHAPE, max)
+        compare_outputs(IMAGES, found(), other, SHAPE, max)
 
 
 def test_rotated_boxes():
@@ -59,14 +60,14 @@ def test_rotated_boxes():
         "scores": np.ones((1, 2, 1), np.float32),
     }
     other = {**outputs, "sides": outputs["sides"] + 2, "angle": outputs["angle"] + np.pi / 4}
-    agreement = compare(IMAGES, lambda _: outputs, lambda _: other, SHAPE, max)
+    agreement = compare_outputs(IMAGES, lambda _: outputs, lambda _: other, SHAPE, max)
     assert (agreement.scores, agreement.boxes) == pytest.approx((0.25, 0.1))
 
 
 def test_every_image_of_a_classifier_counts():
     given = {"probabilities": np.array([[0.1, 0.2, 0.7]], np.float32)}
     other = {"probabilities": np.array([[0.1, 0.3, 0.6]], np.float32)}
-    agreement = compare(IMAGES, lambda _: given, lambda _: other, SHAPE, max, confident=0.9)
+    agreement = compare_outputs(IMAGES, lambda _: given, lambda _: other, SHAPE, max, confident=0.9)
     assert (agreement.scores, agreement.boxes) == pytest.approx((0.1, 0))
     assert agreement.rows == 6
 
@@ -79,7 +80,7 @@ def test_masks_are_what_coefficients_and_prototypes_make_together(coefficient, a
     rows = {n: np.zeros((1, 3, 2), np.float32) for n in ("x1y1", "x2y2", "coefficients")}
     given = {**rows, "scores": np.ones((1, 3, 1), np.float32), "prototypes": prototypes}
     other = {**given, "coefficients": given["coefficients"] + coefficient}
-    agreement = compare(IMAGES, lambda _: given, lambda _: other, SHAPE, np.mean)
+    agreement = compare_outputs(IMAGES, lambda _: given, lambda _: other, SHAPE, np.mean)
     assert (agreement.scores, agreement.boxes) == pytest.approx((apart, 0), abs=1e-6)
 
 
@@ -96,17 +97,17 @@ def test_masks_of_the_best_rows_only(monkeypatch):
         other = coefficients.copy()
         other[0, row] -= 2
         both = (lambda _: given), (lambda _, other=other: {**given, "coefficients": other})
-        assert compare(IMAGES, *both, SHAPE, max).scores == pytest.approx(apart)
+        assert compare_outputs(IMAGES, *both, SHAPE, max).scores == pytest.approx(apart)
 
 
 def test_torch_against_keras():
     network = heads.network(heads.Pose())
     images = [np.random.default_rng(i).random((64, 96, 1), np.float32) for i in range(2)]
     both = torch_runner(network), keras_runner(to_keras(network, (64, 96), 1))
-    agreement = compare(images, *both, (64, 96), max)
+    agreement = compare_outputs(images, *both, (64, 96), max)
     assert max(agreement.scores, agreement.boxes) < 1e-4
     network.model[-1].stride *= 1.01
-    assert compare(images, torch_runner(network), both[1], (64, 96), max).boxes > 1e-3
+    assert compare_outputs(images, torch_runner(network), both[1], (64, 96), max).boxes > 1e-3
 
 
 def test_a_network_without_a_head_that_we_know():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import int8_models
 import int8_ops
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from stored_outputs import run_stored
 from vendors_files import vendors_file
 
 from synet.cli import main
@@ -44,7 +46,7 @@ def test_the_first_images_of_the_fast_ones_are_checked(vendor):
     steps = []
     for number, image in enumerate(images(3, checked.input.shape[1:])):
         found = checked.run(image)
-        quick, slow = fast.run_quantized(image), exact.run_quantized(image)
+        quick, slow = run_stored(fast, image), run_stored(exact, image)
         for port in fast.outputs:
             np.testing.assert_array_equal(found[port.name], port.dequantize(quick[port.name]))
             if number < 2:
@@ -73,9 +75,9 @@ def test_a_model_without_reference_kernels_runs_with_a_warning(caplog):
 def test_threads_have_an_interpreter_each():
     model = open_model(int8_models.good())
     pictures = images(12, model.input.shape[1:])
-    one_by_one = [model.run_quantized(image) for image in pictures]
+    one_by_one = [run_stored(model, image) for image in pictures]
     with ThreadPoolExecutor(4) as pool:
-        at_once = list(pool.map(model.run_quantized, pictures))
+        at_once = list(pool.map(partial(run_stored, model), pictures))
     for ours, theirs in zip(one_by_one, at_once, strict=True):
         for name, values in ours.items():
             np.testing.assert_array_equal(values, theirs[name])

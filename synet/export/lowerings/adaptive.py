@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from synet.export.lowerings.means import along, each_cut
@@ -26,8 +27,9 @@ def _adaptive_avg_pool2d(x: KerasProxy, output_size: Any) -> KerasProxy:
     x, spans = as_image(x), _spans(x, output_size)
     if all(len(axis) == 1 for axis in spans):
         return mean_of_image(x)
-    windows = [_even(n, axis) for n, axis in zip(x.shape[2:], spans, strict=True)]
-    if None not in windows and not any(len(axis) == 1 for axis in spans):
+    evened = (_even(n, axis) for n, axis in zip(x.shape[2:], spans, strict=True))
+    windows = [each for each in evened if each is not None]
+    if len(windows) == len(spans) and not any(len(axis) == 1 for axis in spans):
         return mean_of_windows(x, windows)
     return _by_axis(x, spans, mean_of_axis, mean_of_windows)
 
@@ -67,7 +69,7 @@ def _even(size: int, spans: Spans) -> Windows | None:
 def _by_axis(
     x: KerasProxy,
     spans: Sequence[Spans],
-    of_axis: Callable[[Any, int], Any],
+    of_axis: Callable[..., Any],
     of_windows: Callable[[KerasProxy, Sequence[Windows]], KerasProxy | None],
 ) -> KerasProxy:
     """A pool along the height, and one along the width."""
@@ -80,7 +82,7 @@ def _by_axis(
         if even is not None:
             x = even
             continue
-        y = each_cut(x.tensor, axis, found, lambda cut, axis=axis: of_axis(cut, axis))
+        y = each_cut(x.tensor, axis, found, partial(of_axis, axis=axis))
         if y is None:
             size = x.tensor.shape[axis]
             raise ValueError(f"{len(found)} windows over {size} pixels, of which few chips have")

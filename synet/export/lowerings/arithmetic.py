@@ -30,14 +30,14 @@ def _aligned(x: Any, y: Any) -> tuple[Any, Any, tuple[int, ...]]:
         if not isinstance(y, torch.Tensor) or y.ndim == 0:
             return x.tensor, float(y), x.axes
         x = with_rank(x, y.ndim)
-        constant = y.detach().cpu().float()
-        constant = constant[(None,) * (x.ndim - constant.ndim)]
+        values = y.detach().cpu().float()
+        values = values[(None,) * (x.ndim - values.ndim)]
         # what is repeated to the size of `x` need not be stored so
         once = [
             st == 0 and n == m
-            for st, n, m in zip(constant.stride(), constant.shape, x.shape, strict=True)
+            for st, n, m in zip(values.stride(), values.shape, x.shape, strict=True)
         ]
-        constant = constant[tuple(slice(0, 1 if o else None) for o in once)].numpy()
+        constant = values[tuple(slice(0, 1 if o else None) for o in once)].numpy()
         return x.tensor, constant.transpose(inverse(x.axes)), x.axes
     rank = max(x.ndim, y.ndim)
     x, y = with_rank(x, rank), with_rank(y, rank)
@@ -186,6 +186,9 @@ def _amax(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> KerasProxy:
     return _reduced(x, "max", dim, keepdim)
 
 
+_Max: Any = torch.return_types.max  # of proxies, here
+
+
 @lowers("max")
 def _max(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> Any:
     if isinstance(dim, KerasProxy):
@@ -197,4 +200,4 @@ def _max(x: KerasProxy, dim: Any = None, keepdim: bool = False) -> Any:
 
     indices = KerasProxy(keras.ops.argmax(x.tensor, axis=x.axis(dim), keepdims=True), x.axes)
     shape = values.shape
-    return torch.return_types.max((values, indices if keepdim else reshape(indices, shape)))
+    return _Max((values, indices if keepdim else reshape(indices, shape)))

@@ -22,8 +22,7 @@ from synet.export.lowerings.windows import (
     with_zeros,
 )
 from synet.export.proxy import NCHW, KerasProxy, as_image, as_numpy, join, settle
-from synet.export.registry import kit, layer_name, lowers, rule_of, spelling, whole_pair
-from synet.layers.exporting import current
+from synet.export.registry import context, kit, layer_name, lowers, rule_of, spelling, whole_pair
 from synet.layers.same import (
     conv2d_widened,
     conv_transpose2d_same,
@@ -44,7 +43,7 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> KerasProxy:
-    w, b = as_numpy(weight), as_numpy(bias)
+    w, b = as_numpy(weight), None if bias is None else as_numpy(bias)
     _, per_group, *kernel = w.shape
     stride, dilation = whole_pair(stride), whole_pair(dilation)
     if x.axis(1) == 3 and groups == 1 and w.shape[2:] == stride == (1, 1) and not pads(padding):
@@ -89,7 +88,7 @@ def _is_dilated_again(x: Any, dilation: tuple[int, int]) -> bool:
     TensorFlow makes one rearrangement of the image for both, and the converter makes a dilated
     convolution only of one that has its own.
     """
-    seen, key = current().dilated, (id(x), dilation)
+    seen, key = context().dilated, (id(x), dilation)
     again = key in seen
     if max(dilation) > 1:
         seen[key] = x  # held, so that no other gets its id
@@ -124,7 +123,7 @@ def _grouped(x: Any, w: np.ndarray, b: np.ndarray | None, groups: int, **options
     stride = options["stride"]
     if groups == 1 or (per_group == 1 and stride[0] == stride[1]):
         return convolution(x, w, b, depthwise=groups > 1, **options)
-    parts = []
+    parts: list[Any] = []
     for weights, start in zip(np.split(w, groups), range(0, x.shape[3], per_group), strict=True):
         rows = slice(len(parts) * len(weights), (len(parts) + 1) * len(weights))
         image = x[..., start : start + per_group]
@@ -172,8 +171,8 @@ def widened_axes(
     """Kernel size and offset for each axis (see `widened`); None where an axis has none."""
     largest = spelling().kernel_within(rule_of("CONV_2D"))
     axes = zip(sizes, kernel, stride, padding, strict=True)
-    forms = [widened(*axis, largest) for axis in axes]
-    return None if None in forms else forms
+    forms = [form for axis in axes if (form := widened(*axis, largest)) is not None]
+    return forms if len(forms) == len(sizes) else None
 
 
 def _window_count(n: int, kernel: int, stride: int, padding: int) -> int:
@@ -199,9 +198,7 @@ def lower_widened(
         for n, (size, _), s in zip(x.shape[2:], forms, stride, strict=True)
         for side in same_padding(n, size, s)
     ]
-    y = _conv2d(
-        KerasProxy(x.tensor, NCHW, tuple(own)), F.pad(weight, around), bias, stride, 0, 1, groups
-    )
+    y = _conv2d(KerasProxy(x.tensor, NCHW, own), F.pad(weight, around), bias, stride, 0, 1, groups)
     sizes = [
         _window_count(*axis) for axis in zip(x.shape[2:], kernel, stride, padding, strict=True)
     ]
@@ -260,7 +257,7 @@ def _transpose(
 ) -> KerasProxy:
     keras = kit()
 
-    w, b = as_numpy(weight), as_numpy(bias)
+    w, b = as_numpy(weight), None if bias is None else as_numpy(bias)
     layer = keras.layers.Conv2DTranspose(
         w.shape[1],
         w.shape[2:],
@@ -286,4 +283,5 @@ def _conv_transpose2d_upsampled(
     mask = np.zeros((1, height, width, 1), np.float32)
     mask[:, offset::stride, offset::stride] = 1
     kernels = as_numpy(weight).transpose(1, 0, 2, 3)[..., ::-1, ::-1]
-    return KerasProxy(convolution(large.tensor * mask, kernels, as_numpy(bias)), NCHW)
+    b = None if bias is None else as_numpy(bias)
+    return KerasProxy(convolution(large.tensor * mask, kernels, b), NCHW)

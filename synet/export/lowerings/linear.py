@@ -36,8 +36,7 @@ def _batch_norm(
         name=layer_name("batch_norm"),
     )
     y = layer(x.tensor)
-    values = [as_numpy(v) for v in (weight, bias, mean, variance)]
-    layer.set_weights([v for v in values if v is not None])
+    layer.set_weights([as_numpy(v) for v in (weight, bias, mean, variance) if v is not None])
     return KerasProxy(y, x.axes)
 
 
@@ -50,7 +49,8 @@ def _linear(x: KerasProxy, weight: torch.Tensor, bias: torch.Tensor | None = Non
     rows, shape = in_order(x, range(x.ndim)), tuple(x.shape)
     if x.ndim != 4:
         rows = keras.ops.reshape(rows, (1, 1, -1, shape[-1]))
-    y = convolution(rows, w[:, :, None, None], as_numpy(bias), name="linear")
+    b = None if bias is None else as_numpy(bias)
+    y = convolution(rows, w[:, :, None, None], b, name="linear")
     return KerasProxy(y if x.ndim == 4 else keras.ops.reshape(y, (*shape[:-1], len(w))))
 
 

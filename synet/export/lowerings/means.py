@@ -74,8 +74,11 @@ def _convolved(x: Any, windows: Sequence[Windows], share: float) -> Any:
     found = fits(windows, rule, even=True)
     if found and not _skips(found):
         return _summed(x, windows, found, share)
-    tiled = [(tile, fits(tile, rule, even=True)) for tile in _tiles(windows, rule)]
-    tiled = [(tile, parts) for tile, parts in tiled if parts and not (found and _skips(parts))]
+    tiled = [
+        (tile, parts)
+        for tile in _tiles(windows, rule)
+        if (parts := fits(tile, rule, even=True)) and not (found and _skips(parts))
+    ]
     if tiled:
         tile, parts = min(tiled, key=lambda each: _skips(each[1]))
         y = _summed(x, tile, parts, 1 / (tile[0].kernel * tile[1].kernel))
@@ -89,7 +92,8 @@ def _convolved(x: Any, windows: Sequence[Windows], share: float) -> Any:
 def _summed(x: Any, windows: Sequence[Windows], found: Sequence[Fit], share: float) -> Any:
     kernel = [each.kernel for each in windows]
     weights = spelled(np.full((x.shape[3], 1, *kernel), share, np.float32), windows, found)
-    strides = tuple(f.stride for f in found)
+    rows, columns = found
+    strides = rows.stride, columns.stride
     y = convolution(x, weights, None, strides, depthwise=True, name="mean")
     return picked(y, windows, found)
 
@@ -102,8 +106,9 @@ def _skips(found: Sequence[Fit]) -> bool:
 def _tiles(windows: Sequence[Windows], rule: OpRule) -> Iterator[list[Windows]]:
     """Windows side by side that those of `windows` are made of, the largest first."""
     for size in range(spelling().kernel_within(rule), 1, -1):
-        tile = [_tile(each, size) for each in windows]
-        if None not in tile and not all(each.is_pixels for each in tile):
+        tried = (_tile(each, size) for each in windows)
+        tile = [each for each in tried if each is not None]
+        if len(tile) == len(windows) and not all(each.is_pixels for each in tile):
             yield tile
 
 

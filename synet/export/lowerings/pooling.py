@@ -55,9 +55,9 @@ def _pooled(x: Any, kernel: tuple[int, int], stride: tuple[int, int], mode: str)
 
 
 @lowers(max_pool2d_same)
-def _max_pool2d_same(x: KerasProxy, kernel_size: int, stride: int = 1) -> KerasProxy:
-    kernel, stride = whole_pair(kernel_size), whole_pair(stride)
-    return KerasProxy(_pooled(as_image(x).tensor, kernel, stride, "same"), NCHW)
+def _max_pool2d_same(x: KerasProxy, kernel: int, stride: int = 1) -> KerasProxy:
+    y = _pooled(as_image(x).tensor, whole_pair(kernel), whole_pair(stride), "same")
+    return KerasProxy(y, NCHW)
 
 
 def _pool_sides(

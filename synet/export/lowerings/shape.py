@@ -46,16 +46,17 @@ def _stack(tensors: Sequence[KerasProxy], dim: int = 0) -> KerasProxy:
 def reshape(x: KerasProxy, *shape: Any) -> KerasProxy:
     keras = kit()
 
-    shape = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
-    shape = resolve_shape(x.shape, shape)
+    wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    shape = resolve_shape(x.shape, wanted)
     view = stored_view(x.shape, x.axes, shape)
     if view is None:  # dimensions merge that are stored apart
         joined = _joined(x, shape)
         if joined is not None:
             return joined
         shuffled = _shuffled(x, shape)
-        x = KerasProxy(in_order(x, range(x.ndim))) if shuffled is None else shuffled
-        view = stored_view(x.shape, x.axes, shape)
+        return reshape(
+            KerasProxy(in_order(x, range(x.ndim))) if shuffled is None else shuffled, shape
+        )
     stored, axes = view
     if stored == tuple(x.tensor.shape):
         return KerasProxy(x.tensor, axes)
@@ -124,8 +125,8 @@ def _squeeze(x: KerasProxy, dim: int | None = None) -> KerasProxy:
 
 @lowers("permute")
 def _permute(x: KerasProxy, *dims: Any) -> KerasProxy:
-    dims = dims[0] if isinstance(dims[0], Sequence) else dims
-    return KerasProxy(x.tensor, [x.axes[d] for d in dims])
+    order = dims[0] if isinstance(dims[0], Sequence) else dims
+    return KerasProxy(x.tensor, [x.axes[d] for d in order])
 
 
 @lowers("transpose", "swapaxes")
@@ -210,14 +211,14 @@ def _setitem(x: KerasProxy, index: Any, value: Any) -> None:
 def _expand(x: KerasProxy, *shape: Any) -> KerasProxy:
     keras = kit()
 
-    shape = shape[0] if isinstance(shape[0], Sequence) else shape
-    x = with_rank(x, len(shape))
-    sizes = [n if wanted == -1 else wanted for n, wanted in zip(x.shape, shape, strict=True)]
+    given = shape[0] if isinstance(shape[0], Sequence) else shape
+    x = with_rank(x, len(given))
+    sizes = [n if wanted == -1 else wanted for n, wanted in zip(x.shape, given, strict=True)]
     if sizes == list(x.shape):
         return x
     # as chips do it that have no BROADCAST_TO
-    ones = [n if n != have else 1 for n, have in zip(sizes, x.shape, strict=True)]
-    ones = np.ones([ones[dim] for dim in inverse(x.axes)], np.float32)
+    times = [n if n != have else 1 for n, have in zip(sizes, x.shape, strict=True)]
+    ones = np.ones([times[dim] for dim in inverse(x.axes)], np.float32)
     return KerasProxy(keras.ops.multiply(x.tensor, ones), x.axes)
 
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from synet.chips import OpRule
 from synet.export.proxy import NCHW, KerasProxy, settle
-from synet.export.registry import spelling
-from synet.layers.exporting import current
+from synet.export.registry import context, spelling
 from synet.layers.same import same_padding
 
 
@@ -122,8 +121,9 @@ def fits(windows: Sequence[Windows], rule: OpRule, even: bool) -> list[Fit] | No
     if not even:
         pairs += [(a, b) for a in strides for b in strides if a != b]
     for pair in sorted(pairs, key=lambda p: -p[0] * p[1]):
-        found = [fit(each, s, rule.kernel_max) for each, s in zip(windows, pair, strict=True)]
-        if None not in found:
+        tried = (fit(each, s, rule.kernel_max) for each, s in zip(windows, pair, strict=True))
+        found = [each for each in tried if each is not None]
+        if len(found) == len(windows):
             return found
     return None
 
@@ -161,14 +161,15 @@ def tell(weights: int, windows: Sequence[Windows], found: Sequence[Fit]) -> None
             [f.kernel for f in found],
         )
     )
-    chip = current().chip.name if current().chip else "TFLite"
+    chip = context().chip
+    has = chip.name if chip else "TFLite"
     before = weights * prod(each.count * each.kernel for each in windows)
     axes = zip(windows, found, strict=True)
     now = weights * prod(-(-each.size // f.stride) * f.kernel for each, f in axes)
     picks = "" if steps == "1x1" else f", of which it keeps one pixel of {steps}"
-    current().tell(
+    context().tell(
         f"a convolution of {kernels} and stride {found[0].stride}x{found[1].stride}{picks}",
-        f"it has a stride of {strides} and a dilation of {dilations} with what {chip} has; the "
+        f"it has a stride of {strides} and a dilation of {dilations} with what {has} has; the "
         f"numbers stay, the multiply-accumulates go from {before / 1e6:.2f} to {now / 1e6:.2f} "
         f"million",
     )

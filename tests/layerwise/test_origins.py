@@ -3,7 +3,7 @@ from __future__ import annotations
 import int8_pairs
 import pytest
 
-from synet.layerwise.twins import NotTwins, check_weights, find_twins
+from synet.layerwise.origins import NotTwins, check_weights, find_origins
 from synet.tflite.graph import Graph, Operator, Tensor, read_graph
 from synet.tflite.model import TensorRunner
 
@@ -22,39 +22,41 @@ def graph_of(operators, names=(), shapes=None, inputs=(0,)):
 
 def test_a_converted_file_is_paired_by_name():
     reference, quantized = (read_graph(content) for content in int8_pairs.pair())
-    twins = find_twins(reference, quantized)
+    origins = find_origins(reference, quantized)
     for number, operator in enumerate(quantized.operators):
-        twin = reference.operators[twins.operators[number]]
-        assert (operator.layer, operator.name) == (twin.layer, twin.name)
-    assert len(twins.operators) == len(reference.operators) == 4
-    for tensor, twin in twins.tensors.items():
-        assert quantized.tensors[tensor].name == reference.tensors[twin].name
+        origin = reference.operators[origins.operators[number]]
+        assert (operator.layer, operator.name) == (origin.layer, origin.name)
+    assert len(origins.operators) == len(reference.operators) == 4
+    for tensor, origin in origins.tensors.items():
+        assert quantized.tensors[tensor].name == reference.tensors[origin].name
 
 
 def test_what_the_quantizer_adds_and_renames():
     reference, quantized = (read_graph(content) for content in int8_pairs.odd_names())
-    twins = find_twins(reference, quantized)
+    origins = find_origins(reference, quantized)
     kinds = [op.name for op in quantized.operators]
-    assert [kinds[at] for at, twin in enumerate(twins.operators) if twin is None] == ["QUANTIZE"]
+    assert [kinds[at] for at, origin in enumerate(origins.operators) if origin is None] == [
+        "QUANTIZE"
+    ]
     (added,) = (op for op in quantized.operators if op.name == "QUANTIZE")
-    assert twins.tensors[added.outputs[0]] == twins.tensors[added.inputs[0]]
+    assert origins.tensors[added.outputs[0]] == origins.tensors[added.inputs[0]]
     (split,) = (op for op in quantized.operators if op.name == "SPLIT")
     (exact,) = (op for op in reference.operators if op.name == "SPLIT")
-    assert tuple(twins.tensors[number] for number in split.outputs) == exact.outputs
+    assert tuple(origins.tensors[number] for number in split.outputs) == exact.outputs
     assert quantized.tensors[split.outputs[0]].name != reference.tensors[exact.outputs[0]].name
 
 
 def test_layers_that_are_alike_are_told_apart_by_name():
     reference = graph_of([("CONV_2D", (0,), (1,)), ("CONV_2D", (0,), (2,))], ("x", "a", "b"))
     quantized = graph_of([("CONV_2D", (0,), (1,)), ("CONV_2D", (0,), (2,))], ("x", "b", "a"))
-    assert find_twins(reference, quantized).operators == (1, 0)
+    assert find_origins(reference, quantized).operators == (1, 0)
 
 
 def test_layers_that_are_alike_and_nameless_keep_their_order():
     reference = graph_of([("CONV_2D", (0,), (1,)), ("CONV_2D", (0,), (2,))], ("x", "a", "b"))
     quantized = graph_of([("CONV_2D", (0,), (2,)), ("CONV_2D", (0,), (1,))], ("x", "c", "d"))
-    twins = find_twins(reference, quantized)
-    assert (twins.operators, twins.tensors) == ((0, 1), {0: 0, 2: 1, 1: 2})
+    origins = find_origins(reference, quantized)
+    assert (origins.operators, origins.tensors) == ((0, 1), {0: 0, 2: 1, 1: 2})
 
 
 def test_a_file_that_is_quantized_between_its_ends():
@@ -62,7 +64,7 @@ def test_a_file_that_is_quantized_between_its_ends():
     quantized = graph_of(
         [("QUANTIZE", (0,), (1,)), ("RELU", (1,), (2,)), ("DEQUANTIZE", (2,), (3,))]
     )
-    assert find_twins(reference, quantized).operators == (None, 0, None)
+    assert find_origins(reference, quantized).operators == (None, 0, None)
 
 
 CHAIN = [("RELU", (0,), (1,)), ("ADD", (0, 1), (2,)), ("TANH", (2,), (3,))]
@@ -81,14 +83,14 @@ CHAIN = [("RELU", (0,), (1,)), ("ADD", (0, 1), (2,)), ("TANH", (2,), (3,))]
 )
 def test_what_is_no_twin(other, said):
     with pytest.raises(NotTwins) as caught:
-        find_twins(graph_of(CHAIN), other)
+        find_origins(graph_of(CHAIN), other)
     assert str(caught.value) == said
 
 
 def checked(reference, quantized):
     graphs = read_graph(reference), read_graph(quantized)
     runners = TensorRunner(reference), TensorRunner(quantized)
-    check_weights(find_twins(*graphs), *graphs, *runners)
+    check_weights(find_origins(*graphs), *graphs, *runners)
 
 
 @pytest.mark.parametrize("made", [int8_pairs.pair, int8_pairs.odd_names])

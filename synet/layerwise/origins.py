@@ -25,7 +25,7 @@ class NotTwins(SynetError):
 
 
 @dataclass(frozen=True)
-class Twins:
+class Origins:
     """How an int8 graph and the float graph that it was made from belong together.
 
     Parameters
@@ -41,7 +41,7 @@ class Twins:
     tensors: dict[int, int]
 
 
-def find_twins(reference: Graph, quantized: Graph) -> Twins:
+def find_origins(reference: Graph, quantized: Graph) -> Origins:
     """Pair the operations of an int8 graph with those of the float graph that it was made from.
 
     Raises
@@ -64,24 +64,24 @@ def find_twins(reference: Graph, quantized: Graph) -> Twins:
             # layers side by side may be alike, and then have the names that they had
             name = _name(quantized, operator)
             same = (n for n in alike if _name(reference, reference.operators[n]) == name)
-            twin = next(same, alike[0])
-            alike.remove(twin)
-            outputs = reference.operators[twin].outputs
+            origin = next(same, alike[0])
+            alike.remove(origin)
+            outputs = reference.operators[origin].outputs
         elif operator.name in ADDED:
-            twin, outputs = None, tuple(tensors[number] for number in operator.inputs)
+            origin, outputs = None, tuple(tensors[number] for number in operator.inputs)
         else:
             raise NotTwins(f"the float model has no {_described(quantized, operator)}")
-        operators.append(twin)
+        operators.append(origin)
         tensors |= zip(operator.outputs, outputs, strict=True)
     left = sorted(number for alike in waiting.values() for number in alike)
     if left:
         operator = reference.operators[left[0]]
         raise NotTwins(f"it has no {_described(reference, operator)} as the float model has")
-    return Twins(tuple(operators), tensors)
+    return Origins(tuple(operators), tensors)
 
 
 def check_weights(
-    twins: Twins, reference: Graph, quantized: Graph, floats: TensorRunner, int8s: TensorRunner
+    origins: Origins, reference: Graph, quantized: Graph, floats: TensorRunner, int8s: TensorRunner
 ) -> None:
     """Make sure that the int8 weights are the float ones, rounded.
 
@@ -90,10 +90,10 @@ def check_weights(
     NotTwins
         Those of a layer are not.
     """
-    for operator, twin in zip(quantized.operators, twins.operators, strict=True):
-        if twin is None or operator.weights is None:
+    for operator, origin in zip(quantized.operators, origins.operators, strict=True):
+        if origin is None or operator.weights is None:
             continue
-        weights, exact = quantized.tensors[operator.weights], reference.operators[twin].weights
+        weights, exact = quantized.tensors[operator.weights], reference.operators[origin].weights
         if not weights.is_constant or not reference.tensors[exact].is_constant:
             continue
         steps = np.array(weights.scale or [1], np.float32)
@@ -108,7 +108,7 @@ def check_weights(
 def _likeness(
     graph: Graph, operator: Operator, tensors: Mapping[int, int] | None = None
 ) -> tuple[object, ...]:
-    """What twins share: kind, tensors of the float graph that are read, shapes written."""
+    """What an operation and its origin share: kind, float tensors that are read, shapes written."""
     reads = graph.activations(operator.inputs)
     if tensors is not None:
         reads = tuple(tensors[number] for number in reads)
