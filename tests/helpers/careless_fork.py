@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch_fork
-from model_yaml import model_yaml
+from model_yaml import TWO_ROWS
 
 COMMON = """
 import math
@@ -181,16 +181,9 @@ def parse_model(d, ch):
     return nn.Sequential(*layers), sorted(save)
 """
 
-DEFINITION = model_yaml(
-    backbone="""
-    [-1, 1, Conv, [8, 3, 2]]
-    {row}
-    """,
-    head="""
-    [-1, 1, Conv, [8, 3, 1]]
-    [[1, 2], 1, Detect, [nc, anchors]]
-    """,
-    anchors=("[10, 13, 16, 30]", "[30, 61, 62, 45]"),
+DEFINITION = TWO_ROWS.replace("{more}\n", "").replace(
+    "[[0, 1], 1, Detect, {head}]",
+    "[-1, 1, Conv, [8, 3, 1]]\n  - [[1, 2], 1, Detect, [nc, anchors]]",
 )
 ROW = "[-1, 1, Conv, [8, 3, 2]]"
 
