@@ -44,7 +44,7 @@ def unchanged(culprit: Culprit) -> Iterator[None]:
         Asked for names of modules, at the end.
     """
     with ExitStack() as stack, warnings.catch_warnings():
-        for keep in (_lists, _names, _environment, _loggers, _options):
+        for keep in (_lists, _names, _environment, _loggers, _handlers, _options):
             stack.callback(keep())
         stack.callback(_hooks(), culprit)
         stack.callback(_functions(), culprit)
@@ -93,6 +93,22 @@ def _environment() -> Restore:
         for name, value in variables.items():
             if os.environ.get(name) != value:  # setting one is a call into the C library
                 os.environ[name] = value
+
+    return restore
+
+
+def _handlers() -> Restore:
+    """Keep the handlers of logs from ``logging.config``, which both YOLOs call when imported.
+
+    It closes all that there are in the process: a user's file would be written to no more.
+    """
+    known, by_name = logging._handlerList[:], dict(logging._handlers)
+    logging._handlerList.clear()
+    logging._handlers.clear()
+
+    def restore() -> None:
+        logging._handlerList[:0] = known
+        logging._handlers.update(by_name)
 
     return restore
 

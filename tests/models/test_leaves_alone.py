@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -180,3 +181,19 @@ def test_whatever_the_library_does_with_a_model(folder):
     data.write_text(f"{splits}names: ['0', '1', '2']\n")  # as an untrained model calls them
     told = json.dumps([str(folder / "mixed.yaml"), str(data)])
     torch_fork.run(sys.executable, "commands_script.py", told, cwd=folder)
+
+
+def test_a_log_of_the_users_is_written_to_as_before(tmp_path):
+    """Both YOLOs configure logs when they are imported, which closes the handlers of others."""
+    code = """
+import logging, sys
+import synet
+logging.basicConfig(filename="mine.log", filemode="w", level="INFO")
+logging.info("before")
+synet.get_model("katana-kqvga")
+logging.info("after")
+assert "yolov5" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "mine.log").read_text()
+    assert "before" in text and "after" in text
