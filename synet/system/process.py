@@ -102,13 +102,14 @@ def _handlers() -> Restore:
 
     It closes all that there are in the process: a user's file would be written to no more.
     """
-    known, by_name = logging._handlerList[:], dict(logging._handlers)
-    logging._handlerList.clear()
-    logging._handlers.clear()
+    own: Any = logging  # which keeps both lists to itself
+    known, by_name = own._handlerList[:], dict(own._handlers)
+    own._handlerList.clear()
+    own._handlers.clear()
 
     def restore() -> None:
-        logging._handlerList[:0] = known
-        logging._handlers.update(by_name)
+        own._handlerList[:0] = known
+        own._handlers.update(by_name)
 
     return restore
 
