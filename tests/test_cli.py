@@ -235,10 +235,12 @@ def test_a_mistake_of_ours_shows_where(monkeypatch):
 
 
 def test_a_yaml_of_a_stranger_is_shown_as_text(tmp_path):
-    yaml, other = tmp_path / "a.yaml", tmp_path / "b.pt"
-    yaml.write_text("nc: 2 # \x1b[2J\n")
+    yaml, other, page = tmp_path / "a.yaml", tmp_path / "b.pt", tmp_path / "c.pt"
+    page.write_text("<html>\n")
+    assert synet_cli("zoo", "show", str(page)).exit_code == 2
+    yaml.write_text("nc: 2 # \u202egnp\n", encoding="utf-8")
     other.write_bytes(b"\x80\x02}")
-    assert synet_cli("zoo", "show", str(yaml)).output == "nc: 2 # \\x1b[2J\n"
+    assert synet_cli("zoo", "show", str(yaml)).output == "nc: 2 # \\u202egnp\n"
     told = synet_cli("zoo", "show", str(other))
     assert told.exit_code == 2
     assert told.output == f"synet: {other}: cannot be read: not UTF-8 text\n"

@@ -64,7 +64,10 @@ def zoo_show(name: str) -> None:
     from synet.system.text import printable_lines
     from synet.system.yaml_files import read_text
 
-    click.echo(printable_lines(read_text(models.model_path(name), errors="strict")), nl=False)
+    path = models.model_path(name)
+    text = read_text(path, errors="strict")
+    models.read_definition(path)
+    click.echo(printable_lines(text), nl=False)
 
 
 @zoo.command("create")
