@@ -14,9 +14,9 @@ from synet.chips import Chip, chip_for_images, get_chip
 from synet.inspection.claimed import built, claimed
 from synet.system.errors import SynetError
 from synet.system.steps import step
-from synet.tflite.graph import Graph, read_graph
+from synet.tflite.graph import read_graph
 from synet.tflite.model import read_content, read_metadata
-from synet.verdict.check import ACTIVATIONS, Violation, kib
+from synet.verdict.check import ACTIVATIONS, Violation
 from synet.verdict.fit import fitting_channels, fitting_shape, row_of
 from synet.verdict.judge import Judgement, judge
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from synet.verdict.vela import Compiled
 
-OWN = ""  # the chip that a model names itself
 PATIENCE_SECONDS = 20  # of work, after which no more files are made to find one that fits
 
 
@@ -63,25 +62,25 @@ class Fit:
 
 @dataclass(frozen=True)
 class Profile:
-    """The costs of a model, and what of it `chip` cannot run (nothing, where no chip is given)."""
+    """The costs of a model, and what of it `chip` cannot run."""
 
     model: str
     rows: tuple[Row, ...]
-    judged: Judgement | None = None
+    judged: Judgement
     fit: Fit = Fit()
 
     @property
-    def chip(self) -> Chip | None:
-        return self.judged.chip if self.judged else None
+    def chip(self) -> Chip:
+        return self.judged.chip
 
     @property
     def compiled(self) -> Compiled | None:
         """What the chip's compiler makes of it, where it has one."""
-        return self.judged.compiled if self.judged else None
+        return self.judged.compiled
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        return self.judged.violations if self.judged else ()
+        return self.judged.violations
 
     @property
     def macs(self) -> int:
@@ -99,11 +98,6 @@ class Profile:
 
     def verdict(self) -> str:
         """One line: whether it fits the chip, with the figures and the limits."""
-        if self.judged is None:
-            return (
-                f"{kib(self.peak.alive_bytes)} of activations (peak at {self.peak.layer}), "
-                f"{kib(self.weight_bytes)} of weights, {self.macs / 1e6:.1f} MMAC"
-            )
         return self.judged.verdict(self._ways)
 
     def _ways(self, violation: Violation) -> str:
@@ -132,8 +126,8 @@ def profile(
         a .pt checkpoint, which are exported with random images: the weights'
         values play no part in what a model costs.
     chip
-        The chip to check against, by name or as a record; `OWN` for the one that the model
-        itself names, of a file that names none see `chip_of`; None, no check.
+        The chip to check against, by name or as a record. Default: the one that the model itself
+        names; of a file that names none see `chip_of`.
     image_shape
         Height and width in pixels; the model's own unless given.
     repo
@@ -155,8 +149,8 @@ def profile(
     >>> costs.violations, costs.peak.layer, costs.macs
     ((), 'model.1.first.conv', 467712)
     """
-    if isinstance(chip, str) and chip != OWN:
-        chip = get_chip(chip)
+    if not isinstance(chip, Chip):
+        chip = get_chip(chip) if chip else None
     if isinstance(model, bytes) or Path(model).suffix == ".tflite":
         return _of_file(model, chip, image_shape, compiler)
     if claimed(model, image_shape, repo):
@@ -167,24 +161,22 @@ def profile(
     from synet.models.get_model import load_network
 
     step(f"building {model}")
-    asked = chip.name if isinstance(chip, Chip) else ""
+    asked = chip.name if chip else ""
     network, shape = load_network(model, image_shape, repo, asked)
-    if chip == OWN:
-        chip = get_chip(network.synet["chip"])
-    chip = chip and chip.asking(compiler)
+    target = (chip or get_chip(network.synet["chip"])).asking(compiler)
 
     def other(definition: dict[str, Any]) -> nn.Module:
         return rebuilt(Path(model), definition, repo, asked)
 
     trained = Path(model).suffix == ".pt"  # trained channels are what they are
-    return profile_network(network, shape, str(model), chip, None if trained else other, started)
+    return profile_network(network, shape, str(model), target, None if trained else other, started)
 
 
 def profile_network(
     network: nn.Module,
     shape: tuple[int, int],
     name: str,
-    chip: Chip | None,
+    chip: Chip,
     rebuild: Callable[[dict[str, Any]], nn.Module] | None = None,
     started: float | None = None,
 ) -> Profile:
@@ -228,16 +220,13 @@ def profile_network(
 
 def _of_file(
     model: str | Path | bytes,
-    chip: str | Chip | None,
+    chip: Chip | None,
     image_shape: tuple[int, int] | None,
     compiler: str,
 ) -> Profile:
     name, content = ("model", model) if isinstance(model, bytes) else read_content(model)
-    if chip == OWN:
-        chip = chip_of(content)
-    chip = chip and chip.asking(compiler)
-    found = _profile(name, content, chip)
-    graph = found.judged.graph if found.judged else read_graph(content)
+    found = _profile(name, content, (chip or chip_of(content)).asking(compiler))
+    graph = found.judged.graph
     own = graph.tensors[graph.inputs[0]].shape[1:3]
     if image_shape is not None and own != tuple(image_shape):
         raise SynetError(
@@ -246,7 +235,7 @@ def _of_file(
     return found
 
 
-def _of_the_zoo(model: str | Path, chip: str | Chip | None, compiler: str) -> Profile:
+def _of_the_zoo(model: str | Path, chip: Chip | None, compiler: str) -> Profile:
     """`profile` of a model of the zoo as it is, whose file is made once."""
 
     def make() -> bytes:
@@ -259,10 +248,7 @@ def _of_the_zoo(model: str | Path, chip: str | Chip | None, compiler: str) -> Pr
             return to_tflite_bytes(model)
 
     content = built("inspection", model, make)
-    if chip == OWN:
-        chip = claimed(model).chip
-    chip = chip and chip.asking(compiler)
-    return _profile(str(model), content, chip)
+    return _profile(str(model), content, (chip or claimed(model).chip).asking(compiler))
 
 
 def chip_of(content: bytes) -> Chip:
@@ -279,10 +265,9 @@ def chip_of(content: bytes) -> Chip:
     return chip_for_images(channels)
 
 
-def _profile(name: str, content: bytes, chip: Chip | None) -> Profile:
-    judged = judge(content, chip) if chip else None
-    graph = judged.graph if judged else read_graph(content)
-    return Profile(name, _rows(graph, judged), judged)
+def _profile(name: str, content: bytes, chip: Chip) -> Profile:
+    judged = judge(content, chip)
+    return Profile(name, _rows(judged), judged)
 
 
 def rebuilt(
@@ -300,10 +285,11 @@ def rebuilt(
         return get_model(file, repo, chip=chip)
 
 
-def _rows(graph: Graph, judged: Judgement | None) -> tuple[Row, ...]:
+def _rows(judged: Judgement) -> tuple[Row, ...]:
+    graph, compiled = judged.graph, judged.compiled
     total = graph.macs or 1
-    costs = judged.compiled.costs if judged and judged.compiled else [None] * len(graph.operators)
-    alive = graph.alive_bytes() if costs[0] is None else [cost.sram_bytes for cost in costs]
+    costs = compiled.costs if compiled else [None] * len(graph.operators)
+    alive = [cost.sram_bytes for cost in compiled.costs] if compiled else graph.alive_bytes()
     return tuple(
         Row(
             layer=operator.layer,

@@ -10,7 +10,7 @@ from synet.data.yolo_yaml import Dataset, load_dataset
 from synet.detections.score_shift import confidence_shift
 from synet.evaluation.found import Found, find_all, judged_by
 from synet.inspection.compare import Comparison, compare_layers
-from synet.inspection.profile import OWN, Profile, profile
+from synet.inspection.profile import Profile, profile
 from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.models.twin import find_twin
 from synet.report import sections
@@ -76,7 +76,7 @@ def gather(
     model: str | Path,
     data: str | Path,
     split: str = "val",
-    chip: str = OWN,
+    chip: str | None = None,
     float_model: str | Path | None = None,
     classes: Sequence[str] | None = None,
     images: int = 8,
@@ -98,7 +98,7 @@ def gather(
     data, split, classes, repo, strict
         As for `synet.evaluation.evaluate.evaluate`.
     chip
-        Its name; `OWN` for the file's own, see `synet.inspection.profile.chip_of`.
+        Its name. Default: the file's own, see `synet.inspection.profile.chip_of`.
     float_model
         What the file was made of. Default: the ``.pt`` of the same name beside it. Without one
         the report says what it cannot tell.

@@ -12,7 +12,7 @@ from rich.console import Console
 from synet.chips import get_chip
 from synet.cli import main
 from synet.commands.profile_tables import operations, tables
-from synet.inspection.profile import OWN, profile
+from synet.inspection.profile import profile
 from synet.models.get_model import to_tflite_bytes
 from synet.system.errors import ChipError, SynetError
 from synet.tflite.graph import read_graph
@@ -59,14 +59,6 @@ def test_a_model_that_is_too_big_for_a_chip(path):
     result = profile(path, chip)
     assert [violation.where for violation in result.violations] == ["model.5.cat"]
     assert result.verdict() == "does not fit katana: 35.0 KiB too much at layer model.5.cat"
-
-
-def test_without_a_chip_there_are_figures_and_no_judgement(path):
-    result = profile(path)
-    assert result.violations == ()
-    assert result.verdict() == (
-        "36.0 KiB of activations (peak at model.5.cat), 3.6 KiB of weights, 0.9 MMAC"
-    )
 
 
 def test_the_table_shows_every_layer_and_the_totals(path):
@@ -140,7 +132,7 @@ def small(size):
 
 def test_the_vendors_detector_on_its_chip(shared):
     """Which it does not name: it is the chip with a camera for colour."""
-    result = profile(shared / "models" / "person_detection_480x640.tflite", OWN)
+    result = profile(shared / "models" / "person_detection_480x640.tflite")
     assert result.chip.name == "sabre"
     assert result.violations == ()
     assert result.verdict() == (
@@ -174,7 +166,7 @@ def test_a_file_that_does_not_fit_is_told_where(path):
 @pytest.mark.parametrize("named", ["sabre", "katana", None])
 def test_the_chip_is_the_one_that_a_file_names(named):
     content = embed_metadata(int8_models.good(), {"chip": named} if named else {})
-    assert profile(content, OWN).chip is get_chip(named or "katana")
+    assert profile(content).chip is get_chip(named or "katana")
     assert profile(content, "sabre").chip is get_chip("sabre")
 
 

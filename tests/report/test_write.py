@@ -24,7 +24,7 @@ from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import NAMES, draw_dataset
 from synet.evaluation.chance import Change
 from synet.evaluation.evaluate import evaluate
-from synet.inspection.profile import OWN, profile
+from synet.inspection.profile import profile
 from synet.models.locate import installed
 from synet.quantize import quantize_model
 from synet.report import gather, sections, write_report
@@ -279,7 +279,6 @@ def test_a_page_of_ours_is_replaced_whole(page, content, folder):
     before = page.stat().st_ino
     write_report(
         *(folder / "tiny.tflite", folder / "data" / "data.yaml", page),
-        chip=OWN,
         images=1,
         progress=False,
     )
