@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def _share_cache() -> None:
         os.environ["SYNET_CACHE"] = folder
 
 
+def _hear_ctrl_c() -> None:
+    """A shell's background jobs, as tests may be, start with Ctrl-C ignored, and so their own."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_hear_ctrl_c()
 _share_processors()
 _share_cache()
 _leave_home_alone()

@@ -27,7 +27,7 @@ from synet.rotated import enclosing_boxes
 from synet.system.errors import DataError, SynetError
 from synet.system.yaml_files import read_yaml
 from synet.tflite.kernels import FAST, SAMPLE, open_model
-from synet.tflite.metadata import warn_of
+from synet.tflite.metadata import refuse_swollen, warn_of
 
 LOGGER = logging.getLogger("synet")
 # Questions by which older versions tell what kind of file they run.
@@ -142,6 +142,7 @@ def wrap_init(fork: Fork | None) -> Callable:
         path = next(iter(bound.arguments.values()), None)  # called weights, and later model
         network = open_network(path, SAMPLE)
         if network is None:
+            refuse_swollen(path)
             wrapped(*args, **kwargs)
             return
         warn_of(network.name, network.metadata)

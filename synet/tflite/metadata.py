@@ -124,6 +124,25 @@ def embed_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
     return vouch_as(stream.getvalue(), content)
 
 
+def refuse_swollen(path: Any) -> None:
+    """Refuse a ``.tflite`` file with more packed behind it than belongs there.
+
+    For readers that unpack whatever they find. Of any other file nothing is said.
+
+    Raises
+    ------
+    SynetError
+        It is one.
+    """
+    if not str(path).endswith(".tflite"):
+        return
+    name, content = read_content(path)
+    try:
+        _Archive(content).others()
+    except _BROKEN as error:
+        raise SynetError(f"{name}: the archive behind the model is damaged ({error})") from None
+
+
 class _Archive:
     """The archive behind a flatbuffer, if there is one; `start` is where it begins."""
 

@@ -107,8 +107,6 @@ def test_the_command_serves_until_ctrl_c(model, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path)},
-        # A shell's background jobs, as tests may be, start with the signal ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         line = process.stdout.readline()

@@ -10,7 +10,7 @@ import pytest
 from small_tflite import small
 
 from synet.system.errors import SynetError
-from synet.tflite.metadata import LARGEST, embed_metadata, read_metadata
+from synet.tflite.metadata import LARGEST, embed_metadata, read_metadata, refuse_swollen
 
 
 def file(folder, *entries, way=zipfile.ZIP_DEFLATED):
@@ -158,3 +158,12 @@ def test_other_entries_are_not_opened(tmp_path):
     tracemalloc.stop()
     with pytest.raises(SynetError, match=r"huge\.bin is larger than 16 MiB"):
         embed_metadata(path.read_bytes(), {})
+
+
+def test_what_others_would_unpack_is_refused(tmp_path):
+    """ultralytics reads the first member of an archive, whatever it is called."""
+    swollen = file(tmp_path, ("a.txt", bytes(10**8)), ("metadata.json", "{}"))
+    with pytest.raises(SynetError, match=r"the archive behind the model is damaged \(a\.txt is la"):
+        refuse_swollen(swollen)
+    refuse_swollen(str(said(tmp_path, "{}")))
+    refuse_swollen("best.pt")

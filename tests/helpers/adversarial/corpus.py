@@ -236,7 +236,8 @@ def yolo_jobs(
 ) -> Iterator[Job]:
     """A sound file of each kind, and each `step`th stranger, through a command that runs a YOLO.
 
-    Trainings take longest: a yaml is trained from where every file is taken.
+    Trainings take longest: a yaml is trained from where every file is taken. What is not there a
+    YOLO looks for at home, as it does for anybody.
     """
     commands = {k: command for k, command in YOLOS[yolo].items() if k != "model" or step == 1}
     whole = [kind for kind in commands if (yolo, kind) != ("yolov5", "checkpoint")]
@@ -245,7 +246,7 @@ def yolo_jobs(
     for kind, arguments in typed.items():
         yield Job(f"sound {kind}", "yolo", arguments, False, first)
     for kind, command in commands.items():
-        for each in strangers[kind][::step]:
+        for each in filter(lambda each: each.path.exists(), strangers[kind][::step]):
             yield Job(each.name, "yolo", sound.typed(command, each.path), True, first)
 
 

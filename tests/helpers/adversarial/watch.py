@@ -167,4 +167,5 @@ def all_faults(jobs: Iterable[Job], workers: Workers) -> list[str]:
 
 
 def _listing(folder: Path) -> dict[str, int]:
-    return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*") if not path.is_dir()}
+    files = (path for path in folder.rglob("*") if not path.is_dir() and path.suffix != ".cache")
+    return {str(path): path.lstat().st_mtime_ns for path in files}

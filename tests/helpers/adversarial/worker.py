@@ -32,7 +32,8 @@ MOVES = {"os.rename", "os.link", "os.symlink"}  # the second of two paths comes 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # by which a YOLO tells whether there is a network
 ASKED = {"one.one.one.one", "dns.google", "github.com", "1.1.1.1", "8.8.8.8"}
-CACHE = re.compile(r"/labels/[^/]*\.cache[^/]*$")  # a YOLO keeps what it has read of labels
+CACHE = re.compile(r"\.cache(\.npy)?$")  # a YOLO keeps what it has read of labels
+MOST_TOLD = 100_000  # letters
 ROOM = 3 << 30  # of memory for a job: what asks for more is told, and does not end the machine
 # what Python and the libraries look up of the machine when they are imported, and the compiler
 HARMLESS = re.compile(
@@ -171,7 +172,10 @@ def printed(told: dict[str, Any]) -> Iterator[None]:
             os.close(handle)
         for name, file in files.items():
             file.seek(0)
-            told[name] = file.read(100_000).decode("utf-8", "replace")
+            text = file.read().decode("utf-8", "replace")
+            told[name] = (
+                text if len(text) < MOST_TOLD else text[: MOST_TOLD // 2] + text[-MOST_TOLD // 2 :]
+            )
             file.close()
 
 
