@@ -49,7 +49,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Which of the known ones a word may be a slip of, and all there are."""
     near = get_close_matches(word, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"; {hint}There are: {', '.join(known)}"
+    return f"; {hint}{'There' if hint else 'there'} are: {', '.join(known)}"
 
 
 # Readers of a value take it and its place (file and key, to lead a message), and return it checked.

@@ -69,8 +69,7 @@ class ChipName(Word):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: D102
         from synet.chips import add_chip
 
-        is_own = Path(value).suffix == ".yaml" and Path(value).is_file()
-        return add_chip(value) if is_own else str(value)
+        return add_chip(value) if Path(value).suffix == ".yaml" else str(value)
 
 
 class Fraction(click.FloatRange):
