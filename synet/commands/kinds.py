@@ -69,7 +69,11 @@ class ChipName(Word):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: D102
         from synet.chips import add_chip
 
-        return add_chip(value) if Path(value).suffix == ".yaml" else str(value)
+        if Path(value).suffix != ".yaml":
+            return str(value)
+        if not Path(value).is_file():
+            self.fail(f"{value}: no such file", param, ctx)
+        return add_chip(value)
 
 
 class Fraction(click.FloatRange):
