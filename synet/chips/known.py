@@ -29,6 +29,8 @@ def get_chip(name: str) -> Chip:
         There is none, the message names those there are; or two files claim the name.
     """
     found = list(dict.fromkeys(path for path in (*_shipped(), *_own()) if path.stem == name))
+    if not found and name.endswith(".yaml"):
+        raise ChipError(f"{name}: no such file; a chip is named, or its yaml is given")
     if not found:
         known = nearest(name, chips())
         raise ChipError(f"no chip is named {name!r}{known}; or give the path of a chip's yaml")

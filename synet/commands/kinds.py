@@ -69,11 +69,8 @@ class ChipName(Word):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: D102
         from synet.chips import add_chip
 
-        if Path(value).suffix != ".yaml":
-            return str(value)
-        if not Path(value).is_file():
-            self.fail(f"{value}: no such file", param, ctx)
-        return add_chip(value)
+        is_own = Path(value).suffix == ".yaml" and Path(value).is_file()
+        return add_chip(value) if is_own else str(value)
 
 
 class Fraction(click.FloatRange):
