@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 _PARTS = {"_parameters": torch.Tensor, "_buffers": torch.Tensor, "_modules": nn.Module}
 _METHODS = frozenset(name for name, _ in inspect.getmembers(nn.Module, inspect.isroutine))
+_NONE: OrderedDict[int, Any] = OrderedDict()
 _HOOKS = tuple(name for name in vars(nn.Module()) if "_hooks" in name)
 
 
@@ -30,6 +32,9 @@ def is_module_state(cls: type[nn.Module], state: dict[str, Any]) -> bool:
             )
         ):
             return False
+    # what a hook is added to must be of the kind that torch points to weakly
+    if not all(isinstance(state.get(name, _NONE), OrderedDict) for name in _HOOKS):
+        return False
     hooks = {name: state[name] for name in _HOOKS if state.get(name)}
     if hooks and not _are_clips(hooks):
         return False

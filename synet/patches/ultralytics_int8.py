@@ -140,9 +140,9 @@ def wrap_init(fork: Fork | None) -> Callable:
     def __init__(wrapped: Callable, backend: nn.Module, args: tuple, kwargs: dict) -> None:  # noqa: N807
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         path = next(iter(bound.arguments.values()), None)  # called weights, and later model
+        refuse_swollen(path)
         network = open_network(path, SAMPLE)
         if network is None:
-            refuse_swollen(path)
             wrapped(*args, **kwargs)
             return
         warn_of(network.name, network.metadata)
