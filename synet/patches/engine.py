@@ -225,7 +225,8 @@ class Patching:
                 self._rebind(function, wrapper, "wrap", modules or self._modules())
             for cls in classes_of(module):
                 method = vars(cls).get(name) if owner in ("", cls.__name__) else None
-                if type(method) is FunctionType and wrap.fits(method, cls):
+                plain = method.__func__ if type(method) is staticmethod else method
+                if type(plain) is FunctionType and wrap.fits(plain, cls):
                     wrapper = wrapt.FunctionWrapper(method, wrap.wrapper(fork))
                     self.applied.bind(cls, name, wrapper, "wrap")
 

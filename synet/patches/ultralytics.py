@@ -27,6 +27,7 @@ from synet.system.errors import SynetError
 _INT8 = "synet.patches.ultralytics_int8:"
 INT8 = (
     Wrap("_load", f"{_INT8}wrap_load", ("self", "weights"), frozenset(("_new",))),
+    Wrap("BaseBackend.read_metadata", f"{_INT8}wrap_read_metadata", ("file",)),
     Wrap("AutoBackend.__init__", f"{_INT8}wrap_init", ("self", "weights|model")),
     Wrap("AutoBackend.forward", f"{_INT8}wrap_forward", ("self", "im")),
     Wrap(

@@ -134,15 +134,25 @@ def wrap_load(_: Fork | None) -> Callable:
     return load
 
 
+def wrap_read_metadata(_: Fork | None) -> Callable:
+    """See what is packed behind a file before ultralytics unpacks it."""
+
+    def read_metadata(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+        refuse_swollen(args[0] if args else kwargs["file"])
+        return wrapped(*args, **kwargs)
+
+    return read_metadata
+
+
 def wrap_init(fork: Fork | None) -> Callable:
     """Make an ``AutoBackend`` of a file that SyNet knows."""
 
     def __init__(wrapped: Callable, backend: nn.Module, args: tuple, kwargs: dict) -> None:  # noqa: N807
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         path = next(iter(bound.arguments.values()), None)  # called weights, and later model
-        refuse_swollen(path)
         network = open_network(path, SAMPLE)
         if network is None:
+            refuse_swollen(path)  # where older versions read it themselves
             wrapped(*args, **kwargs)
             return
         warn_of(network.name, network.metadata)

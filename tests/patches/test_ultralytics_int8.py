@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import pytest
 import tiny_ultralytics as tiny
 import torch
 from patched import patched_fork
+from small_tflite import small
 
 from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import draw_dataset
@@ -321,3 +323,14 @@ def test_the_vendors_keypoints_lie_on_the_people(vendor, tmp_path):
 
     picture = cv2.cvtColor(cv2.imread(str(assets / "bus.jpg")), cv2.COLOR_BGR2RGB)
     assert (bus.plot()[..., ::-1] != picture).any(-1).mean() > 0.005
+
+
+def test_a_swollen_archive_is_refused_before_it_is_unpacked(tmp_path):
+    """ultralytics reads what lies first behind a file, by a static method, before it opens it."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(small())
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("temp.meta", bytes(10**8))
+    base = importlib.import_module("ultralytics.nn.backends.base").BaseBackend
+    with pytest.raises(SynetError, match=r"temp\.meta is larger than 16 MiB"):
+        base.read_metadata(path)
