@@ -224,7 +224,7 @@ class Patching:
                 wrapper = wrapt.FunctionWrapper(function, wrap.wrapper(fork))
                 self._rebind(function, wrapper, "wrap", modules or self._modules())
             for cls in classes_of(module):
-                method = vars(cls).get(name) if owner in ("", cls.__name__) else None
+                method: Any = vars(cls).get(name) if owner in ("", cls.__name__) else None
                 plain = method.__func__ if type(method) is staticmethod else method
                 if type(plain) is FunctionType and wrap.fits(plain, cls):
                     wrapper = wrapt.FunctionWrapper(method, wrap.wrapper(fork))

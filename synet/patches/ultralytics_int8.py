@@ -134,10 +134,12 @@ def wrap_load(_: Fork | None) -> Callable:
     return load
 
 
-def wrap_read_metadata(_: Fork | None) -> Callable:
+def wrap_read_metadata(_: Fork | None) -> Callable[..., Any]:
     """See what is packed behind a file before ultralytics unpacks it."""
 
-    def read_metadata(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+    def read_metadata(
+        wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         refuse_swollen(args[0] if args else kwargs["file"])
         return wrapped(*args, **kwargs)
 
