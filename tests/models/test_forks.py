@@ -50,7 +50,9 @@ def test_no_such_repo(tmp_path):
 
 
 def test_patches_explains_what_is_swapped(forks):
-    result = CliRunner().invoke(main, ["patches", str(forks["clone"])])
+    # wide, for YOLOs that other tests have imported are told as well
+    wide = {"COLUMNS": "400"}
+    result = CliRunner().invoke(main, ["patches", str(forks["clone"])], env=wide)
     assert result.exit_code == 0, result.output
     rows = [line.replace("│", " ").split() for line in result.output.splitlines()]
     assert ["models.common.Conv", "class", "models.common.Conv", "synet.layers.conv.Conv"] in rows
