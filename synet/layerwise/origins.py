@@ -18,6 +18,7 @@ from synet.tflite.model import TensorRunner
 
 ADDED = {"QUANTIZE", "DEQUANTIZE"}  # what a quantizer puts between
 STEPS = 1.0  # how far off int8 weights may be; rounding makes half a step
+FULL = 0.999 * 2**30  # a bias that TensorFlow has made room for fills half of int32
 
 
 class NotTwins(SynetError):
@@ -99,8 +100,13 @@ def check_weights(
         steps = np.array(weights.scale or [1], np.float32)
         if operator.name != "DEPTHWISE_CONV_2D":  # which alone has its channels last
             steps = steps.reshape(-1, *[1] * (len(weights.shape) - 1))
+        trained = floats.values(exact)
+        if operator.bias is not None and np.abs(int8s.values(operator.bias)).max() >= FULL:
+            # Inputs too faint for the bias: the scale is raised until it fits, the levels stay.
+            axes = tuple(axis for axis in range(trained.ndim) if steps.shape[axis] == 1)
+            steps = np.abs(trained).max(axes, keepdims=True) / 127
         levels = int8s.values(operator.weights).astype(np.float32) - (*weights.zero_point, 0)[0]
-        off = np.abs(floats.values(exact) - levels * steps)
+        off = np.abs(trained - levels * steps)
         if not (off <= STEPS * steps).all():
             raise NotTwins(f"the weights of {operator.layer} are not those of the float model")
 

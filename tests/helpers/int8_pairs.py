@@ -53,6 +53,18 @@ def gate() -> tuple[bytes, bytes]:
 
 
 @cache
+def faint() -> tuple[bytes, bytes]:
+    """An objectness whose inputs say next to nothing beside its bias, as before training."""
+    keras = import_keras()
+    keras.utils.set_random_seed(4)
+    image = keras.Input((*SHAPE, 3), batch_size=1, name="image")
+    features = keras.layers.Conv2D(8, 3, activation="relu6", name="model.0.conv")(image) * 1e-4
+    bias = keras.initializers.Constant(-6)
+    logits = keras.layers.Conv2D(1, 1, name="model.1.conv", bias_initializer=bias)(features)
+    return _both(keras.Model(image, {"rows": keras.layers.Reshape((-1, 1), name="flat")(logits)}))
+
+
+@cache
 def long_names() -> tuple[bytes, bytes]:
     """Convolutions with paths as long as those of today's YOLOs."""
     keras = import_keras()

@@ -93,7 +93,7 @@ def checked(reference, quantized):
     check_weights(find_origins(*graphs), *graphs, *runners)
 
 
-@pytest.mark.parametrize("made", [int8_pairs.pair, int8_pairs.odd_names])
+@pytest.mark.parametrize("made", [int8_pairs.pair, int8_pairs.odd_names, int8_pairs.faint])
 def test_weights_that_are_those_of_the_float_file(made):
     checked(*made())
 
