@@ -98,17 +98,22 @@ def check_weights(
         if exact is None or not (weights.is_constant and reference.tensors[exact].is_constant):
             continue
         steps = np.array(weights.scale or [1], np.float32)
-        if operator.name != "DEPTHWISE_CONV_2D":  # which alone has its channels last
-            steps = steps.reshape(-1, *[1] * (len(weights.shape) - 1))
+        channels = -1 if operator.name == "DEPTHWISE_CONV_2D" else 0  # the axis that has them
+        steps = np.moveaxis(steps.reshape(-1, *[1] * (len(weights.shape) - 1)), 0, channels)
         trained = floats.values(exact)
-        if operator.bias is not None and np.abs(int8s.values(operator.bias)).max() >= FULL:
-            # Inputs too faint for the bias: the scale is raised until it fits, the levels stay.
-            axes = tuple(axis for axis in range(trained.ndim) if steps.shape[axis] == 1)
-            steps = np.abs(trained).max(axes, keepdims=True) / 127
         levels = int8s.values(operator.weights).astype(np.float32) - (*weights.zero_point, 0)[0]
-        off = np.abs(trained - levels * steps)
-        if not (off <= STEPS * steps).all():
-            raise NotTwins(f"the weights of {operator.layer} are not those of the float model")
+        if _rounded(levels, steps, trained):
+            continue
+        if operator.bias is not None and np.abs(int8s.values(operator.bias)).max() >= FULL:
+            # Inputs are faint beside the bias: the scale was raised for it, and the levels stayed.
+            axes = tuple(axis for axis in range(trained.ndim) if steps.shape[axis] == 1)
+            if _rounded(levels, np.abs(trained).max(axes, keepdims=True) / 127, trained):
+                continue
+        raise NotTwins(f"the weights of {operator.layer} are not those of the float model")
+
+
+def _rounded(levels: np.ndarray, steps: np.ndarray, exact: np.ndarray) -> bool:
+    return bool((np.abs(exact - levels * steps) <= STEPS * steps).all())
 
 
 def _likeness(
