@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from synet.chips.record import Chip, Compiler, Memory, OpRule, Spelling
+from synet.chips.record import ACTIVATIONS, Chip, Compiler, Memory, OpRule, Spelling
 from synet.system.errors import ChipError
 from synet.system.yaml_files import read_yaml
 
@@ -195,7 +195,7 @@ _CHIP_KEYS: dict[str, Reader] = {
     "schema": _count,
     "title": _text,
     "image_channels": _count,
-    "activation": _one_of("relu", "relu6"),
+    "activation": _one_of(*ACTIVATIONS),
     "padding": _list_of(_one_of("SAME", "VALID")),
     "dtypes": _dtypes,
     "ops": _table_of(_op_rule),

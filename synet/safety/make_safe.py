@@ -86,8 +86,7 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     if channels != target.image_channels == 1:
         _take_gray(safe, shape)
         channels = 1
-    kept = {nn.Conv2d: lambda old: None, **left_alone(target)}  # what those need shows in a run
-    found: list[Substitution] = replace_layers(safe, kept)
+    found: list[Substitution] = replace_layers(safe, left_alone(target, pads_alike=True))
     ends = not _has_head(safe)
     mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target, ends=ends)
     left = _violations(safe, mended.problems, target)
