@@ -9,7 +9,7 @@ from torch import Tensor, nn
 SILU_SCALE = 1.772
 
 
-class SiLU(nn.Module):
+class SiLU(nn.Module):  # type: ignore[misc]
     """SiLU as a chip has it: ``c GELU(x / c)``, which is one operation where SiLU itself is two.
 
     Both factors vanish into the convolutions around it when it is exported. Training sees the

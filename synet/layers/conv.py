@@ -264,14 +264,15 @@ class Conv(nn.Module, metaclass=_Carrier):
         k, s = pair(k), pair(s)
         self.pads_alike = chosen().pads_alike
         if self.pads_alike:
-            p = tuple((d * (n - 1) + 1) // 2 for n in k) if p is None else p
-            self.conv = nn.Conv2d(c1, c2, k, s, p, d, g, bias=False)
+            padding = tuple((d * (n - 1) + 1) // 2 for n in k) if p is None else pair(p)
+            self.conv = nn.Conv2d(c1, c2, k, s, padding, d, g, bias=False)
         elif p is None or _is_same(pair(p), k, d):
             self.conv = Conv2d(c1, c2, k, s, bias=False, groups=g, dilation=d)
         else:
+            half = tuple(d * (n - 1) // 2 for n in pair(k))
             raise UnfitError(
                 f"Conv(c1={c1}, c2={c2}, k={k}, p={p}): only 'same' padding runs on every chip; "
-                f"leave the padding out, or use {tuple(d * (n - 1) // 2 for n in k)}"
+                f"leave the padding out, or use {half}"
             )
         self.bn = nn.BatchNorm2d(c2)
         self.act = new_activation() if activates(act) else nn.Identity()

@@ -210,7 +210,8 @@ class Fork:
     @property
     def built_for(self) -> Chip:
         """The chip of the models that are built now, with the activation that they get."""
-        return get_chip(self.target.chip).with_activation(self.target.activation)
+        # where there is none, nothing is swapped, and nobody asks
+        return get_chip(self.chip or DEFAULT_CHIP).with_activation(self.target.activation)
 
     @contextmanager
     def aimed_at(self, chip: str | None, activation: str | None = None) -> Iterator[None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
-from synet.chips import get_chip
+from synet.chips import Chip, get_chip
 from synet.patches.declaration import Fork
 from synet.patches.target import Target
 from synet.system.errors import ChipError
@@ -75,11 +75,11 @@ def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> tuple[Targ
         raise ChipError(
             f"{source} is made for {named}, and this process is patched for {fork.chip}"
         )
-    chip = named or fork.chip
+    chip = str(named or fork.chip)
     if noted.get("chip") != chip:
         noted = {}  # of another chip's model nothing is taken but weights
     target = Target(chip, activation=claims.activation or noted.get("activation"))
-    return target, pads_alike(definition, chip, noted)
+    return target, pads_alike(definition, get_chip(chip), noted)
 
 
 def noted_in(definition: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def noted_in(definition: Mapping[str, Any]) -> dict[str, Any]:
     return {name: definition[key] for name, key in KEYS.items() if key in definition}
 
 
-def pads_alike(definition: Mapping[str, Any], chip: str, noted: Mapping[str, Any]) -> bool:
+def pads_alike(definition: Mapping[str, Any], chip: Chip, noted: Mapping[str, Any]) -> bool:
     """Do the convolutions of a model pad as torch's do: see `synet.layers.choices`?
 
     Those of a fork's own model do, on a chip that has PAD. What was made for a chip, or trained
@@ -103,7 +103,7 @@ def pads_alike(definition: Mapping[str, Any], chip: str, noted: Mapping[str, Any
         On the model that it goes on from.
     """
     own = noted.get("pads_alike", False) if noted else "synet" not in definition
-    return own and "PAD" in get_chip(chip).ops
+    return own and "PAD" in chip.ops
 
 
 def built_for_in(weights: str | Path, root: Path) -> dict[str, Any]:

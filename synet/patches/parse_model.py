@@ -140,7 +140,7 @@ def _choices(fork: Fork, definition: Mapping[str, Any]) -> Choices:
 
     building = fork.building[-1] if fork.building else Building("", object)
     if building.pads_alike is None:
-        building.pads_alike = pads_alike(definition, fork.chip, noted_in(definition))
+        building.pads_alike = pads_alike(definition, fork.built_for, noted_in(definition))
     return Choices(fork.built_for.activation, building.pads_alike)
 
 
