@@ -10,7 +10,7 @@ from synet.commands.kinds import PASSED_ON
 
 @click.command(context_settings=options.PASS_ON)
 @options.repo
-@options.chip("Default: the one the model names.", None)
+@options.chip("Default: the one the model names.")
 @click.argument("arguments", nargs=-1, type=PASSED_ON)
 def ultralytics(repo: str | None, chip: str | None, arguments: tuple[str, ...]) -> None:
     """Run ultralytics (train, val, predict, tune, export, ...), patched.

@@ -205,7 +205,7 @@ def latency(
     if runs < 1 or warm_up < 0:
         raise SynetError(f"runs: {runs}, warm-up: {warm_up}; give at least 1 and 0")
     require_torch([model], device)
-    asked = get_chip(chip) if chip else None
+    asked = None if chip is None else get_chip(chip)
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:
         predictor = load_predictor(model, image_shape, repo, True, threads, FAST, 0, device)

@@ -150,8 +150,8 @@ def profile(
     >>> costs.violations, costs.peak.layer, costs.macs
     ((), 'model.1.first.conv', 467712)
     """
-    if not isinstance(chip, Chip):
-        chip = get_chip(chip) if chip else None
+    if isinstance(chip, str):
+        chip = get_chip(chip)
     if isinstance(model, bytes) or Path(model).suffix == ".tflite":
         return _of_file(model, chip, image_shape, compiler)
     if claimed(model, image_shape, repo):

@@ -74,7 +74,7 @@ def patch_custom(
     'katana'
     >>> synet.unpatch()
     """
-    target = REPAIRS_ALONE if not chip else only(chip) if fixed else own(chip)
+    target = REPAIRS_ALONE if chip is None else only(chip) if fixed else own(chip)
     return patch(target, roots=roots, repairs=repairs, families=families)
 
 
@@ -167,7 +167,7 @@ def borrowed(
         The process is repaired, and not patched.
     """
     global _active
-    target = own(chip or DEFAULT_CHIP)
+    target = own(DEFAULT_CHIP if chip is None else chip)
     roots = () if root is None else (root,)
     folders = [*roots]
 

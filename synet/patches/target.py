@@ -67,4 +67,4 @@ def only_or_own(chip: str | None, default: str) -> Target:
     ChipError
         There is no such chip.
     """
-    return only(chip) if chip else own(default)
+    return own(default) if chip is None else only(chip)
