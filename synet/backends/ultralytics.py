@@ -63,9 +63,13 @@ def run(
     root = folder_of(repo) if repo is not None else installed("ultralytics")
     words = [_found(word, root) for word in arguments]
     sys.argv = ["yolo", *words]  # ultralytics keeps it when it is imported
-    patching = patch(own(chip or FAMILY.chip), roots=[root], families=families_of(root))
+    patching = patch(
+        own(FAMILY.chip if chip is None else chip), roots=[root], families=families_of(root)
+    )
     model = next((word[len(MODEL) :] for word in words if word.startswith(MODEL)), "")
-    patch(only(chip or _chip_of(model, root, patching) or FAMILY.chip, activation))
+    if chip is None:
+        chip = _chip_of(model, root, patching) or FAMILY.chip
+    patch(only(chip, activation))
     commands = _command_line(root)
     vars(commands)["ARGV"] = sys.argv
     # a word, or file, that it does not know; of a data yaml it says so in a RuntimeError

@@ -94,7 +94,7 @@ def count(
     )
 
 
-def chip(help: str, default: str | None = "", **settings: Any) -> Callable:
+def chip(help: str, default: str | None = None, **settings: Any) -> Callable:
     """The chip, by name or by the yaml of one's own."""
     return click.option("--chip", type=CHIP, metavar="NAME", default=default, help=help, **settings)
 

@@ -10,7 +10,7 @@ from synet.system.errors import SynetError
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@options.chip("Default: the one that COMMAND's --cfg names.", None)
+@options.chip("Default: the one that COMMAND's --cfg names.")
 @options.activation
 @click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
 @click.argument("command", nargs=-1, required=True, type=PASSED_ON, metavar="COMMAND...")
@@ -32,7 +32,7 @@ def run(
     from synet.patches.command_line import chip_of
     from synet.patches.target import REPAIRS_ALONE, only_or_own
 
-    if repairs_only and (chip or activation):
+    if repairs_only and (chip is not None or activation is not None):
         raise SynetError("give --repairs-only alone, or --chip NAME and --activation NAME")
     target = REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command), activation)
     become(command, target)

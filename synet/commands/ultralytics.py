@@ -10,7 +10,7 @@ from synet.commands.kinds import PASSED_ON
 
 @click.command(context_settings=options.PASS_ON)
 @options.repo
-@options.chip("Default: the one the model names.", None)
+@options.chip("Default: the one the model names.")
 @options.activation
 @click.argument("arguments", nargs=-1, type=PASSED_ON)
 def ultralytics(

@@ -10,7 +10,7 @@ from synet.commands.kinds import MODULE, PASSED_ON
 
 @click.command(context_settings=options.PASS_ON)
 @options.repo
-@options.chip("Default: the one the yaml names.", None)
+@options.chip("Default: the one the yaml names.")
 @options.activation
 @click.argument("module", type=MODULE)
 @click.argument("arguments", nargs=-1, type=PASSED_ON)

@@ -79,7 +79,7 @@ def patch_custom(
     >>> synet.unpatch()
     """
     aim = only if fixed else own
-    target = aim(chip, activation) if chip else REPAIRS_ALONE
+    target = REPAIRS_ALONE if chip is None else aim(chip, activation)
     return patch(target, roots=roots, repairs=repairs, families=families)
 
 
@@ -172,7 +172,7 @@ def borrowed(
         The process is repaired, and not patched.
     """
     global _active
-    target = own(chip or DEFAULT_CHIP)
+    target = own(DEFAULT_CHIP if chip is None else chip)
     roots = () if root is None else (root,)
     folders = [*roots]
 

@@ -72,4 +72,4 @@ def only_or_own(chip: str | None, default: str, activation: str | None = None) -
     ChipError
         There is no such chip, or it has no such activation.
     """
-    return only(chip, activation) if chip else own(default, activation)
+    return own(default, activation) if chip is None else only(chip, activation)

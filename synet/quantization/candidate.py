@@ -108,7 +108,7 @@ def find_candidate(
     """
     step(f"loading {model}")
     network, shape = load_network(model, image_shape, repo, chip)
-    target = get_chip(chip or network.synet["chip"]).asking(compiler)
+    target = get_chip(network.synet["chip"] if chip is None else chip).asking(compiler)
     head, form = find_head(network)
     _tell_of(network, shape, form.note(head))
     calibration = images.calibration(shape, image_channels(network), form.task == "classify")

@@ -82,16 +82,11 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     """
     target, shape = get_chip(chip), pair(imgsz)
     safe = copy.deepcopy(model)
-    channels = _channels(safe, target, shape)
-    if channels != target.image_channels == 1:
-        _take_gray(safe, shape)
-        channels = 1
+    channels = _fit_to_camera(safe, target, shape)
     found: list[Substitution] = replace_layers(safe, left_alone(target, pads_alike=True))
     ends = not _has_head(safe)
     mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target, ends=ends)
-    left = _violations(safe, mended.problems, target)
-    if channels != target.image_channels:
-        left.insert(0, _wrong_image(target, channels))
+    left = _violations(safe, mended.problems, target, channels)
     if left:
         raise UnsafeModel(target, left)
     for substitution in [*found, *mended.substitutions]:
@@ -127,8 +122,7 @@ def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> li
     channels = _channels(model, target, shape)
     ends = not _has_head(model)
     problems = problems_of(model, lambda: model(_image(model, channels, shape)), target, ends)
-    found = _violations(model, problems, target)
-    return [_wrong_image(target, channels), *found] if channels != target.image_channels else found
+    return _violations(model, problems, target, channels)
 
 
 def _has_head(model: nn.Module) -> bool:
@@ -136,9 +130,12 @@ def _has_head(model: nn.Module) -> bool:
     return any(head_form(module) is not None for module in model.modules())
 
 
-def _violations(model: nn.Module, problems: Sequence[Problem], chip: Chip) -> list[Violation]:
+def _violations(
+    model: nn.Module, problems: Sequence[Problem], chip: Chip, channels: int
+) -> list[Violation]:
+    """What is wrong with a network, and first with the `channels` of its image."""
     paths = {module: path for path, module in model.named_modules()}
-    found = []
+    found = [_wrong_image(chip, channels)] if channels != chip.image_channels else []
     for problem in problems:
         module = problem.stack[-1] if problem.stack else model
         if head_form(module) is not None:
@@ -178,6 +175,18 @@ def _channels(model: nn.Module, chip: Chip, shape: tuple[int, int]) -> int:
 
 
 # -------------------------------------------------------------------------------- grey images
+
+
+def _fit_to_camera(model: nn.Module, chip: Chip, shape: tuple[int, int]) -> int:
+    """Have a model of colours take grey images, in place, if the camera has no others.
+
+    How many channels it takes from then on.
+    """
+    channels = _channels(model, chip, shape)
+    if channels != chip.image_channels == 1:
+        _take_gray(model, shape)
+        return 1
+    return channels
 
 
 class _FirstConvolutions(TorchFunctionMode):
