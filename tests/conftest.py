@@ -55,7 +55,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make what our own code does by a deprecated name an error; setup.cfg ignores it elsewhere."""
+    """Begin with the files whose tests take minutes, lest a worker be left alone with them.
+
+    What our own code does by a deprecated name is an error; setup.cfg ignores it elsewhere.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
             item.add_marker(pytest.mark.filterwarnings(f"error::{category}:synet"))
