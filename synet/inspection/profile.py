@@ -159,11 +159,12 @@ def profile(
             return found
     started = time.process_time()
     from synet.models.get_model import load_network
+    from synet.models.trained import chip_for
 
     step(f"building {model}")
     asked = chip.name if chip else ""
     network, shape = load_network(model, image_shape, repo, asked)
-    target = (chip or get_chip(network.synet["chip"])).asking(compiler)
+    target = (chip or chip_for(network)).asking(compiler)
 
     def other(definition: dict[str, Any]) -> nn.Module:
         return rebuilt(Path(model), definition, repo, asked)

@@ -21,9 +21,12 @@ from synet.models.locate import (
     stock_yaml,
 )
 from synet.models.trained import note_training
-from synet.patches.engine import settle
+from synet.patches.declaration import DEFAULT_CHIP
+from synet.patches.displaced import settle
+from synet.patches.made_for import models_in
 from synet.patches.process import borrowed
 from synet.patches.recognise_forks import models_of
+from synet.patches.target import REPAIRS_ALONE, own
 from synet.system.errors import PatchError, SynetError
 from synet.system.text import first_line
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from synet.models.locate import Builder
     from synet.patches.declaration import Fork
     from synet.patches.engine import Patching
+    from synet.patches.target import Target
 
 LOGGER = logging.getLogger("synet")
 # What a YOLO calls a model's class, by the head that the model ends in (Segment, Pose26, ...).
@@ -46,7 +50,9 @@ MODELS = {
 
 
 def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module:
-    """Load a checkpoint that was trained under the patch, running no code from it.
+    """Load a checkpoint, running no code from it.
+
+    One that was trained without the patch is loaded as it was trained: with the fork's own layers.
 
     Parameters
     ----------
@@ -65,14 +71,20 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     Raises
     ------
     CheckpointError
-        Not a checkpoint, not a whole model, one that is broken or was trained without the patch.
+        Not a checkpoint, not a whole model, or one that is broken.
     """
-    from synet.checkpoints.read import read
+    from synet.checkpoints.read import classes_named, read
     from synet.checkpoints.sound import trained_model
 
-    root = folder_of(repo) if repo is not None else installed_maker(weights)
-    with _borrowed(root):
-        content = read(weights, roots=[root] if root else [], forkless=True)
+    named = classes_named(weights)
+    root = folder_of(repo) if repo is not None else installed_maker(named)
+    patched = any(name.startswith("synet.") for name in named)
+    with _borrowed(root, own(DEFAULT_CHIP) if patched else REPAIRS_ALONE) as (patching, _):
+        displaced = patching.displaced
+        roots = [root] if root else []
+        content = read(weights, roots, forkless=True, own_class=displaced.own_class)
+        for each in models_in(content):
+            displaced.run_as_trained(each)
         model = trained_model(content, weights)
         settle(model)
     _name_classes(model)
@@ -163,7 +175,7 @@ def find_fork(repo: str | Path | None, chip: str | None = None) -> Iterator[Fork
         No module below `repo` defines a ``parse_model`` that SyNet knows how to patch.
     """
     root = folder_of(repo) if repo is not None else installed("yolov5")
-    with _borrowed(root, chip) as (patching, builders):
+    with _borrowed(root, own(chip or DEFAULT_CHIP)) as (patching, builders):
         for name in [name for name, builder in builders.items() if builder.fits]:
             with quiet():
                 importlib.import_module(name)
@@ -179,11 +191,9 @@ def find_fork(repo: str | Path | None, chip: str | None = None) -> Iterator[Fork
 
 
 @contextmanager
-def _borrowed(
-    root: Path | None, chip: str | None = None
-) -> Iterator[tuple[Patching, dict[str, Builder]]]:
+def _borrowed(root: Path | None, target: Target) -> Iterator[tuple[Patching, dict[str, Builder]]]:
     """Patch a fork while the block runs, with its builders importable by the names it has."""
-    with borrowed(root, chip, lambda: families_of(root)) as (patching, guests):
+    with borrowed(root, target, lambda: families_of(root)) as (patching, guests):
         builders = {}
         if root is not None:
             builders = importable_builders(root, patching.families, guests.import_from)

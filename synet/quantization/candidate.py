@@ -16,6 +16,7 @@ from synet.data.calibration import Calibration
 from synet.export.convert import image_channels
 from synet.layers.heads import find_head
 from synet.models.get_model import load_network
+from synet.models.trained import chip_for
 from synet.quantization.images import Images
 from synet.system.steps import step
 from synet.tflite.metadata import RANDOM
@@ -108,7 +109,7 @@ def find_candidate(
     """
     step(f"loading {model}")
     network, shape = load_network(model, image_shape, repo, chip)
-    target = get_chip(chip or network.synet["chip"]).asking(compiler)
+    target = (get_chip(chip) if chip else chip_for(network)).asking(compiler)
     head, form = find_head(network)
     _tell_of(network, shape, form.note(head))
     calibration = images.calibration(shape, image_channels(network), form.task == "classify")
