@@ -107,8 +107,7 @@ def fill(module: nn.Module, state: dict[str, Any]) -> None:
     (`synet.checkpoints.older`) is missed, if it is needed, where the network runs first.
     """
     lines = [cls for cls in type(module).__mro__ if "__setstate__" in vars(cls)]
-    ours = next(cls for cls in lines if _home_is_in(_OURS, cls))
-    ours.__setstate__(module, state)
+    vars(next(cls for cls in lines if _home_is_in(_OURS, cls)))["__setstate__"](module, state)
 
 
 def may_be_a_forks(module_name: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,9 +21,9 @@ from typing import IO, Any
 import torch
 from torch import nn
 
+from synet.checkpoints.allowed_names import OwnClass, as_it_is
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
-from synet.checkpoints.allowed_names import OwnClass, as_it_is
 from synet.checkpoints.unpickle import Reading, names_in, shown
 from synet.system.environment import HANDED_OVER
 from synet.system.errors import CheckpointError
@@ -30,6 +31,12 @@ from synet.system.text import first_line
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
+# What other files begin with, which may have been given the name of a checkpoint.
+KINDS = {
+    "an ONNX file": re.compile(rb"\x08[\x01-\x1f][\x12:B]"),
+    "a TFLite file": re.compile(rb"....TFL3", re.DOTALL),
+    "a Keras file of HDF5": re.compile(rb"\x89HDF\r\n"),
+}
 _CENSUS = 1 << 24  # bytes of a pickle that is none of torch's, to be searched for names
 
 
@@ -142,8 +149,8 @@ def _load(
         return torch_load(
             f, map_location, pickle_module, weights_only=bool(weights_only), **options
         )
-    roots = tuple(Path(root).resolve() for root in roots)
-    reader = partial(Reading, roots=roots, forkless=forkless)
+    resolved = tuple(Path(root).resolve() for root in roots)
+    reader = partial(Reading, roots=resolved, forkless=forkless)
     encoding = options.get("encoding", "utf-8")
     if hasattr(f, "read"):
         title = str(getattr(f, "name", "the checkpoint"))
@@ -198,6 +205,11 @@ def _opened(file: IO[bytes], title: str, map_location: Any = "cpu") -> Archive |
         return written
     file.seek(start)
     head = file.read(32)
+    kind = next((kind for kind, start in KINDS.items() if start.match(head)), None)
+    if kind is not None:
+        raise CheckpointError(
+            f"{title} is not a checkpoint: it looks like {kind}; give the .pt it was made from"
+        )
     what = f"it begins with {head[:16]!r}" if head else "it is empty"
     if head.startswith(b"\x80"):
         what = "it is a pickle that torch.save did not write"

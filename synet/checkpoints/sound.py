@@ -16,6 +16,7 @@ from synet.checkpoints.first_pass import first_pass
 from synet.checkpoints.older import renew
 from synet.checkpoints.rows_network import is_row
 from synet.checkpoints.rules import HEAD, IMAGE_SIZE, LAYERS, MODEL, Rule, shapes
+from synet.checkpoints.state_dicts import state_in
 from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 
@@ -47,6 +48,11 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
         Not a whole model, or one that is broken.
     """
     model = _model_in(content)
+    if model is None and state_in(content) is not None:
+        raise CheckpointError(
+            f"{weights}: is a state dict, numbers without a network; name the yaml that it was "
+            "built from (--cfg)"
+        )
     if model is None or not (hasattr(model, "yaml") or _has_rows(model)):
         raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
     try:

@@ -313,7 +313,7 @@ class Reading:
             return
         if not is_module_state(made.cls, made.state):
             raise ForbiddenError(f"fills a {made.name} as no module is filled")
-        fill(made.shell, made.state)
+        fill(made.shell, made.state or {})
 
     def _left_in(self, content: Any) -> Iterator[str]:
         """Names of what could not become anything, and that `content` still holds."""

@@ -78,13 +78,14 @@ def evaluate(
     kernels: str = FAST,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
     Parameters
     ----------
-    model, image_shape, repo, kernels, device, batch
-        As for `synet.models.predictor.load_predictor`; the last two of the float model, too.
+    model, image_shape, repo, kernels, device, batch, cfg
+        As for `synet.models.predictor.load_predictor`; the last three of the float model, too.
     data
         The data yaml.
     split
@@ -119,7 +120,7 @@ def evaluate(
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
     twin = find_twin(model, float_model)
     require_torch([model, twin.path if twin else None], device, batch)
-    settings = {"device": device, "batch": batch}
+    settings: dict[str, Any] = {"device": device, "batch": batch, "cfg": cfg}
     predictor = load_predictor(model, image_shape, repo, kernels=kernels, **settings)
     reference = None
     if twin:

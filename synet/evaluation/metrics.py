@@ -62,6 +62,7 @@ def metrics(
     kernels: str = FAST,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -72,7 +73,7 @@ def metrics(
     ----------
     data
         Data yamls.
-    models, image_shape, repo, kernels, device, batch
+    models, image_shape, repo, kernels, device, batch, cfg
         As for `synet.models.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -116,7 +117,8 @@ def metrics(
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
-        how = {"kernels": kernels, "device": device, "batch": batch}
+        how: dict[str, Any] = {"kernels": kernels, "device": device, "batch": batch}
+        how["cfg"] = cfg
         predictors = {
             str(model): load_predictor(model, image_shape, repo, **how) for model in models
         }

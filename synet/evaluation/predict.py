@@ -80,6 +80,7 @@ def predict(
     kernels: str = REFERENCE,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> Predicted:
     """Save what a model finds in images, videos and what a camera sees, in a new folder.
 
@@ -96,8 +97,8 @@ def predict(
 
     Parameters
     ----------
-    model, image_shape, repo, kernels, device, batch
-        As for `synet.models.predictor.load_predictor`; the last three of `beside`, too. Images run
+    model, image_shape, repo, kernels, device, batch, cfg
+        As for `synet.models.predictor.load_predictor`; the last four of `beside`, too. Images run
         together, and frames of one video.
     sources
         As for `synet.data.sources.find_sources`.
@@ -127,7 +128,8 @@ def predict(
     """
     require_torch([model, beside], device, batch)
     found = find_sources(sources, frames)
-    settings = {"classifiers": True, "kernels": kernels, "device": device, "batch": batch}
+    how: dict[str, Any] = {"kernels": kernels, "device": device, "batch": batch, "cfg": cfg}
+    settings = how | {"classifiers": True}
     predictor = load_predictor(model, image_shape, repo, **settings)
     looks = [_Look(predictor, Path(model).name, confidence, iou)]
     if beside is not None:

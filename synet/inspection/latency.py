@@ -174,12 +174,13 @@ def latency(
     chip: str | None = None,
     progress: bool = True,
     device: str = "",
+    cfg: str | Path | None = None,
 ) -> Latency:
     """Time a ``.pt`` checkpoint or a ``.tflite`` file on this machine.
 
     Parameters
     ----------
-    model, image_shape, repo, device
+    model, image_shape, repo, device, cfg
         As for `synet.models.predictor.load_predictor`.
     runs
         How many count, each of all steps from an image file to boxes.
@@ -209,8 +210,10 @@ def latency(
     asked = get_chip(chip) if chip else None
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:
-        predictor = load_predictor(model, image_shape, repo, True, threads, FAST, 0, device)
-        estimate = _estimate(model, asked, image_shape, repo) if asked else None
+        predictor = load_predictor(
+            model, image_shape, repo, True, threads, FAST, 0, device, cfg=cfg
+        )
+        estimate = _estimate(model, asked, image_shape, repo, cfg) if asked else None
         steps = _steps(predictor, file)
         with _ticking(Path(model).name, runs + warm_up, progress) as tick:
             times = _measure(list(chain(*steps.values())), runs, warm_up, tick)
@@ -288,14 +291,18 @@ def _measure(
 
 
 def _estimate(
-    model: str | Path, chip: Chip, image_shape: tuple[int, int] | None, repo: str | Path | None
+    model: str | Path,
+    chip: Chip,
+    image_shape: tuple[int, int] | None,
+    repo: str | Path | None,
+    cfg: str | Path | None,
 ) -> Estimate | None:
     """What the chip's compiler says; None where it has none that is public."""
     if chip.compiler is None:
         return None
     from synet.inspection.profile import profile
 
-    found = profile(model, chip, image_shape, repo)
+    found = profile(model, chip, image_shape, repo, cfg=cfg)
     compiled = found.compiled
     return Estimate(
         chip=chip.name,

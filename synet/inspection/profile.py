@@ -116,6 +116,7 @@ def profile(
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
     compiler: str = "",
+    cfg: str | Path | None = None,
 ) -> Profile:
     """The costs of a model as the int8 file that it is, or would become.
 
@@ -135,6 +136,8 @@ def profile(
     compiler
         The version of the chip's compiler to ask, see `synet.chips.Chip.asking`. Default: the
         first that the chip's file lists.
+    cfg
+        As for `synet.get_model`.
 
     Raises
     ------
@@ -163,7 +166,7 @@ def profile(
 
     step(f"building {model}")
     asked = chip.name if chip else ""
-    network, shape = load_network(model, image_shape, repo, asked)
+    network, shape = load_network(model, image_shape, repo, asked, cfg)
     target = (chip or chip_for(network)).asking(compiler)
 
     def other(definition: dict[str, Any]) -> nn.Module:

@@ -49,7 +49,9 @@ MODELS = {
 }
 
 
-def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module:
+def load_model(
+    weights: str | Path, repo: str | Path | None = None, cfg: str | Path | None = None
+) -> nn.Module:
     """Load a checkpoint, running no code from it.
 
     One that was trained without the patch is loaded as it was trained: with the fork's own layers.
@@ -61,6 +63,9 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     repo
         Folder of the fork that made it. Default: the installed package whose modules it names;
         none is needed where it holds only layers of torch and SyNet.
+    cfg
+        The yaml that a state dict was built from, by the fork's own classes; a file, or a name as
+        for `build_model`. A checkpoint that holds a network needs none.
 
     Returns
     -------
@@ -75,6 +80,7 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     """
     from synet.checkpoints.read import classes_named, read
     from synet.checkpoints.sound import trained_model
+    from synet.checkpoints.state_dicts import fill_network, state_in
 
     named = classes_named(weights)
     root = folder_of(repo) if repo is not None else installed_maker(named)
@@ -85,6 +91,10 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
         content = read(weights, roots, forkless=True, own_class=displaced.own_class)
         for each in models_in(content):
             displaced.run_as_trained(each)
+        if cfg is not None and (state := state_in(content)) is not None:
+            network = _as_trained(cfg, repo)
+            fill_network(network, state, f"{weights}, for {cfg}")
+            content = content | {"ema": None, "model": network}
         model = trained_model(content, weights)
         settle(model)
     _name_classes(model)
@@ -119,18 +129,34 @@ def build_model(
     path, root = _definition(cfg, None if repo is None else folder_of(repo))
     definition = zoo.read_definition(path)
     claims = zoo.claims(definition, path)
-    name = Path(cfg).name.removesuffix(".yaml")
-    source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
     chip = claims.chip or chip
     with find_fork(root, chip) as fork:
         with quiet(), fork.aimed_at(chip or fork.family.chip), _told(path):
-            model = _model_class(fork, definition)(str(source), nc=nc).eval()
+            model = _model_class(fork, definition)(_source(cfg, path), nc=nc).eval()
         settle(model)
     for note in model.synet.get("substituted", ()):
         LOGGER.warning("%s", note)
     _name_classes(model)
     model.image_shape = claims.image_shape
     return model
+
+
+def _as_trained(cfg: str | Path, repo: str | Path | None) -> nn.Module:
+    """The untrained network of a yaml, built by the fork's own classes."""
+    path, root = _definition(cfg, None if repo is None else folder_of(repo))
+    with _found_fork(root, REPAIRS_ALONE) as fork, quiet(), _told(path):
+        if fork.chip is not None:
+            raise PatchError(
+                f"{cfg}: the network of a state dict is built by the fork's own classes, and this "
+                f"process is patched for {fork.chip}; call unpatch() before this"
+            )
+        return _model_class(fork, zoo.read_definition(path))(_source(cfg, path)).eval()
+
+
+def _source(cfg: str | Path, path: Path) -> str:
+    """What a fork builds a model from: its file, or a name, where the scale is in that alone."""
+    name = Path(cfg).name.removesuffix(".yaml")
+    return str(path) if path.stem == name else f"{name}.yaml"
 
 
 @contextmanager
@@ -175,7 +201,14 @@ def find_fork(repo: str | Path | None, chip: str | None = None) -> Iterator[Fork
         No module below `repo` defines a ``parse_model`` that SyNet knows how to patch.
     """
     root = folder_of(repo) if repo is not None else installed("yolov5")
-    with _borrowed(root, own(chip or DEFAULT_CHIP)) as (patching, builders):
+    with _found_fork(root, own(chip or DEFAULT_CHIP)) as fork:
+        yield fork
+
+
+@contextmanager
+def _found_fork(root: Path, target: Target) -> Iterator[Fork]:
+    """`find_fork`, in a folder, for any target."""
+    with _borrowed(root, target) as (patching, builders):
         for name in [name for name, builder in builders.items() if builder.fits]:
             with quiet():
                 importlib.import_module(name)

@@ -82,6 +82,7 @@ def find_candidate(
     chip: str | None,
     compiler: str,
     images: Images,
+    cfg: str | Path | None = None,
 ) -> Candidate:
     """Load a network, and settle what it is exported for; what is lost on the way is warned of.
 
@@ -100,6 +101,8 @@ def find_candidate(
         the chip's file lists.
     images
         To calibrate on.
+    cfg
+        As for `synet.get_model`.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def find_candidate(
         cannot be used.
     """
     step(f"loading {model}")
-    network, shape = load_network(model, image_shape, repo, chip)
+    network, shape = load_network(model, image_shape, repo, chip, cfg)
     target = (get_chip(chip) if chip else chip_for(network)).asking(compiler)
     head, form = find_head(network)
     _tell_of(network, shape, form.note(head))

@@ -88,6 +88,7 @@ def gather(
     device: str = "",
     batch: int = 1,
     compiler: str = "",
+    cfg: str | Path | None = None,
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -95,7 +96,7 @@ def gather(
     ----------
     model
         A ``.tflite`` file; or a ``.pt`` checkpoint, for the file beside it that was made of it.
-    data, split, classes, repo, strict
+    data, split, classes, repo, strict, cfg
         As for `synet.evaluation.evaluate.evaluate`.
     chip
         Its name. Default: the file's own, see `synet.inspection.profile.chip_of`.
@@ -129,7 +130,7 @@ def gather(
     predictor = load_predictor(file, kernels=kernels)
     dataset = judged_by(predictor, load_dataset(data, strict))
     dataset.images(split)
-    settings = {"device": device, "batch": batch}
+    settings = {"device": device, "batch": batch, "cfg": cfg}
     reference: Predictor | Missing = NO_TWIN
     if twin:
         reference = twin.tried(lambda: twin.load(predictor, repo, **settings), _unusable)
@@ -149,7 +150,7 @@ def gather(
         step("errors of the layers")
         sample = int8.images[:: max(1, len(int8.images) // images)][:images]
         errors = twin.tried(
-            lambda: compare_layers(twin.path, file, sample, repo=repo, progress=progress),
+            lambda: compare_layers(twin.path, file, sample, repo, progress=progress, cfg=cfg),
             _unmeasured,
         )
     step("the gallery")
