@@ -26,13 +26,19 @@ def _upsampling_of_torch_1_10(layer: nn.Module) -> None:
         layer.recompute_scale_factor = None
 
 
-def _anchors_of_yolov5_5(layer: nn.Module) -> None:
-    """Anchors in pixels were a buffer; since v6.0 each level's are made with its grid."""
+def _grids_of_another_image(layer: nn.Module) -> None:
+    """A head of YOLOv5's line keeps a grid for the next image of the same size.
+
+    Versions have counted it otherwise. The anchors in pixels, a buffer up to v5.0, are made with it
+    where the class says so.
+    """
     make = inspect.unwrap(getattr(type(layer), "_make_grid", len))
-    made = getattr(getattr(make, "__code__", None), "co_varnames", ())
-    if isinstance(layer._buffers.get("anchor_grid"), torch.Tensor) and "anchor_grid" in made:
+    if not isinstance(getattr(layer, "grid", None), list) or make is len:
+        return
+    layer.grid = [torch.zeros(1)] * len(layer.grid)
+    if "anchor_grid" in make.__code__.co_varnames:
         del layer.anchor_grid
-        layer.anchor_grid = [torch.zeros(1)] * layer.nl
+        layer.anchor_grid = [torch.zeros(1)] * len(layer.grid)
 
 
 def _attention_of_ultralytics_8_3(layer: nn.Module) -> None:
@@ -41,4 +47,4 @@ def _attention_of_ultralytics_8_3(layer: nn.Module) -> None:
             layer.all_head_dim = layer.head_dim * layer.num_heads
 
 
-RENEWALS = (_upsampling_of_torch_1_10, _anchors_of_yolov5_5, _attention_of_ultralytics_8_3)
+RENEWALS = (_upsampling_of_torch_1_10, _grids_of_another_image, _attention_of_ultralytics_8_3)

@@ -20,7 +20,7 @@ from synet.models.locate import (
     is_installed,
     stock_yaml,
 )
-from synet.models.trained import note_training
+from synet.models.trained import is_as_trained, note_training
 from synet.patches.declaration import DEFAULT_CHIP
 from synet.patches.displaced import settle
 from synet.patches.made_for import models_in
@@ -89,14 +89,15 @@ def load_model(
         displaced = patching.displaced
         roots = [root] if root else []
         content = read(weights, roots, forkless=True, own_class=displaced.own_class)
-        for each in models_in(content):
-            displaced.run_as_trained(each)
         if cfg is not None and (state := state_in(content)) is not None:
             network = _as_trained(cfg, repo)
             fill_network(network, state, f"{weights}, for {cfg}")
             content = content | {"ema": None, "model": network}
+        for each in models_in(content):
+            displaced.run_as_trained(each)
         model = trained_model(content, weights)
-        settle(model)
+        if not is_as_trained(model):
+            settle(model)
     _name_classes(model)
     note_training(model, weights, content)
     return model
