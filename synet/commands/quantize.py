@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     help="The installed YOLO, where no --repo is given. Default: the one that the weights name.",
 )
 @click.option("--weights", type=FILE, metavar="PT", help="MODEL, as YOLOs spell a checkpoint.")
-@click.option("--cfg", type=MODEL, metavar="YAML", help="MODEL, as YOLOs spell an untrained one.")
+@click.option(
+    "--cfg",
+    type=MODEL,
+    metavar="YAML",
+    help="MODEL, as YOLOs spell an untrained one; with a state dict, what that was built from.",
+)
 @options.data
 @options.shape
 @click.option("--number", default=500, show_default=True, help="Calibration images at most.")
@@ -65,8 +70,10 @@ def quantize(
       synet quantize katana-kqvga
       synet quantize best.pt --data my.yaml --dump-layers street.jpg layers
     """
-    models = [each for each in (model, weights, cfg) if each is not None]
-    if len(models) != 1:
+    models = [each for each in (model, weights) if each is not None]
+    if not models and cfg is not None:
+        models, cfg = [cfg], None
+    if len(models) != 1 or (cfg is not None and Path(models[0]).suffix != ".pt"):
         raise SynetError("give one MODEL, or give one of --weights PT and --cfg YAML")
     _check_kind(weights, cfg)
     from synet.system.steps import telling
@@ -77,7 +84,7 @@ def quantize(
 
         if backend and not given["repo"]:
             given["repo"] = installed(backend)
-        result = quantize_model(models[0], out_path=out, force=force, **given)
+        result = quantize_model(models[0], out_path=out, force=force, cfg=cfg, **given)
     figures(_told(result))
     say(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
     say(

@@ -15,7 +15,7 @@ from typing import Any
 import wrapt
 
 from synet.patches.child_processes import patching_variables
-from synet.patches.declaration import DEFAULT_CHIP, Family, Fork, Wrap
+from synet.patches.declaration import Family, Fork, Wrap
 from synet.patches.engine import Patching
 from synet.patches.guests import Guests, home_of, visiting
 from synet.patches.places import script_root, within
@@ -147,7 +147,7 @@ def _tell_children(patching: Patching, roots: tuple[Path, ...], repairs: bool) -
 @contextmanager
 def borrowed(
     root: Path | None,
-    chip: str | None = None,
+    target: Target,
     declared: Callable[[], Iterable[Family]] = tuple,
 ) -> Iterator[tuple[Patching, Guests]]:
     """Patch while a fork's model is built, or read, and leave the process as it was.
@@ -159,20 +159,17 @@ def borrowed(
     ----------
     root
         Folder of the fork, or of an installed package; None where no fork is needed.
-    chip
-        For models that name none, in a process that is not patched yet. Default: Katana.
+    target
+        What models are built for, in a process that is not patched yet.
     declared
         Tells how the fork is patched, where it says so itself.
 
     Raises
     ------
-    ChipError
-        There is no such chip.
     PatchError
-        The process is repaired, and not patched.
+        The process is repaired, and not patched, as `target` wants it.
     """
     global _active
-    target = own(DEFAULT_CHIP if chip is None else chip)
     roots = () if root is None else (root,)
     folders = [*roots]
 
@@ -184,7 +181,7 @@ def borrowed(
 
     with _lock, visiting(root) as guests, unchanged(of_a_fork):
         lasting = _active
-        if lasting is not None and lasting.target == REPAIRS_ALONE:
+        if lasting is not None and lasting.target == REPAIRS_ALONE != target:
             raise PatchError(f"already patched for {REPAIRS_ALONE}; call unpatch() before this")
         families = tuple(declared())
         patching = lasting or _patching(target, roots, fork_repairs=True)
@@ -275,11 +272,14 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
             safe_load,  # it may be what imports torch, while this runs
         )
         from synet.patches.data_downloads import with_local_data
-        from synet.patches.made_for import with_target_noted
+        from synet.patches.made_for import models_in, with_target_noted
         from synet.patches.run_folders import with_own_folder
 
         roots = patching.roots_of_forks
-        content = safe_load(roots)(wrapped, instance, args, kwargs)
+        own_class = patching.displaced.own_class
+        content = safe_load(roots, own_class)(wrapped, instance, args, kwargs)
+        for model in models_in(content):
+            patching.displaced.run_as_trained(model)
         content = with_own_folder(content, args[0] if args else kwargs.get("f"))
         return with_target_noted(with_local_data(content, roots()))
 

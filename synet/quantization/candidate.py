@@ -16,6 +16,7 @@ from synet.data.calibration import Calibration
 from synet.export.convert import image_channels
 from synet.layers.heads import find_head
 from synet.models.get_model import load_network
+from synet.models.trained import chip_for
 from synet.quantization.images import Images
 from synet.system.steps import step
 from synet.tflite.metadata import RANDOM
@@ -81,6 +82,7 @@ def find_candidate(
     chip: str | None,
     compiler: str,
     images: Images,
+    cfg: str | Path | None = None,
 ) -> Candidate:
     """Load a network, and settle what it is exported for; what is lost on the way is warned of.
 
@@ -99,6 +101,8 @@ def find_candidate(
         the chip's file lists.
     images
         To calibrate on.
+    cfg
+        As for `synet.get_model`.
 
     Raises
     ------
@@ -107,8 +111,8 @@ def find_candidate(
         cannot be used.
     """
     step(f"loading {model}")
-    network, shape = load_network(model, image_shape, repo, chip)
-    target = get_chip(network.synet["chip"] if chip is None else chip).asking(compiler)
+    network, shape = load_network(model, image_shape, repo, chip, cfg)
+    target = (chip_for(network) if chip is None else get_chip(chip)).asking(compiler)
     head, form = find_head(network)
     _tell_of(network, shape, form.note(head))
     calibration = images.calibration(shape, image_channels(network), form.task == "classify")

@@ -97,6 +97,7 @@ def quantize_model(
     progress: bool = True,
     strict: bool = False,
     compiler: str = "",
+    cfg: str | Path | None = None,
 ) -> Result:
     """Export a checkpoint, or the untrained model of a yaml, and prove the result.
 
@@ -105,7 +106,7 @@ def quantize_model(
 
     Parameters
     ----------
-    model, image_shape, repo, chip, compiler
+    model, image_shape, repo, chip, compiler, cfg
         As for `synet.quantization.candidate.find_candidate`.
     data, number, seed, strict
         As for `synet.quantization.images.Images`. A checkpoint needs data, or `random`.
@@ -137,7 +138,7 @@ def quantize_model(
         read_image(dump_layers[0])
         refuse_used(dump_layers[1])
     images = Images(data, number, seed, strict)
-    candidate = find_candidate(model, image_shape, repo, chip, compiler, images)
+    candidate = find_candidate(model, image_shape, repo, chip, compiler, images, cfg)
     return _make(candidate, path, Bars(force), dump_layers, progress)
 
 

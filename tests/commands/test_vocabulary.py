@@ -131,5 +131,9 @@ def test_percent_is_no_fraction(command, option):
 def test_no_chip_is_an_option_that_is_left_out(line):
     """An empty name is a name, and no chip's."""
     result = CliRunner().invoke(main, [line[0], "--chip", "", *line[1:]])
-    said = "give --repairs-only alone" if "--repairs-only" in line else "no chip is named ''; there are: katana"
+    said = (
+        "give --repairs-only alone"
+        if "--repairs-only" in line
+        else "no chip is named ''; there are: katana"
+    )
     assert result.exit_code == 2 and said in result.stderr
