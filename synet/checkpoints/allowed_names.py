@@ -74,7 +74,9 @@ def _names_in_forks(module_name: str, roots: tuple[Path, ...]) -> Iterator[str]:
         if f"{module_name}.".startswith(f"{old}."):
             yield new + module_name.removeprefix(old)
     parts = module_name.split(".")
-    for root, start in product(roots, range(len(parts))):
+    if not may_be_a_forks(module_name) or not all(map(str.isidentifier, parts)):
+        return
+    for root, start in product(roots, (0, 1)):
         file = root.joinpath(*parts[start:]).with_suffix(".py")
         if file.is_file():
             above = [folder for folder in map(Path, sys.path) if folder in file.parents]
@@ -144,9 +146,9 @@ def _defines(module_name: str, name: str, trusted: tuple[Path, ...]) -> bool:
         ):
             if file.is_file() and _within(file.resolve(), trusted):
                 body = ast.parse(file.read_bytes()).body
-                return any(
-                    (isinstance(node, ast.ClassDef) and node.name == name)
-                    or _is_another_name(node, name)
+                classes = {node.name for node in body if isinstance(node, ast.ClassDef)}
+                return name in classes or any(
+                    _is_another_name(node, name, classes)
                     or (
                         file.name == "__init__.py"
                         and isinstance(node, ast.ImportFrom)
@@ -157,11 +159,12 @@ def _defines(module_name: str, name: str, trusted: tuple[Path, ...]) -> bool:
     return False
 
 
-def _is_another_name(node: ast.stmt, name: str) -> bool:
+def _is_another_name(node: ast.stmt, name: str, classes: set[str]) -> bool:
     """``Model = DetectionModel``: what old files call a class."""
     return (
         isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Name)
+        and node.value.id in classes
         and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
     )
 

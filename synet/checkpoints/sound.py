@@ -56,7 +56,7 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
     if model is None or not (hasattr(model, "yaml") or _has_rows(model)):
         raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
     try:
-        if getattr(model, "yaml", None) is None:  # YOLOv5's classifiers are cut out of a network
+        if not hasattr(model, "yaml"):  # YOLOv5's classifiers are cut out of a network
             model.yaml = {}
         sizes = [noted_size(content.get(part), part) for part in ("opt", "train_args")]
         check_model(model)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--cfg",
     type=MODEL,
     metavar="YAML",
-    help="MODEL, as YOLOs spell an untrained one; with a state dict, what that was built from.",
+    help="An untrained MODEL, as YOLOs spell it; or what MODEL was built from, a state dict.",
 )
 @options.data
 @options.shape
@@ -70,10 +70,10 @@ def quantize(
       synet quantize katana-kqvga
       synet quantize best.pt --data my.yaml --dump-layers street.jpg layers
     """
-    models = [each for each in (model, weights) if each is not None]
-    if not models and cfg is not None:
-        models, cfg = [cfg], None
-    if len(models) != 1 or (cfg is not None and Path(models[0]).suffix != ".pt"):
+    is_filled = model is not None and Path(model).suffix == ".pt"
+    built_from = cfg if is_filled else None  # of a state dict
+    models = [each for each in (model, weights, None if is_filled else cfg) if each is not None]
+    if len(models) != 1:
         raise SynetError("give one MODEL, or give one of --weights PT and --cfg YAML")
     _check_kind(weights, cfg)
     from synet.system.steps import telling
@@ -84,7 +84,7 @@ def quantize(
 
         if backend and not given["repo"]:
             given["repo"] = installed(backend)
-        result = quantize_model(models[0], out_path=out, force=force, cfg=cfg, **given)
+        result = quantize_model(models[0], out_path=out, force=force, cfg=built_from, **given)
     figures(_told(result))
     say(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
     say(

@@ -82,8 +82,9 @@ def load_model(
     from synet.checkpoints.sound import trained_model
     from synet.checkpoints.state_dicts import fill_network, state_in
 
+    root = folder_of(repo) if repo is not None else None
     named = classes_named(weights)
-    root = folder_of(repo) if repo is not None else installed_maker(named)
+    root = root or installed_maker(named)
     patched = any(name.startswith("synet.") for name in named)
     with _borrowed(root, own(DEFAULT_CHIP) if patched else REPAIRS_ALONE) as (patching, _):
         displaced = patching.displaced

@@ -12,10 +12,13 @@ import pytest
 import stock_yolov5
 import tiny_ultralytics
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 import synet
 from synet.checkpoints.older import renew
+from synet.checkpoints.state_dicts import state_in
+from synet.cli import main
 from synet.custom_patches import patch_custom, unpatch
 from synet.layers.conv import Conv
 from synet.layers.heads import run_network
@@ -215,17 +218,25 @@ def test_the_chip_that_judges_it_is_one_for_its_images(small, tmp_path):
 # ------------------------------------------------------------------------------------ state dicts
 
 
-@pytest.mark.parametrize("place", ["", "model", "state_dict"])
-def test_a_state_dict_is_filled_into_the_network_of_its_yaml(place, small, tmp_path):
+@pytest.mark.parametrize("place", ["", "model", "ema", "state_dict"])
+def test_state_dicts_are_found(place):
+    state = {"module.0.weight": torch.zeros(1), "module.0.bias": torch.zeros(1)}
+    found = state_in({place: state, "epoch": 3} if place else state)
+    assert found is not None and [*found] == ["0.weight", "0.bias"]
+    assert state_in({"epoch": 3, "model": None}) is None
+
+
+def test_a_state_dict_is_filled_into_the_network_of_its_yaml(small, tmp_path):
     wanted, path = small(), tmp_path / "best.pt"
-    state = {f"module.{name}": value for name, value in wanted.state_dict().items()}
-    torch.save({place: state} if place else state, path)
+    torch.save({"model": wanted.state_dict()}, path)
     with pytest.raises(CheckpointError, match=r"best\.pt: is a state dict, .*\(--cfg\)$"):
         synet.get_model(path)
     cfg = tmp_path / "model.yaml"
     found = synet.get_model(path, cfg=cfg)
     assert is_as_trained(found)
     assert_alike(found, wanted)
+    told = CliRunner().invoke(main, ["sparsity", str(path), "--cfg", str(cfg)])
+    assert told.exit_code == 0, told.output
     patch_custom("katana")
     with pytest.raises(PatchError, match=r"patched for katana; call unpatch\(\)"):
         synet.get_model(path, cfg=cfg)
