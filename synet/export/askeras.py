@@ -161,9 +161,18 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
 
     @property
     def path(self) -> str:
-        """Path of the module that is running, as in ``model.named_modules()``."""
+        """Path of the module that is running, as in ``model.named_modules()``.
+
+        One that several others share, as forks do with activations, is the child of that which
+        calls it.
+        """
         named = [m for m in self._stack if id(m) in self._paths]
-        return self._paths[id(named[-1])] if named else ""
+        if not named:
+            return ""
+        *_, caller, module = None, *named
+        children = vars(caller)["_modules"] if caller else {}
+        own = next((name for name, child in children.items() if child is module), None)
+        return f"{self._paths[id(caller)]}.{own}" if own else self._paths[id(module)]
 
     def layer_name(self, function: str) -> str:
         """A Keras layer name: the module path, and the function where the module is no leaf."""

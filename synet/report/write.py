@@ -157,6 +157,7 @@ def gather(
         title=file.name,
         split=split,
         doubt=sections.doubt(content),
+        notes=profiled.notes,
         **_costs(profiled),
         errors=errors,
         **_findings(int8, found, dataset),

@@ -32,9 +32,10 @@ COLOURS = 3
 class UnsafeModel(UnfitError):
     """A network that a chip does not run; `violations` holds every reason."""
 
-    def __init__(self, chip: Chip, violations: Sequence[Violation]) -> None:
+    def __init__(self, chip: Chip, violations: Sequence[Violation], advice: str = "") -> None:
         self.violations = tuple(violations)
-        super().__init__(f"{chip.name} does not run this network:", *map(str, violations))
+        lines = [*map(str, violations), *([advice] if advice else [])]
+        super().__init__(f"{chip.name} does not run this network:", *lines)
 
 
 def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> nn.Module:
@@ -123,13 +124,44 @@ def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> li
     ...     print(violation)
     1 (SiLU): the activation is SiLU (x times its logistic); use relu6
     """
-    target, shape = get_chip(chip), pair(imgsz)
-    model = copy.deepcopy(model)
-    channels = _channels(model, target, shape)
-    ends = not _has_head(model)
-    problems = problems_of(model, lambda: model(_image(model, channels, shape)), target, ends)
-    found = _violations(model, problems, target)
+    target = get_chip(chip)
+    copied, problems, channels = _met(model, target, pair(imgsz))
+    found = _violations(copied, problems, target)
     return [_wrong_image(target, channels), *found] if channels != target.image_channels else found
+
+
+def refuse_unsafe(network: nn.Module, chip: Chip, imgsz: tuple[int, int]) -> None:
+    """Refuse a network that was trained for no chip and has what this one does not run.
+
+    A chip with a compiler is asked about the finished file, and takes more than its table: here
+    counts what cannot be exported at all.
+
+    Raises
+    ------
+    UnsafeModel
+        All of it, by module path, and what there is to do.
+    """
+    if chip.compiler:
+        copied, problems, _ = _met(network, chip, imgsz)
+        found = _violations(copied, [each for each in problems if not each.operation], chip)
+    else:
+        found = check(network, chip.name, imgsz)
+    if found:
+        advice = (
+            f"train it for {chip.name}, or let stand in what {chip.name} has, which changes what "
+            f"it finds: --make-safe"
+        )
+        raise UnsafeModel(chip, found, advice)
+
+
+def _met(
+    model: nn.Module, chip: Chip, shape: tuple[int, int]
+) -> tuple[nn.Module, list[Problem], int]:
+    """A copy of a network, what that meets in a run, and the channels of the image it takes."""
+    model = copy.deepcopy(model)
+    channels, ends = _channels(model, chip, shape), not _has_head(model)
+    problems = problems_of(model, lambda: model(_image(model, channels, shape)), chip, ends)
+    return model, problems, channels
 
 
 def _has_head(model: nn.Module) -> bool:

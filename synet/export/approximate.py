@@ -1,0 +1,249 @@
+"""A float file in which one operation stands for what its chip would take several for.
+
+``x * sigmoid(x)`` is two operations, which read and write all of the image again. A GELU is one,
+which Vela makes a table of the convolution before it: ``c * gelu(x / c)`` is SiLU to 0.025. The two
+factors cost nothing, for they vanish in the weights around (`synet.export.factors`). Where they
+cannot, in what a network gives, one of them is left as a multiplication.
+
+This is done in float, so the file that comes of it is an ordinary one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from synet.export.approximations import TABLE, Approximation
+from synet.export.factors import Groups, absorb
+from synet.export.float_file import FloatFile
+from synet.export.pointwise import pointwise
+from synet.system.errors import SynetError
+from synet.tflite.model import TensorRunner
+
+Images = Callable[[], Iterable[np.ndarray]]
+Range = tuple[float, float]
+NOTHING = "none"  # stands in
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """An operation that stands for the activation of a layer.
+
+    Parameters
+    ----------
+    layer
+        Its path in the network.
+    was
+        What it was trained with.
+    by
+        The TFLite operation.
+    factor
+        ``c`` of ``c * operation(x / c)``.
+    error
+        The largest difference over the values that the calibration images show.
+    """
+
+    layer: str
+    was: str
+    by: str
+    factor: float
+    error: float
+
+    def metadata(self) -> dict[str, Any]:
+        """As a file tells it."""
+        return {**asdict(self), "error": round(self.error, 6)}
+
+
+def choices(free: Sequence[str], asked: str | None = None) -> tuple[Approximation, ...]:
+    """What may stand in, for a compiler to which the operations `free` cost nothing.
+
+    Parameters
+    ----------
+    asked
+        A TFLite operation: whatever it can stand for; or `NOTHING`. None: what is close.
+
+    Raises
+    ------
+    SynetError
+        The operation is not free, or stands for nothing.
+    """
+    if asked == NOTHING:
+        return ()
+    if asked is None:
+        return tuple(each for each in TABLE if each.is_close and each.by in free)
+    found = tuple(each for each in TABLE if each.by == asked and asked in free)
+    if not found:
+        usable = dict.fromkeys(each.by for each in TABLE if each.by in free)
+        known = ", ".join([*usable, NOTHING])
+        raise SynetError(
+            f"{asked} cannot stand for another activation at no cost there; say one of: {known}"
+        )
+    return found
+
+
+def approximate(
+    model: bytes, allowed: Sequence[Approximation], images: Images, kept: Sequence[str] = ()
+) -> tuple[bytes, tuple[StandIn, ...]]:
+    """Put stand-ins into a float file.
+
+    Parameters
+    ----------
+    model
+        The file.
+    allowed
+        What may stand in.
+    images
+        Called for float32 (H, W, C) images, 0-1: what the layers see decides over the factors.
+    kept
+        Layers that keep what they were trained with, by their paths or how these begin.
+
+    Returns
+    -------
+    The file, and what stands in it.
+
+    Raises
+    ------
+    SynetError
+        There are no such layers as shall keep what they have.
+    """
+    sites = list(_sites(model, allowed))
+    for each in kept:
+        if not any(_is_in(site.layer, [each]) for site in sites):
+            known = ", ".join(site.layer for site in sites) or "none"
+            raise SynetError(
+                f"no activation that has a stand-in is in layer {each!r}; they are: {known}"
+            )
+    sites = [site for site in sites if not _is_in(site.layer, kept)]
+    sites, file, groups = _settled(model, sites)
+    if not sites:
+        return model, ()
+    ranges = _ranges(model, [site.source for site in sites], images())
+    seen: dict[int, list[Range]] = {}
+    for site, each in zip(sites, ranges, strict=True):
+        seen.setdefault(groups.of(site.source), []).append(each)
+    found = []
+    for site, each in zip(sites, ranges, strict=True):
+        factor = site.by.best_factor(seen[groups.of(site.source)])
+        found.append(
+            StandIn(site.layer, site.by.was, site.by.by, factor, site.by.error_in(each, factor))
+        )
+    return _scaled(file, groups, sites, [each.factor for each in found]), tuple(found)
+
+
+def approximated(model: bytes, known: Sequence[Mapping[str, Any]]) -> bytes:
+    """A float file with the stand-ins that an int8 file of the same network says that it has.
+
+    Parameters
+    ----------
+    model
+        The float file of the network as it was trained.
+    known
+        As `StandIn.metadata` gives them.
+
+    Raises
+    ------
+    SynetError
+        The network has no such layers.
+    """
+    told = {each["layer"]: each for each in known}
+    pairs = {(each["was"], each["by"]) for each in known}
+    allowed = [each for each in TABLE if (each.was, each.by) in pairs]
+    sites = [site for site in _sites(model, allowed) if site.layer in told]
+    sites, file, groups = _settled(model, sites)
+    missing = told.keys() - {site.layer for site in sites}
+    if missing:
+        lost = told[min(missing)]
+        raise SynetError(
+            f"it has no {lost['was']} in layer {lost['layer']} for {lost['by']} to stand for"
+        )
+    return _scaled(file, groups, sites, [float(told[site.layer]["factor"]) for site in sites])
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A place in a file where an operation may stand in.
+
+    `source` and `tensor` are what it reads and writes; `is_cut` says that a multiplication has to
+    part what it writes from what reads that.
+    """
+
+    layer: str
+    source: int
+    tensor: int
+    by: Approximation
+    is_cut: bool = False
+
+
+def _sites(model: bytes, allowed: Sequence[Approximation]) -> Iterator[_Site]:
+    file = FloatFile(model)
+    times: Counter[str] = Counter()
+    taken: set[int] = set()
+    for found in pointwise(file) if allowed else ():
+        by = next((each for each in allowed if each.is_of(found.values)), None)
+        if by is None or found.tensor in taken:
+            continue
+        taken.add(found.tensor)
+        layer = file.layer(found.tensor)
+        times[layer] += 1
+        again = f" ({times[layer]})" if times[layer] > 1 else ""
+        yield _Site(f"{layer}{again}", found.source, found.tensor, by)
+
+
+def _is_in(layer: str, kept: Sequence[str]) -> bool:
+    return any(layer == each or layer.startswith(f"{each}.") for each in kept)
+
+
+def _settled(model: bytes, sites: list[_Site]) -> tuple[list[_Site], FloatFile, Groups]:
+    """The sites whose factors can be had, and the file with their operations, still unscaled.
+
+    Of one that is tied to a factor of 1 the multiplication comes first. If that does not help, it
+    keeps its own operations, which may tie others: so on until nothing changes.
+    """
+    while True:
+        file, groups = _put_in(model, sites)
+        tied = [site for site in sites if groups.is_pinned(site.source)]
+        if not tied:
+            return sites, file, groups
+        sites = [
+            replace(s, is_cut=s in tied) if not s.is_cut else s
+            for s in sites
+            if not (s in tied and s.is_cut)
+        ]
+
+
+def _put_in(model: bytes, sites: Sequence[_Site]) -> tuple[FloatFile, Groups]:
+    """The file with one operation at each site."""
+    file = FloatFile(model)
+    writers = {tensor: operator for operator in file.operators for tensor in operator.outputs}
+    put = []
+    for site in sites:
+        operator = writers[site.tensor]
+        file.replace(operator, site.by.by, [site.source])
+        if site.is_cut:
+            file.multiply_after(operator)
+        put.append(operator)
+    file.drop_unread()
+    return file, Groups(file, put)
+
+
+def _scaled(
+    file: FloatFile, groups: Groups, sites: Sequence[_Site], factors: Sequence[float]
+) -> bytes:
+    of_group = {groups.of(site.source): factor for site, factor in zip(sites, factors, strict=True)}
+    absorb(file, [of_group.get(groups.of(tensor), 1.0) for tensor in range(len(file.tensors))])
+    return file.packed()
+
+
+def _ranges(model: bytes, tensors: Sequence[int], images: Iterable[np.ndarray]) -> list[Range]:
+    """Minimum and maximum of some tensors over the images."""
+    runner = TensorRunner(model)
+    seen = []
+    for image in images:
+        runner.run({runner.inputs[0]: image[None]})
+        seen.append([(v.min(), v.max()) for v in map(runner.values, tensors)])
+    lows, highs = np.moveaxis(np.array(seen), 2, 0)
+    return list(zip(lows.min(0).tolist(), highs.max(0).tolist(), strict=True))

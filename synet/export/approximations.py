@@ -1,0 +1,96 @@
+"""What one TFLite operation can stand for, and how far off it is.
+
+A chip whose compiler makes one operation a table has it at no cost behind a convolution, where the
+function that a network was trained with takes several. ``c * operation(x / c)`` may be nearer to
+that function than the operation itself, and costs no more: see `synet.export.factors`.
+
+Others that YOLOs are trained with have no such operation. Nearest are, for ELU, LEAKY_RELU, 0.44
+off; for Softplus RELU, 0.69 off: as much as the functions are worth where they bend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synet.export.pointwise import GRID
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """Of which torch's ``SiLU`` is the layer."""
+    return x / (1 + np.exp(-x))
+
+
+def mish(x: np.ndarray) -> np.ndarray:
+    """Of which torch's ``Mish`` is the layer."""
+    return x * np.tanh(np.logaddexp(0, x))
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """What TFLite's GELU computes."""
+    from scipy.special import erf
+
+    return x * (1 + erf(x / np.sqrt(2))) / 2
+
+
+def hard_swish(x: np.ndarray) -> np.ndarray:
+    """What TFLite's HARD_SWISH computes."""
+    return x * np.clip(x + 3, 0, 6) / 6
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """One operation in the place of a function.
+
+    Parameters
+    ----------
+    was
+        What the function is called.
+    exact
+        The function.
+    by
+        The TFLite operation.
+    nearby
+        What that computes.
+    factors
+        The least and the largest ``c`` that is ever best.
+    error
+        The largest difference, over all numbers, at the ``c`` that is best for them.
+    is_close
+        Is that within a step of int8 where a layer's values reach 8? Others stand in only for who
+        asks for them.
+    """
+
+    was: str
+    exact: Function
+    by: str
+    nearby: Function
+    factors: tuple[float, float]
+    error: float
+    is_close: bool = False
+
+    def is_of(self, values: np.ndarray) -> bool:
+        """Is the function the one that has these values on `synet.export.pointwise.GRID`?"""
+        return bool(np.allclose(values, self.exact(GRID), rtol=1e-4, atol=1e-4))
+
+    def error_in(self, seen: tuple[float, float], factor: float) -> float:
+        """The largest difference between two numbers."""
+        x = np.linspace(*seen, 1024)
+        return float(np.abs(self.exact(x) - factor * self.nearby(x / factor)).max())
+
+    def best_factor(self, ranges: Sequence[tuple[float, float]]) -> float:
+        """The ``c`` whose largest difference over some ranges is the least, of three digits."""
+        least, most = self.factors
+        tried = np.round(np.arange(least, most + 0.0005, 0.001), 3).tolist()
+        return min(tried, key=lambda factor: max(self.error_in(seen, factor) for seen in ranges))
+
+
+TABLE = (
+    Approximation("SiLU", silu, "GELU", gelu, (1.596, 1.772), 0.0251, is_close=True),
+    Approximation("SiLU", silu, "HARD_SWISH", hard_swish, (0.667, 1.05), 0.1305),
+    Approximation("Mish", mish, "GELU", gelu, (1.2, 1.4), 0.1108),
+)
