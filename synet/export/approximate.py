@@ -22,6 +22,7 @@ from synet.export.factors import Groups, absorb
 from synet.export.float_file import FloatFile
 from synet.export.pointwise import pointwise
 from synet.system.errors import SynetError
+from synet.tflite.graph import read_graph
 from synet.tflite.model import TensorRunner
 
 Images = Callable[[], Iterable[np.ndarray]]
@@ -36,7 +37,7 @@ class StandIn:
     Parameters
     ----------
     layer
-        Its path in the network.
+        Its path in the network, as all tables call it.
     was
         What it was trained with.
     by
@@ -180,6 +181,7 @@ class _Site:
 
 def _sites(model: bytes, allowed: Sequence[Approximation]) -> Iterator[_Site]:
     file = FloatFile(model)
+    layers = read_graph(model).writers()
     times: Counter[str] = Counter()
     taken: set[int] = set()
     for found in pointwise(file) if allowed else ():
@@ -187,7 +189,7 @@ def _sites(model: bytes, allowed: Sequence[Approximation]) -> Iterator[_Site]:
         if by is None or found.tensor in taken:
             continue
         taken.add(found.tensor)
-        layer = file.layer(found.tensor)
+        layer = layers[found.tensor]
         times[layer] += 1
         again = f" ({times[layer]})" if times[layer] > 1 else ""
         yield _Site(f"{layer}{again}", found.source, found.tensor, by)

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from synet.tflite.graph import layer_path
-
 
 class FloatFile:
     """The one graph of a float file.
@@ -59,11 +57,6 @@ class FloatFile:
             return None
         values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.float32)
         return values.reshape(self.tensors[tensor].shape)
-
-    def layer(self, tensor: int) -> str:
-        """The layer that a tensor comes from; its name, where that does not tell."""
-        name = self._name(tensor)
-        return layer_path(name) or name
 
     def replace(self, operator: Any, kind: str, inputs: Sequence[int]) -> None:
         """Let an operation be another one, of no options, that writes the same tensor."""

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from synet.chips import Chip, get_chip
 from synet.layers.heads import head_form
+from synet.layers.paths import path_of, paths_of
 from synet.layers.same import pair
 from synet.safety.mend import mend, problems_of
 from synet.safety.recorder import Problem
@@ -170,13 +171,13 @@ def _has_head(model: nn.Module) -> bool:
 
 
 def _violations(model: nn.Module, problems: Sequence[Problem], chip: Chip) -> list[Violation]:
-    paths = {module: path for path, module in model.named_modules()}
+    paths = paths_of(model)
     found = []
     for problem in problems:
         module = problem.stack[-1] if problem.stack else model
         if head_form(module) is not None:
             continue  # its export is another than its forward
-        where = f"{paths.get(module, '')} ({type(module).__name__})".strip()
+        where = f"{path_of(problem.stack, paths)} ({type(module).__name__})".strip()
         advice = f"build it from {', '.join(chip.ops)}"
         found.append(Violation(where, problem.text, problem.fix or advice))
     return list(dict.fromkeys(found))
