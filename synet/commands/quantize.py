@@ -104,7 +104,7 @@ def quantize(
     for note in notes_of(read_metadata(result.content)):
         say(note)
     if result.twin.agreement:
-        say(f"the float model with stand-ins against torch: {result.twin}")
+        say(f"float with what stands in against float without: {result.twin}")
     say(f"int8 against float: {result.proof}")
     for problem in result.problems:
         say(f"problem: {problem}", err=True)

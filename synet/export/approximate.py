@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from synet.export.approximations import TABLE, Approximation
+from synet.export.approximations import EDGES, MIDDLES, TABLE, Approximation
 from synet.export.factors import Groups, absorb
 from synet.export.float_file import FloatFile
 from synet.export.pointwise import pointwise
@@ -26,7 +26,6 @@ from synet.tflite.graph import read_graph
 from synet.tflite.model import TensorRunner
 
 Images = Callable[[], Iterable[np.ndarray]]
-Range = tuple[float, float]
 NOTHING = "none"  # stands in
 
 
@@ -45,7 +44,9 @@ class StandIn:
     factor
         ``c`` of ``c * operation(x / c)``.
     error
-        The largest difference over the values that the calibration images show.
+        Root of the mean square of the difference, over the values that calibration images show.
+    largest
+        The largest difference within the range of those.
     """
 
     layer: str
@@ -53,10 +54,12 @@ class StandIn:
     by: str
     factor: float
     error: float
+    largest: float
 
     def metadata(self) -> dict[str, Any]:
         """As a file tells it."""
-        return {**asdict(self), "error": round(self.error, 6)}
+        told = asdict(self)
+        return {**told, "error": round(self.error, 6), "largest": round(self.largest, 6)}
 
 
 def choices(free: Sequence[str], asked: str | None = None) -> tuple[Approximation, ...]:
@@ -122,16 +125,16 @@ def approximate(
     sites, file, groups = _settled(model, sites)
     if not sites:
         return model, ()
-    ranges = _ranges(model, [site.source for site in sites], images())
-    seen: dict[int, list[Range]] = {}
-    for site, each in zip(sites, ranges, strict=True):
-        seen.setdefault(groups.of(site.source), []).append(each)
+    seen = _seen(model, [site.source for site in sites], images())
+    shares: dict[int, np.ndarray] = {}
+    for site, each in zip(sites, seen, strict=True):
+        group = groups.of(site.source)
+        shares[group] = shares.get(group, 0) + each.shares
     found = []
-    for site, each in zip(sites, ranges, strict=True):
-        factor = site.by.best_factor(seen[groups.of(site.source)])
-        found.append(
-            StandIn(site.layer, site.by.was, site.by.by, factor, site.by.error_in(each, factor))
-        )
+    for site, each in zip(sites, seen, strict=True):
+        by, factor = site.by, site.by.best_factor(shares[groups.of(site.source)])
+        errors = by.mean_error(each.shares, factor), by.largest_error(each.low, each.high, factor)
+        found.append(StandIn(site.layer, by.was, by.by, factor, *errors))
     return _scaled(file, groups, sites, [each.factor for each in found]), tuple(found)
 
 
@@ -240,12 +243,22 @@ def _scaled(
     return file.packed()
 
 
-def _ranges(model: bytes, tensors: Sequence[int], images: Iterable[np.ndarray]) -> list[Range]:
-    """Minimum and maximum of some tensors over the images."""
+class _Seen(NamedTuple):
+    """The values of a tensor over some images: what shares of them lie in the bins of `EDGES`."""
+
+    low: float
+    high: float
+    shares: np.ndarray
+
+
+def _seen(model: bytes, tensors: Sequence[int], images: Iterable[np.ndarray]) -> list[_Seen]:
     runner = TensorRunner(model)
-    seen = []
+    counts = np.zeros((len(tensors), len(MIDDLES)))
+    ends = np.array([[np.inf, -np.inf]] * len(tensors))
     for image in images:
         runner.run({runner.inputs[0]: image[None]})
-        seen.append([(v.min(), v.max()) for v in map(runner.values, tensors)])
-    lows, highs = np.moveaxis(np.array(seen), 2, 0)
-    return list(zip(lows.min(0).tolist(), highs.max(0).tolist(), strict=True))
+        for at, values in enumerate(map(runner.values, tensors)):
+            counts[at] += np.histogram(values, EDGES)[0]
+            ends[at] = min(ends[at, 0], values.min()), max(ends[at, 1], values.max())
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return [_Seen(low, high, each) for (low, high), each in zip(ends.tolist(), shares, strict=True)]

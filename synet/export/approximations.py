@@ -10,12 +10,15 @@ off; for Softplus RELU, 0.69 off: as much as the functions are worth where they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from synet.export.pointwise import GRID
+
+EDGES = np.linspace(-12, 12, 481)  # of bins that values are counted in; none is off beyond them
+MIDDLES = (EDGES[1:] + EDGES[:-1]) / 2
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -57,9 +60,10 @@ class Approximation:
     nearby
         What that computes.
     factors
-        The least and the largest ``c`` that is ever best.
+        The least and the largest ``c`` that is ever best: where all values are near 0, and where
+        any may come.
     error
-        The largest difference, over all numbers, at the ``c`` that is best for them.
+        The largest difference, over all numbers, at the ``c`` for which that is the least.
     is_close
         Is that within a step of int8 where a layer's values reach 8? Others stand in only for who
         asks for them.
@@ -77,16 +81,23 @@ class Approximation:
         """Is the function the one that has these values on `synet.export.pointwise.GRID`?"""
         return bool(np.allclose(values, self.exact(GRID), rtol=1e-4, atol=1e-4))
 
-    def error_in(self, seen: tuple[float, float], factor: float) -> float:
-        """The largest difference between two numbers."""
-        x = np.linspace(*seen, 2048)
-        return float(np.abs(self.exact(x) - factor * self.nearby(x / factor)).max())
+    def errors(self, x: np.ndarray, factor: float) -> np.ndarray:
+        """The difference at each `x`."""
+        return self.exact(x) - factor * self.nearby(x / factor)
 
-    def best_factor(self, ranges: Sequence[tuple[float, float]]) -> float:
-        """The ``c`` whose largest difference over some ranges is the least, of three digits."""
+    def largest_error(self, low: float, high: float, factor: float) -> float:
+        """Between two numbers, without its sign."""
+        return float(np.abs(self.errors(np.linspace(low, high, 2048), factor)).max())
+
+    def mean_error(self, shares: np.ndarray, factor: float) -> float:
+        """The root of its mean square, where `shares` of the values lie at `MIDDLES`."""
+        return float(np.sqrt(shares @ self.errors(MIDDLES, factor) ** 2))
+
+    def best_factor(self, shares: np.ndarray) -> float:
+        """The ``c`` of the least mean error, of three digits."""
         least, most = self.factors
         tried = np.round(np.arange(least, most + 0.0005, 0.001), 3).tolist()
-        return min(tried, key=lambda factor: max(self.error_in(seen, factor) for seen in ranges))
+        return min(tried, key=lambda factor: self.mean_error(shares, factor))
 
 
 TABLE = (

@@ -54,18 +54,13 @@ class Twin:
     agreement: Agreement | None = None
 
     def __str__(self) -> str:
-        pairs: dict[tuple[str, str], list[StandIn]] = {}
-        for each in self.stand_ins:
-            pairs.setdefault((each.by, each.was), []).append(each)
-        told = [
-            f"{by} stands for {was} in {len(layers)} layers, "
-            f"{max(each.error for each in layers):.4f} off at most"
-            for (by, was), layers in pairs.items()
-        ]
-        if self.agreement and self.agreement.rows:
-            far = self.agreement
-            told.append(f"in float {far.scores:.4f} (scores), {far.boxes:.4f} of the image (boxes)")
-        return "; ".join(told)
+        far = self.agreement
+        if far is None or not far.rows:
+            return "no values to compare"
+        return (
+            f"{far.scores:.4f} (scores), {far.boxes:.4f} of the image (boxes), mean of {far.rows} "
+            f"confident values"
+        )
 
     def facts(self, candidate: Candidate) -> dict[str, Any]:
         """What a file tells of it."""

@@ -91,12 +91,16 @@ def notes_of(metadata: Mapping[str, Any]) -> list[str]:
     notes = []
     if metadata.get("as_trained"):
         notes.append("as trained: no layer was replaced")
-    pairs: dict[tuple[str, str], list[float]] = {}
+    pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for each in metadata.get("approximates") or []:
-        pairs.setdefault((each["by"], each["was"]), []).append(each["error"])
-    for (by, was), errors in pairs.items():
-        layers = f"{len(errors)} layer{'s' if len(errors) > 1 else ''}"
-        notes.append(f"{by} stands for {was} in {layers}, {max(errors):.3f} off at most")
+        pairs.setdefault((each["by"], each["was"]), []).append(each)
+    for (by, was), sites in pairs.items():
+        layers = f"{len(sites)} layer{'s' if len(sites) > 1 else ''}"
+        mean, most = (max(each[key] for each in sites) for key in ("error", "largest"))
+        notes.append(
+            f"{by} stands for {was} in {layers}, {mean:.3f} off on average in the worst of them, "
+            f"{most:.3f} at most"
+        )
     if metadata.get("needs"):
         notes.append(f"needs {metadata['needs']}")
     return notes
@@ -249,7 +253,8 @@ def _is_proof(value: Any) -> bool:
 
 
 def _are_stand_ins(value: Any) -> bool:
-    kinds = {"layer": str, "was": str, "by": str, "factor": float | int, "error": float | int}
+    kinds = {"layer": str, "was": str, "by": str, "factor": float | int}
+    kinds |= {"error": float | int, "largest": float | int}
     return isinstance(value, list) and all(
         isinstance(each, dict)
         and all(isinstance(each.get(key), kind) for key, kind in kinds.items())
@@ -270,7 +275,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "approximates": (
         _are_stand_ins,
-        "a list of objects: layer, was, by, and the numbers factor and error",
+        "a list of objects: layer, was, by, and the numbers factor, error and largest",
     ),
     "calibration": (_is_calibration, "an object, with the source of the images"),
     "proof": (_is_proof, "an object: proven, true or false, the bar, and what was missed"),

@@ -130,7 +130,9 @@ def test_layers_are_called_as_in_the_network_and_factors_vanish():
     # the product, and one behind each that is given as it is, gates or is gated
     assert before["MUL"] == len(found) + 1 and after["MUL"] == 4
     assert {each.was for each in found} == {"SiLU"} and {each.by for each in found} == {"GELU"}
-    assert all(1.596 <= each.factor <= 1.773 and each.error < 0.0248 for each in found)
+    assert all(
+        1.596 <= each.factor <= 1.773 and 0 < each.error < each.largest < 0.06 for each in found
+    )
 
 
 def test_tensors_that_are_added_or_joined_have_one_factor():
@@ -170,7 +172,7 @@ def test_a_coarser_one_for_who_asks():
     file, found = approximate(exact(), choices(("HARD_SWISH",), "HARD_SWISH"), images)
     assert {each.by for each in found} == {"HARD_SWISH"}
     assert kinds(file)["HARD_SWISH"] == len(found) == len(rewritten()[1])
-    assert all(0 < each.error < 0.13 for each in found)
+    assert max(each.error for each in found) > max(each.error for each in rewritten()[1])
 
 
 @pytest.mark.parametrize(
