@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -55,10 +57,35 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make what our own code does by a deprecated name an error; setup.cfg ignores it elsewhere."""
+    """Begin with the files whose tests take minutes, lest a worker be left alone with them.
+
+    What our own code does by a deprecated name is an error; setup.cfg ignores it elsewhere.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
             item.add_marker(pytest.mark.filterwarnings(f"error::{category}:synet"))
+
+
+_looked_through = 0  # modules
+
+
+def pytest_runtest_setup() -> None:
+    """Leave what libraries made out of garbage collections, of which an export does one.
+
+    Looking through all of torch and tensorflow takes longer than most tests.
+    """
+    global _looked_through
+    if len(sys.modules) > _looked_through + 100:
+        gc.collect()
+        gc.freeze()
+        _looked_through = len(sys.modules)
+
+
+def pytest_unconfigure() -> None:
+    """Let them end as ever: some tell what is left of them."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from synet.cli import main
+from synet.custom_patches import unpatch
 from synet.data.drawn_shapes import draw_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,8 @@ merge: {vehicle: [circle, square]}
 """
 SHORTER = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--noplots")
 SHORTER_STILL = ("epochs=1", "batch=8", "workers=0", "plots=False")  # in ultralytics' words
+NOWHERE = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
+STARTING = ("run", "yolov5", "ultralytics")  # commands that run a script, as a process does once
 
 
 def blocks(language: str) -> list[str]:
@@ -110,6 +114,8 @@ def workplace(tmp_path_factory) -> Path:
 def typed(line: str, folder: Path) -> None:
     """Run a line as typed in `folder`, but train for a moment only, and without a network."""
     command, *arguments = shlex.split(line)
+    if command == "synet" and arguments[0] not in STARTING:
+        return typed_here(arguments, folder)
     if any(argument == "train" or argument.endswith("train.py") for argument in arguments):
         arguments += SHORTER_STILL if "ultralytics" in arguments else SHORTER
     program = {
@@ -117,19 +123,31 @@ def typed(line: str, folder: Path) -> None:
         "python": [sys.executable],
         "yolo": [str(Path(sys.executable).with_name("yolo"))],
     }[command]
-    nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
     # ultralytics writes where its settings say; within a test, beside its own package.
     own = {"YOLO_CONFIG_DIR": str(folder.parent / "settings")}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     done = subprocess.run(
         [*program, *arguments],
         cwd=folder,
-        env=environment | nowhere | own | {"PYTHONPATH": str(ROOT), "SYNET_RUN": ""},
+        env=environment | NOWHERE | own | {"PYTHONPATH": str(ROOT), "SYNET_RUN": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def typed_here(arguments: list[str], folder: Path) -> None:
+    """Run a command of SyNet in this process, which has imported what it needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for variable, proxy in NOWHERE.items():
+            patch.setenv(variable, proxy)
+        try:
+            done = CliRunner().invoke(main, arguments, prog_name="synet")
+        finally:
+            unpatch()
+    assert done.exit_code == 0, f"{shlex.join(arguments)}\n{done.output[-4000:]}{done.exception!r}"
 
 
 @pytest.mark.slow

@@ -33,7 +33,12 @@ TUNE = "tune"  # which ultralytics offers to Python alone
 FILES = (".yaml", ".yml", ".pt", ".tflite")
 
 
-def run(arguments: list[str], repo: str | Path | None = None, chip: str | None = None) -> None:
+def run(
+    arguments: list[str],
+    repo: str | Path | None = None,
+    chip: str | None = None,
+    activation: str | None = None,
+) -> None:
     """Run ultralytics' command line in this process, patched, as ``yolo ARGUMENTS`` would.
 
     Parameters
@@ -45,6 +50,8 @@ def run(arguments: list[str], repo: str | Path | None = None, chip: str | None =
         Folder of a fork. Default: the installed package.
     chip
         Default: the chip that the model was made for, else Sabre.
+    activation
+        As for `synet.patch_custom`.
 
     Raises
     ------
@@ -56,9 +63,13 @@ def run(arguments: list[str], repo: str | Path | None = None, chip: str | None =
     root = folder_of(repo) if repo is not None else installed("ultralytics")
     words = [_found(word, root) for word in arguments]
     sys.argv = ["yolo", *words]  # ultralytics keeps it when it is imported
-    patching = patch(own(chip or FAMILY.chip), roots=[root], families=families_of(root))
+    patching = patch(
+        own(FAMILY.chip if chip is None else chip), roots=[root], families=families_of(root)
+    )
     model = next((word[len(MODEL) :] for word in words if word.startswith(MODEL)), "")
-    patch(only(chip or _chip_of(model, root, patching) or FAMILY.chip))
+    if chip is None:
+        chip = _chip_of(model, root, patching) or FAMILY.chip
+    patch(only(chip, activation))
     commands = _command_line(root)
     vars(commands)["ARGV"] = sys.argv
     # a word, or file, that it does not know; of a data yaml it says so in a RuntimeError
@@ -102,10 +113,10 @@ def _chip_of(model: str, root: Path, patching: Patching) -> str | None:
 
         return read_metadata(model).get("chip")
     if suffix == ".pt":
-        from synet.patches.made_for import chip_of_checkpoint
+        from synet.patches.made_for import built_for_in
 
         importable_builders(root, patching.families)  # whose modules the checkpoint names
-        return chip_of_checkpoint(model, root)
+        return built_for_in(model, root).get("chip")
     return None
 
 

@@ -177,6 +177,8 @@ def _is_patch(value: Any) -> bool:
         and isinstance(value.get("chip"), str)
         and bool(re.fullmatch(r"[\w.+-]{1,64}", value["chip"]))
         and is_whole(value.get("channels", 3), 1, 64)
+        and isinstance(value.get("activation", ""), str)
+        and isinstance(value.get("pads_alike", False), bool)
     )
 
 

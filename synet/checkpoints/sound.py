@@ -65,8 +65,10 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
     return model
 
 
-def chip_of(content: Mapping[str, Any], weights: str | Path) -> str | None:
-    """The chip that a checkpoint's model was trained for; None where it does not say so.
+def built_for(content: Mapping[str, Any], weights: str | Path) -> dict[str, Any]:
+    """What a checkpoint's model was built for: ``chip``, ``channels``, ``activation``.
+
+    Empty where it does not say so.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def chip_of(content: Mapping[str, Any], weights: str | Path) -> str | None:
     fits, wanted = MODEL["synet"]
     if noted is not None and not fits(noted):
         raise CheckpointError(f"{weights}: its model's synet is {_shown(noted)}, not {wanted}")
-    return noted["chip"] if noted else None
+    return dict(noted or {})
 
 
 def noted_size(notes: Any, place: str) -> int | tuple[int, ...] | None:

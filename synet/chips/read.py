@@ -8,13 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from synet.chips.record import Chip, Compiler, Memory, OpRule, Spelling
+from synet.chips.record import ACTIVATIONS, Chip, Compiler, Memory, OpRule, Spelling
 from synet.system.errors import ChipError
 from synet.system.yaml_files import read_yaml
 
 SCHEMA = 1
 # The TFLite operations that a compiler may make a table of.
-ACTIVATIONS = ("GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "TANH", "EXP", "ELU")
+TABLES = ("GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "TANH", "EXP", "ELU")
 
 Reader = Callable[[Any, str], Any]
 
@@ -188,7 +188,7 @@ _MEMORY_KEYS: dict[str, Reader] = {
 _COMPILER_KEYS: dict[str, Reader] = {
     "name": _one_of("vela"),
     "versions": _list_of(_text),
-    "tables": _table_of(_list_of(_one_of(*ACTIVATIONS))),
+    "tables": _table_of(_list_of(_one_of(*TABLES))),
     "accelerator": _text,
     "clock_hz": _count,
     "macs_per_cycle": _count,
@@ -203,7 +203,7 @@ _CHIP_KEYS: dict[str, Reader] = {
     "schema": _count,
     "title": _text,
     "image_channels": _count,
-    "activation": _one_of("relu", "relu6"),
+    "activation": _one_of(*ACTIVATIONS),
     "padding": _list_of(_one_of("SAME", "VALID")),
     "dtypes": _dtypes,
     "ops": _table_of(_op_rule),

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from synet.system.errors import ChipError
 
+# The activations that a network may be built with, and the operation that each is on a chip.
+ACTIVATIONS = {"relu": "RELU", "relu6": "RELU6", "silu": "GELU", "hardswish": "HARD_SWISH"}
+
 
 @dataclass(frozen=True)
 class OpRule:
@@ -95,9 +98,9 @@ class Chip:
 
     `ops` maps the TFLite name of every operation that a model may be built of to its limits,
     and `dtypes` the roles activations, weights and biases to their data types.
-    `padding` lists the paddings of convolutions and pools, `activation` names
-    the one activation that can be fused or built. `alternatives` advises what
-    to build in place of an operation that does not run.
+    `padding` lists the paddings of convolutions and pools, `activation` names the one that
+    networks are built with. `alternatives` advises what to build in place of an operation that
+    does not run.
 
     `spelling` is how an export builds what the chip has no operation for. `is_default` is for the
     chips of which one is taken where nobody names any. `file` is where all this was read.
@@ -128,6 +131,27 @@ class Chip:
         None of a chip without a compiler, nor of a compiler of which its file does not tell.
         """
         return self.compiler.tables.get(self.compiler.version, ()) if self.compiler else ()
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """Those that a network for it may be built with."""
+        return tuple(name for name, operation in ACTIVATIONS.items() if operation in self.ops)
+
+    def with_activation(self, name: str | None) -> Chip:
+        """This chip, for a network that is built with another activation; None: with its own.
+
+        Raises
+        ------
+        ChipError
+            It has no such activation.
+        """
+        if name is None:
+            return self
+        if name not in self.activations:
+            raise ChipError(
+                f"{self.name} has no activation {name!r}; it has {', '.join(self.activations)}"
+            )
+        return replace(self, activation=name)
 
     def asking(self, compiler: str) -> Chip:
         """This chip, judged by another version of its compiler.

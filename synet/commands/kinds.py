@@ -125,5 +125,6 @@ def _chip_names() -> tuple[str, ...]:
 FILE, FOLDER, MODEL, PASSED_ON = Anywhere(), Folder(), Model(), PassedOn()
 FRACTION = Fraction()
 CHIP, ZOO = ChipName(_chip_names), Word(_zoo_names)
+ACTIVATION = Word(lambda: ("relu6", "relu", "silu", "hardswish"))
 MODULE = Word(lambda: ("train", "val", "detect", "export", "segment/train", "classify/train"))
 SPLIT = click.Choice(("train", "val", "test"))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--image", type=FILE, metavar="FILE", help="To decode and run on. Default: a drawn one."
 )
-@options.chip("Show its compiler's estimate, too.", None)
+@options.chip("Show its compiler's estimate, too.")
 @options.shape
 @options.device
 @options.repo

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from synet.commands.kinds import CHIP, FILE, FOLDER, FRACTION, MODEL, SPLIT
+from synet.commands.kinds import ACTIVATION, CHIP, FILE, FOLDER, FRACTION, MODEL, SPLIT
 from synet.commands.printing import be_json
 
 # A command whose arguments belong to the program that it starts.
@@ -94,9 +94,17 @@ def count(
     )
 
 
-def chip(help: str, default: str | None = "", **settings: Any) -> Callable:
+def chip(help: str, default: str | None = None, **settings: Any) -> Callable:
     """The chip, by name or by the yaml of one's own."""
     return click.option("--chip", type=CHIP, metavar="NAME", default=default, help=help, **settings)
+
+
+activation = click.option(
+    "--activation",
+    type=ACTIVATION,
+    metavar="NAME",
+    help="That networks are built with, such as silu. Default: the model's, else the chip's own.",
+)
 
 
 def out(kind: click.Path, help: str, *spellings: str, **settings: Any) -> Callable:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @options.json
 def profile(
     model: str,
-    chip: str,
+    chip: str | None,
     image_shape: tuple[int, int] | None,
     compiler: str,
     repo: str | None,
@@ -46,7 +46,8 @@ def profile(
     from synet.inspection.claimed import claimed, kept
     from synet.system.steps import telling
 
-    told = None if exact or chip or compiler else claimed(model, image_shape, repo)
+    asked = exact or chip is not None or compiler
+    told = None if asked else claimed(model, image_shape, repo)
     if told and not kept("inspection", model):
         figures({"model": told.name, "claims": told.claims, "verdict": told.verdict()})
         show(claims(told))

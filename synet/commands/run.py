@@ -10,10 +10,13 @@ from synet.system.errors import SynetError
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@options.chip("Default: the one that COMMAND's --cfg names.", None)
+@options.chip("Default: the one that COMMAND's --cfg names.")
+@options.activation
 @click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
 @click.argument("command", nargs=-1, required=True, type=PASSED_ON, metavar="COMMAND...")
-def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
+def run(
+    chip: str | None, activation: str | None, repairs_only: bool, command: tuple[str, ...]
+) -> None:
     """Run COMMAND with every Python process that it starts patched, workers and ranks included.
 
     Nothing of the fork is changed. Streams, signals and exit status are COMMAND's own.
@@ -29,6 +32,7 @@ def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
     from synet.patches.command_line import chip_of
     from synet.patches.target import REPAIRS_ALONE, only_or_own
 
-    if chip and repairs_only:
-        raise SynetError("give one of --chip NAME and --repairs-only")
-    become(command, REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command)))
+    if repairs_only and (chip is not None or activation is not None):
+        raise SynetError("give --repairs-only alone, or --chip NAME and --activation NAME")
+    target = REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command), activation)
+    become(command, target)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     help="Only these: names, what names start with, or patterns such as '*.conv'.",
 )
 @options.repo
-@options.chip("Of a yaml that names none.", None)
+@options.chip("Of a yaml that names none.")
 @options.json
 def sparsity(
     model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str | None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @options.model
 @options.shape
 @options.repo
-@options.chip("Of a yaml that names none.", None)
+@options.chip("Of a yaml that names none.")
 @options.exact
 @options.json
 def summary(

@@ -10,10 +10,17 @@ from synet.commands.kinds import MODULE, PASSED_ON
 
 @click.command(context_settings=options.PASS_ON)
 @options.repo
-@options.chip("Default: the one the yaml names.", None)
+@options.chip("Default: the one the yaml names.")
+@options.activation
 @click.argument("module", type=MODULE)
 @click.argument("arguments", nargs=-1, type=PASSED_ON)
-def yolov5(repo: str | None, chip: str | None, module: str, arguments: tuple[str, ...]) -> None:
+def yolov5(
+    repo: str | None,
+    chip: str | None,
+    activation: str | None,
+    module: str,
+    arguments: tuple[str, ...],
+) -> None:
     """Run a module of YOLOv5 (train, val, detect, export, segment/train, ...), patched.
 
     What stands behind MODULE goes to that module as it is; --cfg may name a zoo model,
@@ -26,4 +33,4 @@ def yolov5(repo: str | None, chip: str | None, module: str, arguments: tuple[str
     """
     from synet.backends.yolov5 import run
 
-    run(module, list(arguments), repo, chip)
+    run(module, list(arguments), repo, chip, activation)

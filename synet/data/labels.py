@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from synet.data.dialects import EITHER, Dialect, Lone
-from synet.data.text_files import read_lines
-from synet.system.errors import DataError
+from synet.data.text_files import LineError, check_places, located, read_lines, rows_of
 
 LABEL_FORM = "a line is 'class x y width height' or 'class x1 y1 x2 y2 x3 y3 ...', in 0-1"
 _Row = list[float]
@@ -67,14 +66,6 @@ class Label:
     class_id: int
     box: tuple[float, float, float, float]
     key: bytes
-
-
-class LabelError(ValueError):
-    """A line is malformed: its number, from 0, and what is wrong with it."""
-
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(line, problem)
-        self.line, self.problem = line, problem
 
 
 def label_path(image_path: str | Path) -> Path:
@@ -138,11 +129,8 @@ def parsed(path: str | Path, lines: Sequence[str | bytes], rules: Rules) -> list
     DataError
         One is malformed: the message has the file and the line's number, from 1.
     """
-    try:
+    with located(path, label_form(rules.keypoint_shape)):
         return _labels(lines, rules)
-    except LabelError as error:
-        form = label_form(rules.keypoint_shape)
-        raise DataError(f"{path}:{error.line + 1}: {error.problem}; {form}") from None
 
 
 def label_form(keypoint_shape: tuple[int, int] | None) -> str:
@@ -154,9 +142,7 @@ def label_form(keypoint_shape: tuple[int, int] | None) -> str:
 
 
 def _labels(lines: Sequence[str | bytes], rules: Rules) -> list[Label]:
-    rows = {
-        number: _numbers(number, line, rules) for number, line in enumerate(lines) if line.strip()
-    }
+    rows = rows_of(lines, rules.classes, any_class=rules.single_class)
     if rules.keypoint_shape is not None:
         if rules.task in ("", "pose"):
             return [_pose(*row, rules.keypoint_shape, rules) for row in rows.items()]
@@ -166,28 +152,15 @@ def _labels(lines: Sequence[str | bytes], rules: Rules) -> list[Label]:
         return [_box(*row, rules) for row in rows.items()]
     try:
         return [_polygon(*row, rules) for row in rows.items()]
-    except LabelError:
+    except LineError:
         if not rules.dialect.unsaid or not all(map(_looks_like_keypoints, rows.values())):
             raise
     return [_pose(number, row, ((len(row) - 5) // 3, 3), rules) for number, row in rows.items()]
 
 
-def _numbers(number: int, line: str | bytes, rules: Rules) -> _Row:
-    """The numbers of a line, as float32 has them, which is what YOLO compares."""
-    try:
-        row = array("f", map(float, line.split())).tolist()
-    except ValueError:
-        text = line if isinstance(line, str) else line.decode(errors="replace")
-        raise LabelError(number, f"{text.strip()[:80]!r} is not made of numbers") from None
-    most = math.inf if rules.single_class else rules.classes
-    if not (0 <= row[0] < most and row[0].is_integer()):
-        raise LabelError(number, f"class {row[0]:g} is not one of 0 to {rules.classes - 1}")
-    return row
-
-
 def _box(number: int, row: _Row, rules: Rules) -> Label:
     if len(row) != 5:
-        raise LabelError(number, f"{len(row)} numbers")
+        raise LineError(number, f"{len(row)} numbers")
     _check_box(number, row[1:], rules.dialect)
     return _label(number, row[0], row[1:], row)
 
@@ -197,9 +170,9 @@ def _polygon(number: int, row: _Row, rules: Rules) -> Label:
     if len(row) == 5 and dialect.lone is Lone.BOX:
         return _box(number, row, rules)
     if len(row) < 3 or len(row) % 2 == 0:
-        raise LabelError(number, f"{len(row)} numbers")
+        raise LineError(number, f"{len(row)} numbers")
     if len(row) == 5 and dialect.lone is Lone.REFUSED:
-        raise LabelError(number, f"a box in a file of polygons, which {dialect.name} drops")
+        raise LineError(number, f"a box in a file of polygons, which {dialect.name} drops")
     xs, ys = row[1::2], row[2::2]
     left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
     box = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
@@ -213,14 +186,14 @@ def _pose(number: int, row: _Row, shape: tuple[int, int], rules: Rules) -> Label
     if len(row) == 5 and rules.task != "pose":
         return _box(number, row, rules)
     if len(row) != 5 + count * size:
-        raise LabelError(number, f"{len(row)} numbers")
+        raise LineError(number, f"{len(row)} numbers")
     low, high = rules.dialect.lowest, rules.dialect.highest
-    _check(number, (place for at, place in enumerate(row[5:]) if at % size < 2), low, high)
-    _check(number, row[1:3], low, math.inf)
-    _check(number, row[3:5], 0, math.inf)
+    check_places(number, (place for at, place in enumerate(row[5:]) if at % size < 2), low, high)
+    check_places(number, row[1:3], low, math.inf)
+    check_places(number, row[3:5], 0, math.inf)
     for seen in row[7::3] if size == 3 else ():
         if not low <= seen <= rules.dialect.seen:
-            raise LabelError(number, f"{seen:g} is not how well a keypoint is seen: 0, 1 or 2")
+            raise LineError(number, f"{seen:g} is not how well a keypoint is seen: 0, 1 or 2")
     return _label(number, row[0], row[1:5], row)
 
 
@@ -234,17 +207,11 @@ def _check_box(
 ) -> None:
     """See that a box lies in the image, or tell of the place that does not, as it is written."""
     try:
-        _check(number, box[:2], dialect.lowest, dialect.highest)
-        _check(number, box[2:], 0, dialect.highest)
-    except LabelError:
-        _check(number, written, dialect.lowest, dialect.highest)
+        check_places(number, box[:2], dialect.lowest, dialect.highest)
+        check_places(number, box[2:], 0, dialect.highest)
+    except LineError:
+        check_places(number, written, dialect.lowest, dialect.highest)
         raise
-
-
-def _check(number: int, places: Iterable[float], low: float, high: float) -> None:
-    for place in places:
-        if not low <= place <= high:
-            raise LabelError(number, f"{place:g} is outside 0-1")
 
 
 def _label(number: int, class_id: float, box: Sequence[float], key: Sequence[float]) -> Label:

@@ -20,19 +20,11 @@ import yaml
 from rich.progress import Progress
 
 from synet.data.left_out import LeftOut
-from synet.data.subset_images import READERS, SubsetImage, check_images, chosen_images, images_of
-from synet.data.subset_wanted import (
-    Place,
-    folders_of,
-    refuse_old,
-    wanted_classes,
-    wanted_places,
-    warn_of_keys,
-)
-from synet.data.yolo_yaml import load_dataset, read_data_yaml
+from synet.data.subset_images import READERS, Backgrounds, SubsetImage, check_images, images_of
+from synet.data.subset_wanted import Wanted, folders_of, read_wanted
 from synet.system.errors import DataError, SynetError
 from synet.system.jobs import Job, run_jobs
-from synet.system.staging import refuse_taken, staged_together, undo_killed
+from synet.system.staging import staged_together
 from synet.system.terminal import Terminal
 
 LOGGER = logging.getLogger("synet")
@@ -106,23 +98,19 @@ def data_subset(
 ) -> Subset:
     """Make the data set that `new` describes of the images and labels of `old`.
 
-    Images are linked to the original files; labels keep their lines of the classes that `new`
-    names, with new class ids and all other columns as they were. An image without such a line is
-    background, and has an empty label file. Folders below a split stay; files that would have the
-    same name get a number. Nothing that exists is written to: the run either makes everything or
-    leaves nothing.
+    Images are links; labels keep their lines of the classes that `new` names, with new class ids
+    and all other columns as they were. An image without such a line is background, with an empty
+    label file. Folders below a split stay; files that would have the same name get a number. The
+    run makes everything or leaves nothing, and writes to nothing that exists.
 
     Parameters
     ----------
-    old
-        Data yaml, in any form that YOLO accepts.
-    new
-        Data yaml: ``names`` of classes of `old`, and for each split that is wanted a folder that
-        does not exist yet. ``merge: {vehicle: [car, bus]}`` makes one class of several.
-    max_bg_ratio
-        At most this part of each split, 0 to 1, is background.
-    seed
-        Of the choice of backgrounds.
+    old, new
+        Data yamls: `old` in any form that YOLO accepts; `new` with ``names`` of classes of `old`,
+        and for each split that is wanted a folder that does not exist yet.
+        ``merge: {vehicle: [car, bus]}`` makes one class of several.
+    max_bg_ratio, seed
+        At most this part of each split, 0 to 1, is background; the seed is of its choice.
     copy
         Copy the images, with their times and rights, and do not link them.
     skip_bad
@@ -134,10 +122,9 @@ def data_subset(
 
     Raises
     ------
-    DataError
-        A yaml is malformed; a label is broken, told with file and line; nothing is left.
     SynetError
-        A place that is taken, lies inside `old`, or cannot be written.
+        A place that is taken, lies inside `old`, or cannot be written; a `DataError` where a yaml
+        is malformed, a label is broken, told with file and line, or nothing is left.
 
     Examples
     --------
@@ -149,48 +136,43 @@ def data_subset(
     >>> len(list(Path("few/images/train").iterdir()))
     2
     """
-    if not 0 <= max_bg_ratio <= 1:
-        raise SynetError(f"max_bg_ratio: {max_bg_ratio:g} is not a fraction from 0 to 1")
-    dataset, definition = load_dataset(old), read_data_yaml(new)
-    if os.path.samefile(dataset.yaml, definition.yaml):
-        raise DataError(f"{new}: OLD and NEW are the same file")
-    classes = wanted_classes(dataset, definition)
-    places = wanted_places(dataset, definition)
-    class_map = Path(os.path.abspath(definition.root)) / f"{definition.yaml.stem}-classes.yaml"
-    made = [*folders_of(places.values()), class_map]
-    refuse_old(dataset, definition.yaml, made)
-    undo_killed(made)
-    refuse_taken(made)
-    warn_of_keys(read_data_yaml(dataset.yaml), definition)
-
+    backgrounds = Backgrounds(max_bg_ratio, seed)
+    wanted = read_wanted(old, new)
     with Progress(console=Terminal(stderr=True), disable=not progress) as bars:
-        images = {split: images_of(dataset, split) for split in places}
-        for split in places:
-            LeftOut(dataset, split)  # tells of images that YOLO does not see
-        check_images(dataset, classes, images, bars)
-        skipped = tuple(image.problem for image in chain(*images.values()) if image.problem)
-        if skipped and not skip_bad:
-            more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-            raise DataError(f"{skipped[0]}{more}; mend it, or leave such images out by --skip-bad")
-        chosen = {split: chosen_images(images[split], max_bg_ratio, seed) for split in images}
-        subset = Subset(
-            dataset.yaml,
-            definition.yaml,
-            dataset.names,
-            definition.names,
-            classes,
-            {split: _count(images[split], "before") for split in images},
-            {split: _count(chosen[split], "after") for split in chosen},
-            {split: place.images for split, place in places.items()},
-            class_map,
-            skipped,
-        )
-        _refuse_empty(subset, images)
+        subset, chosen = _settled(wanted, backgrounds, skip_bad, bars)
         if not dry_run:
-            text = _class_map_text(subset, max_bg_ratio, seed)
-            splits = [(places[split], chosen[split]) for split in places]
-            _write(splits, class_map, text, copy, bars)
+            _write(wanted, chosen, _class_map_text(subset, backgrounds), copy, bars)
     return subset
+
+
+def _settled(
+    wanted: Wanted, backgrounds: Backgrounds, skip_bad: bool, bars: Progress
+) -> tuple[Subset, dict[str, list[SubsetImage]]]:
+    """What there is to be made, and of which images of each split; nothing is written yet."""
+    dataset, definition = wanted.dataset, wanted.definition
+    images = {split: images_of(dataset, split) for split in wanted.places}
+    for split in images:
+        LeftOut(dataset, split)  # tells of images that YOLO does not see
+    check_images(dataset, wanted.classes, images, bars)
+    skipped = tuple(image.problem for image in chain(*images.values()) if image.problem)
+    if skipped and not skip_bad:
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        raise DataError(f"{skipped[0]}{more}; mend it, or leave such images out by --skip-bad")
+    chosen = {split: backgrounds.chosen(images[split]) for split in images}
+    subset = Subset(
+        dataset.yaml,
+        definition.yaml,
+        dataset.names,
+        definition.names,
+        wanted.classes,
+        {split: _count(images[split], "before") for split in images},
+        {split: _count(chosen[split], "after") for split in chosen},
+        {split: place.images for split, place in wanted.places.items()},
+        wanted.class_map,
+        skipped,
+    )
+    _refuse_empty(subset, images)
+    return subset, chosen
 
 
 def _count(images: list[SubsetImage], when: str) -> Count:
@@ -220,18 +202,19 @@ def _refuse_empty(subset: Subset, images: Mapping[str, list[SubsetImage]]) -> No
 
 
 def _write(
-    splits: list[tuple[Place, list[SubsetImage]]],
-    class_map: Path,
+    wanted: Wanted,
+    images_of_split: Mapping[str, list[SubsetImage]],
     text: str,
     copy: bool,
     bars: Progress,
 ) -> None:
-    """Make the folders of `splits` and the file `class_map` with its `text`: all, or none."""
+    """Make the folders of each split and the class map with its `text`: all, or none."""
     # images last: a folder of images alone would look like a finished split
-    folders = reversed(folders_of(place for place, _ in splits))
-    with staged_together(folders, class_map, text) as staged:
+    folders = reversed(folders_of(wanted.places.values()))
+    with staged_together(folders, wanted.class_map, text) as staged:
         labels, images = [], []
-        for place, chosen in splits:
+        for split, chosen in images_of_split.items():
+            place = wanted.places[split]
             into_labels, into_images = staged[place.labels], staged[place.images]
             for below in {os.path.dirname(image.name) for image in chosen}:
                 (into_labels / below).mkdir(parents=True, exist_ok=True)
@@ -271,12 +254,12 @@ def _copy_image(image: tuple[str, str]) -> None:
     shutil.copy2(original, path)
 
 
-def _class_map_text(subset: Subset, max_bg_ratio: float, seed: int) -> str:
+def _class_map_text(subset: Subset, backgrounds: Backgrounds) -> str:
     content = {
         "old": os.path.abspath(subset.old),
         "new": os.path.abspath(subset.new),
-        "max_bg_ratio": float(max_bg_ratio),
-        "seed": seed,
+        "max_bg_ratio": float(backgrounds.most),
+        "seed": backgrounds.seed,
         "map": dict(subset.classes),
         "old_names": {old: subset.old_names[old] for old in subset.classes},
         "new_names": dict(enumerate(subset.new_names)),

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from synet.data.labels import Rules, parsed
 from synet.data.text_files import read_bytes
 from synet.data.yolo_yaml import Dataset, label_path
-from synet.system.errors import DataError
+from synet.system.errors import DataError, SynetError
 from synet.system.jobs import Job, run_jobs
 
 READERS = 4  # threads: more than processors, because a cold disk is what they wait for
@@ -112,16 +112,33 @@ def _read_label(image: SubsetImage, rules: Rules, classes: Mapping[int, int]) ->
     image.rows = b"".join(map(b"%d %s\n".__mod__, zip(image.after, rests, strict=True)))
 
 
-def chosen_images(
-    images: Iterable[SubsetImage], max_bg_ratio: float, seed: int
-) -> list[SubsetImage]:
-    """The images that are kept, in their order: all with boxes, and as many others as may be."""
-    whole = [image for image in images if not image.problem]
-    background = [i for i, image in enumerate(whole) if not image.after]
-    if max_bg_ratio < 1:
-        ratio = Fraction(str(max_bg_ratio))  # exact: 0.1 of 10 images is one of them
-        most = int(ratio * (len(whole) - len(background)) / (1 - ratio))
-        order = np.random.default_rng(seed).permutation(len(background))
-        dropped = {background[i] for i in order[most:]}
-        whole = [image for i, image in enumerate(whole) if i not in dropped]
-    return whole
+@dataclass(frozen=True)
+class Backgrounds:
+    """Which images without a box are kept.
+
+    Attributes
+    ----------
+    most
+        At most this part of a split, 0 to 1, is background.
+    seed
+        Of the choice.
+    """
+
+    most: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most <= 1:
+            raise SynetError(f"max_bg_ratio: {self.most:g} is not a fraction from 0 to 1")
+
+    def chosen(self, images: Iterable[SubsetImage]) -> list[SubsetImage]:
+        """The images that are kept, in their order: all with boxes, and others as may be."""
+        whole = [image for image in images if not image.problem]
+        background = [i for i, image in enumerate(whole) if not image.after]
+        if self.most < 1:
+            ratio = Fraction(str(self.most))  # exact: 0.1 of 10 images is one of them
+            most = int(ratio * (len(whole) - len(background)) / (1 - ratio))
+            order = np.random.default_rng(self.seed).permutation(len(background))
+            dropped = {background[i] for i in order[most:]}
+            whole = [image for i, image in enumerate(whole) if i not in dropped]
+        return whole

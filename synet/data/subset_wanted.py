@@ -1,4 +1,7 @@
-"""What a data yaml asks of another data set: its classes, and folders that may be made."""
+"""What a data yaml asks of another data set: its classes, and folders that may be made.
+
+`read_wanted` comes first, and the steps that it takes below it, in their order.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,69 @@ from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
-from synet.data.yolo_yaml import Dataset, Definition, label_path
+from synet.data.yolo_yaml import Dataset, Definition, label_path, load_dataset, read_data_yaml
 from synet.system.errors import DataError
+from synet.system.staging import refuse_taken, undo_killed
 
 LOGGER = logging.getLogger("synet")
 
 MODEL_KEYS = ("kpt_shape", "flip_idx", "channels")  # of a data yaml, what the model depends on
 
 
-def wanted_classes(dataset: Dataset, definition: Definition) -> dict[int, int]:
+@dataclass(frozen=True)
+class Place:
+    """The folders of a split that is to be made; one and the same where YOLO expects them to be."""
+
+    images: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `definition` asks of `dataset`, seen to be there, and possible where it is asked for.
+
+    Attributes
+    ----------
+    classes
+        The new id of each old class that is wanted.
+    places
+        The folders to make, by split.
+    class_map
+        The file to write that says which class became which.
+    """
+
+    dataset: Dataset
+    definition: Definition
+    classes: Mapping[int, int]
+    places: Mapping[str, Place]
+    class_map: Path
+
+
+def read_wanted(old: str | Path, new: str | Path) -> Wanted:
+    """Read two data yamls, of a data set and of what is wanted of it.
+
+    Raises
+    ------
+    DataError
+        One is malformed, or `new` asks for what `old` does not have.
+    SynetError
+        A place that is taken.
+    """
+    dataset, definition = load_dataset(old), read_data_yaml(new)
+    if os.path.samefile(dataset.yaml, definition.yaml):
+        raise DataError(f"{new}: OLD and NEW are the same file")
+    classes = _classes(dataset, definition)
+    places = _places(dataset, definition)
+    class_map = Path(os.path.abspath(definition.root)) / f"{definition.yaml.stem}-classes.yaml"
+    made = [*folders_of(places.values()), class_map]
+    _refuse_old(dataset, definition.yaml, made)
+    undo_killed(made)
+    refuse_taken(made)
+    _warn_of_keys(read_data_yaml(dataset.yaml), definition)
+    return Wanted(dataset, definition, classes, places, class_map)
+
+
+def _classes(dataset: Dataset, definition: Definition) -> dict[int, int]:
     """The new id of each old class that `definition` names."""
     path, merge = definition.yaml, definition.content.get("merge") or {}
     if not isinstance(merge, dict):
@@ -28,7 +85,7 @@ def wanted_classes(dataset: Dataset, definition: Definition) -> dict[int, int]:
     for name in merge:
         if name not in definition.names:
             raise DataError(
-                f"{path}: merge: {name} is not one of its names{near(name, definition.names)}"
+                f"{path}: merge: {name} is not one of its names{_near(name, definition.names)}"
             )
         if not merge[name]:
             raise DataError(f"{path}: merge: {name}: name the classes that it is made of")
@@ -41,7 +98,7 @@ def wanted_classes(dataset: Dataset, definition: Definition) -> dict[int, int]:
             ids = [i for i, old_name in enumerate(dataset.names) if old_name == each]
             if not ids:
                 raise DataError(
-                    f"{path}: {dataset.yaml} has no class '{each}'{near(each, dataset.names)}"
+                    f"{path}: {dataset.yaml} has no class '{each}'{_near(each, dataset.names)}"
                 )
             for old in ids:
                 if old in classes:
@@ -54,21 +111,13 @@ def wanted_classes(dataset: Dataset, definition: Definition) -> dict[int, int]:
     return dict(sorted(classes.items()))
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def _near(name: str, names: Iterable[str]) -> str:
     by_lower = {each.lower(): each for each in names}
     near = difflib.get_close_matches(name.lower(), by_lower, n=3)
     return f"; did you mean {' or '.join(by_lower[each] for each in near)}?" if near else ""
 
 
-@dataclass(frozen=True)
-class Place:
-    """The folders of a split that is to be made; one and the same where YOLO expects them to be."""
-
-    images: Path
-    labels: Path
-
-
-def wanted_places(dataset: Dataset, definition: Definition) -> dict[str, Place]:
+def _places(dataset: Dataset, definition: Definition) -> dict[str, Place]:
     """The folders that `definition` names, seen to be apart from each other."""
     path, places = definition.yaml, {}
     if not definition.entries:
@@ -101,7 +150,7 @@ def _refuse_nested(path: Path, places: Mapping[str, Place]) -> None:
                 raise DataError(f"{path}: {split}: {folder} lies in {found} of {other}; part them")
 
 
-def refuse_old(dataset: Dataset, path: Path, made: Iterable[Path]) -> None:
+def _refuse_old(dataset: Dataset, path: Path, made: Iterable[Path]) -> None:
     """Keep what is made out of the folders of `dataset`."""
     images = dataset.image_folders()
     labels = {label_path(os.path.join(folder, "image.jpg")).parent for folder in images}
@@ -127,7 +176,7 @@ def folders_of(places: Iterable[Place]) -> list[Path]:
     return [folder for each in places for folder in dict.fromkeys((each.images, each.labels))]
 
 
-def warn_of_keys(old: Definition, new: Definition) -> None:
+def _warn_of_keys(old: Definition, new: Definition) -> None:
     for key in MODEL_KEYS:
         was, is_now = old.content.get(key), new.content.get(key)
         if was is not None and was != is_now:

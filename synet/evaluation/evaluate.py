@@ -14,8 +14,8 @@ from synet.detections.score_shift import SURE, Shift, confidence_shift
 from synet.evaluation.class_names import unique_name
 from synet.evaluation.coco_matching import precision_of
 from synet.evaluation.found import Found, find_all, found_by, judged_by
-from synet.models.predictor import Predictor, load_predictor, require_torch
-from synet.models.twin import find_twin
+from synet.models.predictor import Predictor
+from synet.models.twin import load_with_twin
 from synet.system.errors import SynetError
 from synet.tflite.kernels import FAST, Kernels
 
@@ -85,10 +85,8 @@ def evaluate(
     ----------
     model, image_shape, repo, kernels, device, batch
         As for `synet.models.predictor.load_predictor`; the last two of the float model, too.
-    data
-        The data yaml.
-    split
-        ``train``, ``val`` or ``test``.
+    data, split
+        The data yaml, and what of it: ``train``, ``val`` or ``test``.
     confidence, iou
         As for `synet.detections.detections.best_rows`; average precision wants a low confidence.
     classes
@@ -117,19 +115,12 @@ def evaluate(
     """
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
-    twin = find_twin(model, float_model)
-    require_torch([model, twin.path if twin else None], device, batch)
-    settings = {"device": device, "batch": batch}
-    predictor = load_predictor(model, image_shape, repo, kernels=kernels, **settings)
-    reference = None
-    if twin:
-        reference = twin.tried(lambda: twin.load(predictor, repo, **settings), _without_shift)
-    report = evaluate_predictor(
-        predictor, dataset, split, confidence, iou, classes, progress, str(model), reference
+    predictor, twin = load_with_twin(
+        model, float_model, _without_shift, image_shape, repo, kernels, device, batch
     )
-    if report.shift and twin:
-        report = replace(report, shift=replace(report.shift, twin=str(twin.path)))
-    return report
+    settings = split, confidence, iou, classes, progress
+    reference = (twin.predictor, str(twin.path)) if twin else ()
+    return evaluate_predictor(predictor, dataset, *settings, str(model), *reference)
 
 
 def evaluate_predictor(
@@ -142,6 +133,7 @@ def evaluate_predictor(
     progress: bool = True,
     model: str = "model",
     reference: Predictor | None = None,
+    float_name: str = "float",
 ) -> Report:
     """As `evaluate`, for a model and a dataset in memory; `model` is what to call it in the report.
 
@@ -149,6 +141,8 @@ def evaluate_predictor(
     ----------
     reference
         A model of the same classes: the report tells how far scores shifted from its scores.
+    float_name
+        What to call that in the report.
 
     Raises
     ------
@@ -162,6 +156,7 @@ def evaluate_predictor(
         title = f"its float twin on {split}"
         sure = found_by(reference, dataset, split, class_ids, SURE, iou, title, progress)
         shift = confidence_shift(zip(result.found, sure.found, strict=True))
+        shift = replace(shift, twin=float_name)
 
     per_class = class_precision(result, dataset)
     map50, map50_95 = mean_precision(per_class)

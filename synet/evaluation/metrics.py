@@ -1,7 +1,8 @@
 """How good models are on several data sets, and on all of them together.
 
-For each: average precision by pycocotools, and for confidences that are chosen on all data
-together (those at which an asked precision is reached, and the one of the best F1) what they give.
+They are put together by the names of their classes. For each: average precision by pycocotools,
+and for confidences that are chosen on all data together (those at which an asked precision is
+reached, and the one of the best F1) what they give.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,13 +67,10 @@ def metrics(
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
-    Data sets are put together by the names of their classes: a class counts on the data that
-    names it.
-
     Parameters
     ----------
-    data
-        Data yamls.
+    data, split, progress, strict
+        As for `synet.evaluation.evaluate.evaluate`; a class counts on each data set that names it.
     models, image_shape, repo, kernels, device, batch
         As for `synet.models.predictor.load_predictor`; each is run on all data.
     predictions
@@ -81,17 +80,11 @@ def metrics(
         For each, find the confidence at which it is reached on all data together.
     project
         Write all figures, tables and curves into a new folder in this one.
-    split
-        ``train``, ``val`` or ``test``, of each of `data`.
     classes
         The data's names for the classes that the models find, or the predictions number, in their
         order. Default: the model's own names; the data's for predictions.
     confidence
         What is found with a confidence above it is in the confusion matrices.
-    progress
-        Whether to show progress bars on stderr.
-    strict
-        As for `synet.evaluation.evaluate.evaluate`.
 
     Raises
     ------
@@ -102,30 +95,18 @@ def metrics(
     Examples
     --------
     >>> measured = synet.metrics(["my.yaml"], ["best.pt", "best.tflite"], progress=False)
-    >>> for model in measured.models:
-    ...     print(model.name, model.together.images, str(model.thresholds[-1]))
-    best.pt 2 best F1
-    best.tflite 2 best F1
+    >>> [(each.name, each.together.images, str(each.thresholds[-1])) for each in measured.models]
+    [('best.pt', 2, 'best F1'), ('best.tflite', 2, 'best F1')]
     """
-    _check_request(data, models, predictions, precisions, project)
-    require_torch(models, device, batch)
-    datasets = [load_dataset(each, strict) for each in data]
-    for dataset in datasets:
-        dataset.require_labels(split)
+    _check_request(data, models, predictions, precisions, project, device, batch)
+    datasets = _labelled(data, split, strict)
     settings = (precisions, split, classes, confidence, progress)
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
-        how = {"kernels": kernels, "device": device, "batch": batch}
-        predictors = {
-            str(model): load_predictor(model, image_shape, repo, **how) for model in models
-        }
+        predictors = _opened(models, image_shape, repo, kernels, device, batch)
         result = measure(predictors, datasets, *settings)
-    if project is None:
-        return result
-    from synet.evaluation.metrics_files import save
-
-    return replace(result, folder=save(result, project))
+    return result if project is None else _saved(result, project)
 
 
 def measure(
@@ -192,6 +173,8 @@ def _check_request(
     predictions: Sequence[str | Path],
     precisions: Sequence[float],
     project: str | Path | None,
+    device: str,
+    batch: int,
 ) -> None:
     """See to what can be told before anything is run."""
     if bool(models) == bool(predictions):
@@ -216,6 +199,33 @@ def _check_request(
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise SynetError(f"--project {project}: {there} is no folder that can be written to")
         optional_packages.load("matplotlib.figure", "report", "drawing curves")
+    require_torch(models, device, batch)
+
+
+def _labelled(data: Sequence[str | Path], split: str, strict: bool) -> list[Dataset]:
+    datasets = [load_dataset(each, strict) for each in data]
+    for dataset in datasets:
+        dataset.require_labels(split)
+    return datasets
+
+
+def _opened(
+    models: Sequence[str | Path],
+    image_shape: tuple[int, int] | None,
+    repo: str | Path | None,
+    kernels: str,
+    device: str,
+    batch: int,
+) -> dict[str, Predictor]:
+    """The models, by what they are called."""
+    how: dict[str, Any] = {"kernels": kernels, "device": device, "batch": batch}
+    return {str(model): load_predictor(model, image_shape, repo, **how) for model in models}
+
+
+def _saved(result: Metrics, project: str | Path) -> Metrics:
+    from synet.evaluation.metrics_files import save
+
+    return replace(result, folder=save(result, project))
 
 
 def _require_once(kind: str, paths: Sequence[str | Path]) -> None:

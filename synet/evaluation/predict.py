@@ -47,9 +47,15 @@ class Predicted:
     Attributes
     ----------
     folder
-        Where it lies.
+        Where it lies: the first of ``exp``, ``exp2``, ``exp3``, ... that was not there. In it are
+
+        - ``predictions.json``, COCO's form of results, see `synet.detections.coco_json`, and
+          ``images.json``, which says what its image and category ids stand for, as COCO has images
+          and categories, and as COCO's info the model and the kernels that it ran on;
+        - ``raw/<image>/<role>.npy``, what the network told: see `Predictor.outputs`;
+        - what is `drawn`.
     drawn
-        Drawn images and videos, in the order of the sources.
+        Each image as a JPEG and each video as an MPEG-4, in the order of the sources.
     images
         How many images and frames.
     found
@@ -83,24 +89,18 @@ def predict(
 ) -> Predicted:
     """Save what a model finds in images, videos and what a camera sees, in a new folder.
 
-    Nothing is overwritten: the folder is the first of ``exp``, ``exp2``, ``exp3``, ... in `out_dir`
-    that is not there yet, and sources of the same name get a number. In it are
-
-    - each image as a JPEG and each video as an MPEG-4, drawn;
-    - ``predictions.json``, COCO's form of results, see `synet.detections.coco_json`, and
-      ``images.json``, which says what its image and category ids stand for, as COCO has images and
-      categories, and as COCO's info the model and the kernels that it ran on;
-    - ``raw/<image>/<role>.npy``, what the network told: see `Predictor.outputs`.
-
-    An error or Ctrl-C leaves the same of the images before. A camera goes on until Ctrl-C.
+    For what is in it see `Predicted`. Nothing is overwritten, and sources of the same name get a
+    number. An error or Ctrl-C leaves the same of the images before. A camera goes on until Ctrl-C.
 
     Parameters
     ----------
     model, image_shape, repo, kernels, device, batch
         As for `synet.models.predictor.load_predictor`; the last three of `beside`, too. Images run
         together, and frames of one video.
-    sources
-        As for `synet.data.sources.find_sources`.
+    sources, frames
+        As `places` and `most` of `synet.data.sources.find_sources`.
+    out_dir
+        The folder is made in it.
     confidence, iou
         As for `synet.detections.detections.best_rows`.
     beside
@@ -108,8 +108,6 @@ def predict(
         of what `model` finds, and not told in the JSON.
     raw
         Whether to save what the network told. Default: of images, not of videos and cameras.
-    frames
-        Only so many frames of each video or camera.
     progress
         Whether to show a progress bar on stderr.
 
@@ -128,25 +126,10 @@ def predict(
     require_torch([model, beside], device, batch)
     found = find_sources(sources, frames)
     settings = {"classifiers": True, "kernels": kernels, "device": device, "batch": batch}
-    predictor = load_predictor(model, image_shape, repo, **settings)
-    looks = [_Look(predictor, Path(model).name, confidence, iou)]
-    if beside is not None:
-        twin = _twin(beside, predictor, repo, settings)
-        looks.insert(0, _Look(twin, Path(beside).name, confidence, iou))
+    opened = _opened(model, beside, image_shape, repo, settings)
+    looks = [_Look(predictor, name, confidence, iou) for name, predictor in opened]
     _sweep_killed(Path(out_dir))
-    run = _Run(new_folder(out_dir), looks, raw)
-    totals = [source.total for source in found]
-    try:
-        with giving_way(), Progress(console=Terminal(stderr=True), disable=not progress) as bar:
-            total = None if None in totals else sum(totals)
-            task = bar.add_task(escape(looks[-1].title), total=total)
-            for is_image, group in groupby(found, key=lambda source: source.stream is None):
-                draw = run.photos if is_image else run.videos
-                draw(list(group), lambda: bar.advance(task))
-    finally:
-        run.finish()
-    made = tuple(run.drawn), len(run.images), len(run.predictions)
-    return Predicted(run.folder, *made, predictor.kernels)
+    return _Run(new_folder(out_dir), looks, raw).through(found, progress)
 
 
 def _sweep_killed(out_dir: Path) -> None:
@@ -156,10 +139,21 @@ def _sweep_killed(out_dir: Path) -> None:
             sweep(folder, pattern="**/*")
 
 
-def _twin(
-    beside: str | Path, predictor: Predictor, repo: str | Path | None, settings: dict[str, Any]
-) -> Predictor:
-    """The other model, at the same shape if it is not bound to one of its own."""
+def _opened(
+    model: str | Path,
+    beside: str | Path | None,
+    image_shape: tuple[int, int] | None,
+    repo: str | Path | None,
+    settings: dict[str, Any],
+) -> list[tuple[str, Predictor]]:
+    """The model, by its file's name; before it the other one, as it is drawn on the left.
+
+    That one runs at the same shape if it is not bound to one of its own.
+    """
+    predictor = load_predictor(model, image_shape, repo, **settings)
+    opened = [(Path(model).name, predictor)]
+    if beside is None:
+        return opened
     shape = predictor.image_shape if Path(beside).suffix == ".pt" else None
     twin = load_predictor(beside, shape, repo, **settings)
     if twin.task != predictor.task:
@@ -167,7 +161,7 @@ def _twin(
             f"{beside}: is a model for {twin.task}, and the other one for {predictor.task}; "
             f"side by side, both are of one task"
         )
-    return twin
+    return [(Path(beside).name, twin), *opened]
 
 
 @dataclass(frozen=True)
@@ -209,6 +203,22 @@ class _Run:
     images: list[dict[str, Any]] = field(default_factory=list)
     predictions: list[dict[str, Any]] = field(default_factory=list)
     _taken: set[int | str] = field(default_factory=set)
+
+    def through(self, sources: Sequence[Source], progress: bool) -> Predicted:
+        """Go through all sources, and write the JSON of what is drawn, however that ends."""
+        totals = [source.total for source in sources]
+        own = self.looks[-1]
+        try:
+            with giving_way(), Progress(console=Terminal(stderr=True), disable=not progress) as bar:
+                total = None if None in totals else sum(totals)
+                task = bar.add_task(escape(own.title), total=total)
+                for is_image, group in groupby(sources, key=lambda each: each.stream is None):
+                    draw = self.photos if is_image else self.videos
+                    draw(list(group), lambda: bar.advance(task))
+        finally:
+            self.finish()
+        made = tuple(self.drawn), len(self.images), len(self.predictions)
+        return Predicted(self.folder, *made, own.predictor.kernels)
 
     def photos(self, sources: Sequence[Source], advance: Callable[[], None]) -> None:
         """Draw and save images; `advance` is called after each."""

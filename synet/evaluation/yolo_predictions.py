@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synet.data.text_files import read_lines
+from synet.data.text_files import LineError, check_places, located, read_lines, rows_of
 from synet.data.yolo_yaml import Dataset
 from synet.detections.detections import Detections
 from synet.evaluation.class_names import ids_of_classes
@@ -17,8 +17,6 @@ from synet.system.errors import DataError
 
 LOGGER = logging.getLogger("synet")
 FORM = "a line is 'class x y width height confidence', in 0-1"
-# What is 0 or 1 as float32, so that the 1.0000000001 that some tools write is 1.
-LOWEST, HIGHEST = -(2.0**-150), 1 + 2.0**-24
 CUT = 0.05  # what starts above lacks the end of the precision-recall curve
 
 
@@ -124,28 +122,13 @@ def _require_files(place: Path, images: Sequence[Path], split: str) -> None:
 
 def _read(path: Path, classes: int) -> np.ndarray:
     """Class, box and confidence of each line, float64 ``(N, 6)``."""
-    rows = []
-    for number, line in enumerate(read_lines(path, "predictions"), start=1):
-        if line.strip():
-            try:
-                rows.append(_parse(line, classes))
-            except ValueError as error:
-                raise DataError(f"{path}:{number}: {error}") from None
-    return np.array(rows, np.float64).reshape(-1, 6)
-
-
-def _parse(line: str, classes: int) -> list[float]:
-    try:
-        values = [float(word) for word in line.split()]
-    except ValueError:
-        raise ValueError(f"'{line.strip()}' is not made of numbers; {FORM}") from None
-    if len(values) == 5:
-        raise ValueError("no confidence; let YOLO write it with --save-conf (save_conf=True)")
-    if len(values) != 6:
-        raise ValueError(f"{len(values)} numbers; {FORM}")
-    if values[0] not in range(classes):
-        raise ValueError(f"class {values[0]:g} is not one of 0 to {classes - 1}")
-    outside = [value for value in values[1:] if not LOWEST <= value <= HIGHEST]
-    if outside:
-        raise ValueError(f"{outside[0]:g} is outside 0-1; {FORM}")
-    return values
+    with located(path, FORM):
+        rows = rows_of(read_lines(path, "predictions"), classes)
+        for number, row in rows.items():
+            if len(row) == 5:
+                problem = "no confidence; let YOLO write it with --save-conf (save_conf=True)"
+                raise LineError(number, problem)
+            if len(row) != 6:
+                raise LineError(number, f"{len(row)} numbers")
+            check_places(number, row[1:])
+    return np.array([*rows.values()], np.float64).reshape(-1, 6)

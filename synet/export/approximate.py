@@ -75,18 +75,17 @@ def choices(free: Sequence[str], asked: str | None = None) -> tuple[Approximatio
     SynetError
         The operation is not free, or stands for nothing.
     """
-    if asked == NOTHING:
-        return ()
-    if asked is None:
-        return tuple(each for each in TABLE if each.is_close and each.by in free)
-    found = tuple(each for each in TABLE if each.by == asked and asked in free)
-    if not found:
-        usable = dict.fromkeys(each.by for each in TABLE if each.by in free)
-        known = ", ".join([*usable, NOTHING])
+    usable = [each for each in TABLE if each.by in free]
+    if asked not in (None, NOTHING, *(each.by for each in usable)):
+        known = ", ".join([*dict.fromkeys(each.by for each in usable), NOTHING])
         raise SynetError(
             f"{asked} cannot stand for another activation at no cost there; say one of: {known}"
         )
-    return found
+    return tuple(
+        each
+        for each in usable
+        if each.is_exact or each.by == asked or (asked is None and each.is_close)
+    )
 
 
 def approximate(
@@ -126,13 +125,13 @@ def approximate(
     if not sites:
         return model, ()
     seen = _seen(model, [site.source for site in sites], images())
-    shares: dict[int, np.ndarray] = {}
+    members: dict[int, list[tuple[Approximation, _Seen]]] = {}
     for site, each in zip(sites, seen, strict=True):
-        group = groups.of(site.source)
-        shares[group] = shares.get(group, 0) + each.shares
+        members.setdefault(groups.of(site.written), []).append((site.by, each))
+    factors = {group: _factor(each) for group, each in members.items()}
     found = []
     for site, each in zip(sites, seen, strict=True):
-        by, factor = site.by, site.by.best_factor(shares[groups.of(site.source)])
+        by, factor = site.by, factors[groups.of(site.written)]
         errors = by.mean_error(each.shares, factor), by.largest_error(each.low, each.high, factor)
         found.append(StandIn(site.layer, by.was, by.by, factor, *errors))
     return _scaled(file, groups, sites, [each.factor for each in found]), tuple(found)
@@ -171,8 +170,8 @@ def approximated(model: bytes, known: Sequence[Mapping[str, Any]]) -> bytes:
 class _Site:
     """A place in a file where an operation may stand in.
 
-    `source` and `tensor` are what it reads and writes; `is_cut` says that a multiplication has to
-    part what it writes from what reads that.
+    `source` is the tensor that it reads, and `tensor` the one that has its values then. `is_cut`
+    says that a multiplication has to make that of what it has `written`.
     """
 
     layer: str
@@ -180,6 +179,7 @@ class _Site:
     tensor: int
     by: Approximation
     is_cut: bool = False
+    written: int = -1
 
 
 def _sites(model: bytes, allowed: Sequence[Approximation]) -> Iterator[_Site]:
@@ -209,18 +209,18 @@ def _settled(model: bytes, sites: list[_Site]) -> tuple[list[_Site], FloatFile, 
     keeps its own operations, which may tie others: so on until nothing changes.
     """
     while True:
-        file, groups = _put_in(model, sites)
-        tied = [site for site in sites if groups.is_pinned(site.source)]
-        if not tied:
+        sites, file, groups = _put_in(model, sites)
+        tied = [groups.is_pinned(site.written) for site in sites]
+        if not any(tied):
             return sites, file, groups
         sites = [
-            replace(s, is_cut=s in tied) if not s.is_cut else s
-            for s in sites
-            if not (s in tied and s.is_cut)
+            replace(site, is_cut=site.is_cut or is_tied)
+            for site, is_tied in zip(sites, tied, strict=True)
+            if not (is_tied and site.is_cut)
         ]
 
 
-def _put_in(model: bytes, sites: Sequence[_Site]) -> tuple[FloatFile, Groups]:
+def _put_in(model: bytes, sites: Sequence[_Site]) -> tuple[list[_Site], FloatFile, Groups]:
     """The file with one operation at each site."""
     file = FloatFile(model)
     writers = {tensor: operator for operator in file.operators for tensor in operator.outputs}
@@ -230,15 +230,18 @@ def _put_in(model: bytes, sites: Sequence[_Site]) -> tuple[FloatFile, Groups]:
         file.replace(operator, site.by.by, [site.source])
         if site.is_cut:
             file.multiply_after(operator)
-        put.append(operator)
+        put.append((operator, not site.by.is_folded))
     file.drop_unread()
-    return file, Groups(file, put)
+    written = [operator.outputs[0] for operator, _ in put]
+    there = [replace(site, written=tensor) for site, tensor in zip(sites, written, strict=True)]
+    return there, file, Groups(file, put)
 
 
 def _scaled(
     file: FloatFile, groups: Groups, sites: Sequence[_Site], factors: Sequence[float]
 ) -> bytes:
-    of_group = {groups.of(site.source): factor for site, factor in zip(sites, factors, strict=True)}
+    owners = (groups.of(site.written) for site in sites)
+    of_group = dict(zip(owners, factors, strict=True))
     absorb(file, [of_group.get(groups.of(tensor), 1.0) for tensor in range(len(file.tensors))])
     return file.packed()
 
@@ -249,6 +252,12 @@ class _Seen(NamedTuple):
     low: float
     high: float
     shares: np.ndarray
+
+
+def _factor(members: Sequence[tuple[Approximation, _Seen]]) -> float:
+    """Of a group: the best one for that of its members which has the least choice."""
+    strictest = min((by for by, _ in members), key=lambda by: by.freedom)
+    return strictest.best_factor(sum(seen.shares for _, seen in members))
 
 
 def _seen(model: bytes, tensors: Sequence[int], images: Iterable[np.ndarray]) -> list[_Seen]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synet.export.pointwise import GRID
+from synet.export.pointwise import FUNCTIONS, GRID
+from synet.layers.activations import SILU_SCALE
 
 EDGES = np.linspace(-12, 12, 481)  # of bins that values are counted in; none is off beyond them
 MIDDLES = (EDGES[1:] + EDGES[:-1]) / 2
@@ -35,9 +36,7 @@ def mish(x: np.ndarray) -> np.ndarray:
 
 def gelu(x: np.ndarray) -> np.ndarray:
     """What TFLite's GELU computes."""
-    from scipy.special import erf
-
-    return x * (1 + erf(x / np.sqrt(2))) / 2
+    return FUNCTIONS["GELU"](x)
 
 
 def hard_swish(x: np.ndarray) -> np.ndarray:
@@ -67,6 +66,13 @@ class Approximation:
     is_close
         Is that within a step of int8 where a layer's values reach 8? Others stand in only for who
         asks for them.
+    is_folded
+        Is ``c * operation(x)`` meant, whose other factor is in the weights before already?
+
+    Attributes
+    ----------
+    is_exact
+        Are the two the same, so that nothing but the factors is to be done away with?
     """
 
     was: str
@@ -76,6 +82,16 @@ class Approximation:
     factors: tuple[float, float]
     error: float
     is_close: bool = False
+    is_folded: bool = False
+
+    @property
+    def is_exact(self) -> bool:  # noqa: D102
+        return self.error == 0
+
+    @property
+    def freedom(self) -> float:
+        """How far the factors reach."""
+        return self.factors[1] - self.factors[0]
 
     def is_of(self, values: np.ndarray) -> bool:
         """Is the function the one that has these values on `synet.export.pointwise.GRID`?"""
@@ -83,7 +99,7 @@ class Approximation:
 
     def errors(self, x: np.ndarray, factor: float) -> np.ndarray:
         """The difference at each `x`."""
-        return self.exact(x) - factor * self.nearby(x / factor)
+        return self.exact(x) - factor * self.nearby(x if self.is_folded else x / factor)
 
     def largest_error(self, low: float, high: float, factor: float) -> float:
         """Between two numbers, without its sign."""
@@ -100,7 +116,20 @@ class Approximation:
         return min(tried, key=lambda factor: self.mean_error(shares, factor))
 
 
+def scaled_gelu(x: np.ndarray) -> np.ndarray:
+    """Of which `synet.layers.activations.SiLU` is the layer."""
+    return SILU_SCALE * gelu(x / SILU_SCALE)
+
+
+def folded_gelu(x: np.ndarray) -> np.ndarray:
+    """What is left of it behind a convolution, to which the converter gives the first factor."""
+    return SILU_SCALE * gelu(x)
+
+
+_SCALED = (SILU_SCALE, SILU_SCALE)
 TABLE = (
+    Approximation("GELU", scaled_gelu, "GELU", gelu, _SCALED, 0.0, is_close=True),
+    Approximation("GELU", folded_gelu, "GELU", gelu, _SCALED, 0.0, is_close=True, is_folded=True),
     Approximation("SiLU", silu, "GELU", gelu, (1.596, 1.773), 0.0247, is_close=True),
     Approximation("SiLU", silu, "HARD_SWISH", hard_swish, (0.667, 1.048), 0.1299),
     Approximation("Mish", mish, "GELU", gelu, (1.247, 1.375), 0.1108),

@@ -8,7 +8,7 @@ others want the numbers themselves, and so does whoever reads the outputs: those
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from synet.export.float_file import FloatFile
@@ -36,17 +36,21 @@ class Groups:
     ----------
     file
         Its operations and tensors.
-    keeping
-        Operations that keep a factor by being `synet.export.approximations`, whatever they are.
+    put
+        Operations that stand in for others, which give the factor that is theirs to what they
+        write; True for each that has to read it, too.
     """
 
-    def __init__(self, file: FloatFile, keeping: Collection[Any]) -> None:
+    def __init__(self, file: FloatFile, put: Sequence[tuple[Any, bool]]) -> None:
         self._of = list(range(len(file.tensors)))
         pinned = {*file.inputs, *file.outputs}
         for operator in file.operators:
             real = [t for t in (*operator.inputs, *operator.outputs) if file.is_real(t)]
-            if any(operator is each for each in keeping) or _keeps(file, operator):
+            reads_it = next((reads for each, reads in put if each is operator), None)
+            if reads_it or _keeps(file, operator):
                 self._join(real)
+            elif reads_it is not None:
+                pinned |= {*operator.inputs}
             else:
                 pinned |= {*real} - {*_free(file, operator)}
         self._pinned = {self.of(tensor) for tensor in pinned}

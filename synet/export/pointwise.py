@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import erf
 
 from synet.export.float_file import FloatFile
 
@@ -30,6 +31,7 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "LOG": np.log,
     "TANH": np.tanh,
     "LOGISTIC": lambda x: 1 / (1 + np.exp(-x)),
+    "GELU": lambda x: x * (1 + erf(x / np.sqrt(2))) / 2,
     "RELU": lambda x: np.maximum(x, 0),
     "RELU6": lambda x: np.clip(x, 0, 6),
 }

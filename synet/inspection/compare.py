@@ -65,8 +65,7 @@ def compare_layers(
     >>> found = synet.compare_layers("best.pt", "best.tflite", ["street.jpg"], progress=False)
     >>> found.layers[1].layer, found.layers[1].op
     ('model.1.first.conv', 'CONV_2D')
-    >>> number, worst = found.worst()[0]
-    >>> worst.lost_db <= found.layers[1].lost_db
+    >>> found.worst()[0][1].lost_db <= found.layers[1].lost_db
     True
     """
     if out is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from time import monotonic, perf_counter_ns
 from typing import Any
@@ -181,15 +181,14 @@ def latency(
     ----------
     model, image_shape, repo, device
         As for `synet.models.predictor.load_predictor`.
-    runs
-        How many count, each of all steps from an image file to boxes.
+    runs, warm_up
+        How many count, each of all steps from an image file to boxes; and how many run before
+        them, which do not count.
     image
         The image file; a picture is drawn where none is given.
     threads
         To run on. Default: for TFLite four, or as many as there are processors; for a checkpoint,
         what torch takes.
-    warm_up
-        Runs before them, which do not count.
     chip
         Tells what this chip's compiler estimates; a checkpoint is exported for that.
     progress
@@ -206,29 +205,22 @@ def latency(
     if runs < 1 or warm_up < 0:
         raise SynetError(f"runs: {runs}, warm-up: {warm_up}; give at least 1 and 0")
     require_torch([model], device)
-    asked = get_chip(chip) if chip else None
+    asked = None if chip is None else get_chip(chip)
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:
         predictor = load_predictor(model, image_shape, repo, True, threads, FAST, 0, device)
-        estimate = _estimate(model, asked, image_shape, repo) if asked else None
-        steps = _steps(predictor, file)
-        with _ticking(Path(model).name, runs + warm_up, progress) as tick:
-            times = _measure(list(chain(*steps.values())), runs, warm_up, tick)
-        parts = dict(zip(steps, _summed(times, map(len, steps.values())), strict=True))
+        estimate, note = _estimate(model, asked, image_shape, repo) if asked else (None, "")
+        timings = _timed(_steps(predictor, file), runs, warm_up, Path(model).name, progress)
         return Latency(
             model=str(model),
             image_shape=tuple(predictor.image_shape),
             threads=predictor.threads,
             warm_up=warm_up,
-            network=Timing(times[:, NETWORK]),
-            overall=Timing(times.sum(axis=1)),
-            parts=parts,
             estimate=estimate,
-            note=f"no estimate for {asked.name}: its compiler is not public"
-            if asked and estimate is None
-            else "",
+            note=note,
             kernels=predictor.kernels,
             device="" if device == "cpu" else device,
+            **timings,
         )
 
 
@@ -252,12 +244,23 @@ def _steps(predictor: Predictor, file: Path) -> dict[str, Sequence[Callable[[Any
     return first | {"network": predictor.stages} | last
 
 
-def _summed(times: np.ndarray, steps: Iterable[int]) -> Iterator[Timing]:
-    """Of so many steps each, what they took together."""
-    start = 0
-    for count in steps:
-        yield Timing(times[:, start : start + count].sum(axis=1))
-        start += count
+def _timed(
+    steps: dict[str, Sequence[Callable[[Any], Any]]],
+    runs: int,
+    warm_up: int,
+    title: str,
+    progress: bool,
+) -> dict[str, Any]:
+    """What `Latency` tells of time: of the network alone, of all steps, and of each part."""
+    with _ticking(title, runs + warm_up, progress) as tick:
+        times = _measure(list(chain(*steps.values())), runs, warm_up, tick)
+    ends = list(accumulate(map(len, steps.values()), initial=0))
+    parts = {
+        name: Timing(times[:, start:end].sum(axis=1))
+        for name, (start, end) in zip(steps, pairwise(ends), strict=True)
+    }
+    network, overall = Timing(times[:, NETWORK]), Timing(times.sum(axis=1))
+    return {"network": network, "overall": overall, "parts": parts}
 
 
 def _measure(
@@ -289,21 +292,22 @@ def _measure(
 
 def _estimate(
     model: str | Path, chip: Chip, image_shape: tuple[int, int] | None, repo: str | Path | None
-) -> Estimate | None:
-    """What the chip's compiler says; None where it has none that is public."""
+) -> tuple[Estimate | None, str]:
+    """What the chip's compiler says; or None, and why."""
     if chip.compiler is None:
-        return None
+        return None, f"no estimate for {chip.name}: its compiler is not public"
     from synet.inspection.profile import profile
 
     found = profile(model, chip, image_shape, repo)
     compiled = found.compiled
-    return Estimate(
+    estimate = Estimate(
         chip=chip.name,
         cycles=compiled.cycles,
         milliseconds=compiled.seconds * 1e3,
         frames_per_second=compiled.frames_per_second,
         on_npu=1 - len(compiled.on_cpu) / len(found.rows),
     )
+    return estimate, ""
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,8 +155,8 @@ def profile(
     >>> costs.violations, costs.peak.layer, costs.macs
     ((), 'model.1.first.conv', 467712)
     """
-    if not isinstance(chip, Chip):
-        chip = get_chip(chip) if chip else None
+    if isinstance(chip, str):
+        chip = get_chip(chip)
     if isinstance(model, bytes) or Path(model).suffix == ".tflite":
         return _of_file(model, chip, image_shape, compiler)
     if claimed(model, image_shape, repo):
@@ -166,15 +167,13 @@ def profile(
     from synet.models.get_model import load_network
 
     step(f"building {model}")
-    asked = chip.name if chip else ""
+    asked = chip.name if chip else None
     network, shape = load_network(model, image_shape, repo, asked)
     target = (chip or get_chip(network.synet["chip"])).asking(compiler)
-
-    def other(definition: dict[str, Any]) -> nn.Module:
-        return rebuilt(Path(model), definition, repo, asked)
-
-    trained = Path(model).suffix == ".pt"  # trained channels are what they are
-    return profile_network(network, shape, str(model), target, None if trained else other, started)
+    rebuild = None  # trained channels are what they are
+    if Path(model).suffix != ".pt":
+        rebuild = partial(rebuilt, Path(model), repo=repo, chip=asked)
+    return profile_network(network, shape, str(model), target, rebuild, started)
 
 
 def profile_network(
@@ -276,7 +275,7 @@ def _profile(name: str, content: bytes, chip: Chip) -> Profile:
 
 
 def rebuilt(
-    model: Path, definition: dict[str, Any], repo: str | Path | None, chip: str
+    model: Path, definition: dict[str, Any], repo: str | Path | None, chip: str | None
 ) -> nn.Module:
     """The network of another definition under the same name, in which its scale may stand."""
     import yaml

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from synet.layers.binding import Binding, activates
+from synet.layers.choices import ChosenActivation, chosen, new_activation
 from synet.layers.named import Named
 from synet.layers.same import (
     conv2d_same,
@@ -196,13 +197,22 @@ class _Carrier(Named):
         signature = inspect.signature(cls.__init__)
         return signature.replace(parameters=[*signature.parameters.values()][1:])
 
+    @property
+    def default_act(cls) -> nn.Module:
+        """The chosen activation; ultralytics sets it for each model, which tells nothing here."""
+        return new_activation()
+
+    @default_act.setter
+    def default_act(cls, value: object) -> None:
+        pass
+
     def __call__(cls, *args: Any, **kwargs: Any) -> nn.Module:
         spec = _spec_among(args)
         return super().__call__(*args, **kwargs) if spec is None else spec.build(args[0], args[1])
 
 
 class Conv(nn.Module, metaclass=_Carrier):
-    """Convolution, batch norm, ReLU6: what takes the place of every YOLO's ``Conv``.
+    """Convolution, batch norm, activation: what takes the place of every YOLO's ``Conv``.
 
     Parameters
     ----------
@@ -211,7 +221,8 @@ class Conv(nn.Module, metaclass=_Carrier):
     k, s
         Kernel size and stride, one number or (vertical, horizontal).
     p
-        Padding as the fork asks for it; only what 'same' does anyway is possible.
+        Padding as the fork asks for it; only what 'same' does anyway is possible, unless the
+        network is built to pad alike on both sides, as torch and published weights do.
     g
         Groups.
     *rest
@@ -220,8 +231,8 @@ class Conv(nn.Module, metaclass=_Carrier):
     d
         Dilation.
     act
-        False: none. Anything else, a SiLU or LeakyReLU included, becomes ReLU6, the
-        activation that every chip has.
+        False: none. Anything else, a SiLU or LeakyReLU included, becomes the activation that
+        the network is built with: ReLU6, which every chip has, unless another was chosen.
 
     Raises
     ------
@@ -229,7 +240,8 @@ class Conv(nn.Module, metaclass=_Carrier):
         Padding that is not 'same'.
     """
 
-    default_act = nn.ReLU6()  # forks read and set it
+    default_act = ChosenActivation()  # which layers of forks read, and `_Carrier` of the class
+    pads_alike = False  # of those that were built before there was a choice
 
     def __init__(
         self,
@@ -250,14 +262,20 @@ class Conv(nn.Module, metaclass=_Carrier):
             else:
                 act = value
         k, s = pair(k), pair(s)
-        if p is not None and not _is_same(pair(p), k, d):
+        self.pads_alike = chosen().pads_alike
+        if self.pads_alike:
+            padding = tuple((d * (n - 1) + 1) // 2 for n in k) if p is None else pair(p)
+            self.conv = nn.Conv2d(c1, c2, k, s, padding, d, g, bias=False)
+        elif p is None or _is_same(pair(p), k, d):
+            self.conv = Conv2d(c1, c2, k, s, bias=False, groups=g, dilation=d)
+        else:
+            half = tuple(d * (n - 1) // 2 for n in pair(k))
             raise UnfitError(
                 f"Conv(c1={c1}, c2={c2}, k={k}, p={p}): only 'same' padding runs on every chip; "
-                f"leave the padding out, or use {tuple(d * (n - 1) // 2 for n in k)}"
+                f"leave the padding out, or use {half}"
             )
-        self.conv = Conv2d(c1, c2, k, s, bias=False, groups=g, dilation=d)
         self.bn = nn.BatchNorm2d(c2)
-        self.act = nn.ReLU6(inplace=True) if activates(act) else nn.Identity()
+        self.act = new_activation() if activates(act) else nn.Identity()
 
     @staticmethod
     def in_place_of(old: type) -> type[Conv]:
@@ -269,8 +287,9 @@ class Conv(nn.Module, metaclass=_Carrier):
         return self.act(self.bn(self.conv(x)))
 
     def forward_fuse(self, x: Tensor) -> Tensor:
-        """After the fork has folded ``bn`` into ``conv``."""
-        return self.act(fused_conv2d_same(self.conv, x))
+        """After the fork has folded ``bn`` into ``conv``, which is a ``nn.Conv2d`` then."""
+        y = self.conv(x) if self.pads_alike else fused_conv2d_same(self.conv, x)
+        return self.act(y)
 
     fuseforward = forward_fuse  # its name up to YOLOv5 v5.0 and in YOLOv7
 

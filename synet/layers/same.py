@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
-def pair(value: int | Sequence[int]) -> tuple[int, ...]:
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """One number, or (vertical, horizontal), as the latter."""
-    return (value, value) if isinstance(value, int) else tuple(value)
+    vertical, horizontal = (value, value) if isinstance(value, int) else value
+    return vertical, horizontal
 
 
 def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:

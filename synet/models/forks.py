@@ -109,9 +109,9 @@ def build_model(
     claims = zoo.claims(definition, path)
     name = Path(cfg).name.removesuffix(".yaml")
     source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
-    chip = claims.chip or chip
+    chip = chip if claims.chip is None else claims.chip
     with find_fork(root, chip) as fork:
-        with quiet(), fork.aimed_at(chip or fork.family.chip), _told(path):
+        with quiet(), fork.aimed_at(fork.family.chip if chip is None else chip), _told(path):
             model = _model_class(fork, definition)(str(source), nc=nc).eval()
         settle(model)
     for note in model.synet.get("substituted", ()):

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from synet.detections.score_shift import float_twin
-from synet.models.predictor import Predictor, load_predictor
+from synet.models.predictor import Predictor, load_predictor, require_torch
 from synet.system.errors import SynetError
+from synet.tflite.kernels import FAST
 
 T = TypeVar("T")
 Instead = TypeVar("Instead")
@@ -43,7 +44,7 @@ class Twin:
                 raise
             return instead(error)
 
-    def load(self, predictor: Predictor, repo: str | Path | None, **settings: Any) -> Predictor:
+    def load(self, predictor: Predictor, repo: str | Path | None, **settings: Any) -> OpenTwin:
         """Open it at the shape of the file.
 
         Parameters
@@ -64,10 +65,52 @@ class Twin:
                 f"{self.path}: finds {len(reference.names)} classes, and the model "
                 f"{len(predictor.names)}; give the model's own float twin with --float"
             )
-        return reference
+        return OpenTwin(self.path, self.is_asked_for, reference)
+
+
+@dataclass(frozen=True)
+class OpenTwin(Twin):
+    """The float model of a file, and what runs it."""
+
+    predictor: Predictor
 
 
 def find_twin(model: str | Path, asked: str | Path | None = None) -> Twin | None:
     """The float model of a file: the one that is asked for, else the checkpoint beside the file."""
     path = asked or float_twin(model)
     return Twin(path, bool(asked)) if path else None
+
+
+def load_with_twin(
+    model: str | Path,
+    asked: str | Path | None,
+    instead: Callable[[SynetError], Instead],
+    image_shape: tuple[int, int] | None = None,
+    repo: str | Path | None = None,
+    kernels: str = FAST,
+    device: str = "",
+    batch: int = 1,
+) -> tuple[Predictor, OpenTwin | Instead | None]:
+    """Open a model, and the float model that it was made of, where there is one.
+
+    Parameters
+    ----------
+    model, image_shape, repo, kernels, device, batch
+        As for `synet.models.predictor.load_predictor`; the last two of the float model, too.
+    asked
+        The float model, as for `find_twin`.
+    instead
+        Given what is wrong with a float model that nobody asked for: what stands in its place.
+
+    Raises
+    ------
+    SynetError
+        The model, or a float model that is asked for, cannot be run.
+    """
+    twin = find_twin(model, asked)
+    require_torch([model, twin.path if twin else None], device, batch)
+    settings: dict[str, Any] = {"device": device, "batch": batch}
+    predictor = load_predictor(model, image_shape, repo, kernels=kernels, **settings)
+    if twin is None:
+        return predictor, None
+    return predictor, twin.tried(lambda: twin.load(predictor, repo, **settings), instead)

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from synet.patches.engine import Patching
 
 
-def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = ()) -> Patching:
+def patch_ultralytics(
+    chip: str | None = None,
+    *,
+    roots: Iterable[str | Path] = (),
+    activation: str | None = None,
+) -> Patching:
     """Patch ultralytics, or a fork of it, in the script that imports it, before or after this.
 
     ::
@@ -28,11 +33,13 @@ def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = 
         and for Sabre where it names none.
     roots
         Folders of forks that lie elsewhere than the script.
+    activation
+        As for `synet.patch_custom`.
 
     Raises
     ------
     ChipError
-        There is no such chip.
+        There is no such chip, or it has no such activation.
     PatchError
         Another chip is patched already.
 
@@ -47,4 +54,4 @@ def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = 
     from synet.patches.target import only_or_own
     from synet.patches.ultralytics import FAMILY
 
-    return patch(only_or_own(chip, FAMILY.chip), roots=roots)
+    return patch(only_or_own(chip, FAMILY.chip, activation), roots=roots)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from synet.chips import Chip, get_chip
 from synet.patches.contents import defines
 from synet.patches.target import Target
 
@@ -157,7 +158,7 @@ class Family:
         return pair if fits else None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Building:
     """A model that is being built.
 
@@ -167,12 +168,15 @@ class Building:
         Its yaml file; empty where it is from none.
     model
         Its class.
+    pads_alike
+        See `synet.layers.choices.Choices`. None: its rows, which are not known yet, will tell.
     notes
         What took the place of layers that the chip does not run, for people.
     """
 
     path: str
     model: type
+    pads_alike: bool | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -203,10 +207,17 @@ class Fork:
         """That of the models that are built now; None where layers are left as they are."""
         return self.target.chip
 
+    @property
+    def built_for(self) -> Chip:
+        """The chip of the models that are built now, with the activation that they get."""
+        # where there is none, nothing is swapped, and nobody asks
+        return get_chip(self.chip or DEFAULT_CHIP).with_activation(self.target.activation)
+
     @contextmanager
-    def aimed_at(self, chip: str | None) -> Iterator[None]:
-        """Build models for `chip` within the block."""
-        before, self.target = self.target, replace(self.target, chip=chip)
+    def aimed_at(self, chip: str | None, activation: str | None = None) -> Iterator[None]:
+        """Build models for `chip` within the block, with `activation` unless one is fixed."""
+        before = self.target
+        self.target = replace(before, chip=chip, activation=before.activation or activation)
         try:
             yield
         finally:

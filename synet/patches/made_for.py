@@ -1,4 +1,4 @@
-"""The chip that a model is built for: its definition says so, or what its training starts from.
+"""What a model is built for: its definition says so, or what its training starts from.
 
 A fork that resumes a training, or fine-tunes, hands the definition which lies in the checkpoint to
 its builder. A zoo model's claims name a chip there; a fork's own yaml claims nothing, so what is
@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from synet import zoo
+from synet.chips import Chip, get_chip
 from synet.patches.declaration import Fork
+from synet.patches.target import Target
 from synet.system.errors import ChipError
 
 LOGGER = logging.getLogger("synet")
 
-CHIP_KEY = "synet_chip"  # of the definition in a checkpoint
+# Keys of the definition in a checkpoint, by what is noted on the model.
+KEYS = {name: f"synet_{name}" for name in ("chip", "activation", "pads_alike")}
 
 
-def with_chip_noted(content: Any) -> Any:
-    """A checkpoint that has just been read, whose definitions name the chip of their models.
+def with_target_noted(content: Any) -> Any:
+    """A checkpoint that has just been read, whose definitions say what their models are built for.
 
     Parameters
     ----------
@@ -32,13 +35,13 @@ def with_chip_noted(content: Any) -> Any:
     parts = content if isinstance(content, Mapping) else {"model": content}
     for model in (parts.get("model"), parts.get("ema")):
         noted, definition = getattr(model, "synet", None), getattr(model, "yaml", None)
-        if isinstance(noted, dict) and isinstance(definition, dict) and noted.get("chip"):
-            definition[CHIP_KEY] = noted["chip"]
+        if isinstance(noted, dict) and isinstance(definition, dict):
+            definition |= {key: noted[name] for name, key in KEYS.items() if noted.get(name)}
     return content
 
 
-def chip_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None:
-    """The chip to build a model for.
+def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> tuple[Target, bool]:
+    """What to build a model for, and whether its convolutions pad as torch's do.
 
     Parameters
     ----------
@@ -55,25 +58,56 @@ def chip_for(definition: Mapping[str, Any], path: str, fork: Fork) -> str | None
         It is made for another chip than `fork` is fixed to.
     """
     source = path or fork.weights or "the checkpoint"
-    named = zoo.claims(definition, path or "the checkpoint's yaml").chip or definition.get(CHIP_KEY)
-    starts = CHIP_KEY not in definition and Path(fork.weights).is_file()
-    start = chip_of_checkpoint(fork.weights, fork.root) if starts else None
-    if start and named and start != named:
-        LOGGER.warning(
-            "%s is made for %s, and the training starts from %s, a model for %s",
-            *(source, named, fork.weights, start),
-        )
-    elif start and not named:
-        source, named = fork.weights, start
+    claims = zoo.claims(definition, path or "the checkpoint's yaml")
+    noted = noted_in(definition)
+    named = claims.chip or noted.get("chip")
+    if not noted and Path(fork.weights).is_file():
+        noted = built_for_in(fork.weights, fork.root)
+        start = noted.get("chip")
+        if start and named and start != named:
+            LOGGER.warning(
+                "%s is made for %s, and the training starts from %s, a model for %s",
+                *(source, named, fork.weights, start),
+            )
+        elif start and not named:
+            source, named = fork.weights, start
     if named and named != fork.chip and fork.target.fixed:
         raise ChipError(
             f"{source} is made for {named}, and this process is patched for {fork.chip}"
         )
-    return named or fork.chip
+    chip = str(named or fork.chip)
+    if noted.get("chip") != chip:
+        noted = {}  # of another chip's model nothing is taken but weights
+    target = Target(chip, activation=claims.activation or noted.get("activation"))
+    return target, pads_alike(definition, get_chip(chip), noted)
 
 
-def chip_of_checkpoint(weights: str | Path, root: Path) -> str | None:
-    """The chip that a checkpoint's model was trained for; None where it does not say so.
+def noted_in(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """What `with_target_noted` has written into a definition."""
+    return {name: definition[key] for name, key in KEYS.items() if key in definition}
+
+
+def pads_alike(definition: Mapping[str, Any], chip: Chip, noted: Mapping[str, Any]) -> bool:
+    """Do the convolutions of a model pad as torch's do: see `synet.layers.choices`?
+
+    Those of a fork's own model do, on a chip that has PAD. What was made for a chip, or trained
+    before, stays as it is.
+
+    Parameters
+    ----------
+    definition
+        Of the model.
+    chip
+        That it is built for.
+    noted
+        On the model that it goes on from.
+    """
+    own = noted.get("pads_alike", False) if noted else "synet" not in definition
+    return own and "PAD" in chip.ops
+
+
+def built_for_in(weights: str | Path, root: Path) -> dict[str, Any]:
+    """What a checkpoint's model was built for; empty where it does not say so.
 
     Parameters
     ----------
@@ -88,6 +122,6 @@ def chip_of_checkpoint(weights: str | Path, root: Path) -> str | None:
         It cannot be read.
     """
     from synet.checkpoints.read import read
-    from synet.checkpoints.sound import chip_of
+    from synet.checkpoints.sound import built_for
 
-    return chip_of(read(weights, [root], forkless=True), weights)
+    return built_for(read(weights, [root], forkless=True), weights)

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synet import zoo
-from synet.chips import get_chip
 from synet.patches.declaration import Building, Fork
-from synet.patches.made_for import chip_for
+from synet.patches.made_for import made_for, noted_in, pads_alike
 from synet.patches.own_keys import MissingKey, ModelDefinition, missing_in
 from synet.patches.rows import definition_path, read_rows, rewritten, row_place
 from synet.system.errors import SynetError, UnfitError
 from synet.system.text import first_line
+
+if TYPE_CHECKING:
+    from synet.layers.choices import Choices
 
 LOGGER = logging.getLogger("synet")
 
@@ -28,6 +30,7 @@ LOGGER = logging.getLogger("synet")
 def wrap_parse_model(fork: Fork) -> Callable:
     """Hand the fork rows that it can build, and make what it built safe for the chip."""
 
+    from synet.layers.choices import building_with
     from synet.layers.named import written_as
     from synet.patches.budget import Budget
     from synet.patches.zoo_heads import without_stems
@@ -38,15 +41,17 @@ def wrap_parse_model(fork: Fork) -> Callable:
         definition, given = bound.arguments[definition_name], bound.arguments[channels_name]
         rows = read_rows(fork, definition)
         channels = definition.get("ch", given[-1] if isinstance(given, list) else given)
-        gray = get_chip(fork.chip).image_channels == 1 and rows[0][2] != "Grayscale"
+        gray = fork.built_for.image_channels == 1 and rows[0][2] != "Grayscale"
         channels = 1 if gray else channels
+        choices = _choices(fork, definition)
         bound.arguments[channels_name] = [channels] if isinstance(given, list) else channels
         taken: list[int] = []
         path = definition_path(fork)
         content, riders = rewritten(fork, definition, channels, taken)
         bound.arguments[definition_name] = ModelDefinition(content, fork, path)
         try:
-            with Budget(), written_as(lambda: str(rows[taken[-1]][2]) if taken else ""):
+            row_name = written_as(lambda: str(rows[taken[-1]][2]) if taken else "")
+            with Budget(), row_name, building_with(choices):
                 made = wrapped(*bound.args, **bound.kwargs)
         except Exception as error:
             if isinstance(error, MissingKey):
@@ -64,7 +69,7 @@ def wrap_parse_model(fork: Fork) -> Callable:
                 save = sorted({*save, *(i % index for i in row[0] if i != -1)})
         if "synet" in definition:
             without_stems(layers[-1])
-        _make_safe(fork, layers, rows, channels)
+        _make_safe(fork, layers, rows, channels, choices.pads_alike)
         if gray:
             _see_gray(layers)
         return (layers, save, *more) if isinstance(made, tuple) else layers
@@ -84,16 +89,17 @@ def wrap_model_init(fork: Fork) -> Callable:
         definition = zoo.read_definition(path) if path else cfg  # resuming hands a mapping over
         if path:
             bound.arguments[parameter] = cfg
-        chip = fork.chip
+        target, pads = fork.target, None
         if isinstance(definition, dict):
             path = path or _source(definition)
-            chip = chip_for(definition, path, fork)
+            target, pads = made_for(definition, path, fork)
             if "ch" in definition and "ch" in signature.parameters:
                 bound.arguments["ch"] = definition["ch"]  # some lines read only the argument
-        building = Building(path, type(model))
+        building = Building(path, type(model), pads)
         fork.building.append(building)
         try:
-            with fork.aimed_at(chip):
+            with fork.aimed_at(target.chip, target.activation):
+                chip = fork.built_for
                 wrapped(*bound.args, **bound.kwargs)
         except KeyError as error:
             definition = definition if isinstance(definition, dict) else {}
@@ -104,9 +110,14 @@ def wrap_model_init(fork: Fork) -> Callable:
         finally:
             fork.building.pop()
         built = getattr(model, "yaml", None) or {}
-        gray = get_chip(chip).image_channels == 1
+        gray = chip.image_channels == 1
         channels = 1 if gray else built.get("ch", built.get("channels", 3))
-        model.synet = {"chip": chip, "channels": channels}
+        model.synet = {
+            "chip": chip.name,
+            "channels": channels,
+            "activation": chip.activation,
+            "pads_alike": building.pads_alike,
+        }
         if building.notes:
             model.synet["substituted"] = building.notes
 
@@ -123,21 +134,31 @@ def _source(definition: dict[str, Any]) -> str:
     return str(path) if same else ""
 
 
-def _make_safe(fork: Fork, layers: Any, rows: list, channels: int) -> None:
+def _choices(fork: Fork, definition: Mapping[str, Any]) -> Choices:
+    """How the layers of a model are built, which the model is noted to be built with."""
+    from synet.layers.choices import Choices
+
+    building = fork.building[-1] if fork.building else Building("", object)
+    if building.pads_alike is None:
+        building.pads_alike = pads_alike(definition, fork.built_for, noted_in(definition))
+    return Choices(fork.built_for.activation, building.pads_alike)
+
+
+def _make_safe(fork: Fork, layers: Any, rows: list, channels: int, pads_alike: bool) -> None:
     """Replace what is left of torch's own layers, and see that the chip runs every row."""
     from synet.layers.heads import head_form
     from synet.safety.rows import UnsafeRow, make_rows_safe
 
     needed = _needed(fork, layers, rows)
     try:
-        found = make_rows_safe(layers, channels, fork.chip, needed)
+        found = make_rows_safe(layers, channels, fork.built_for, needed, pads_alike)
     except UnsafeRow as error:
         lines = [f"{row_place(fork, i)}: {rows[i][2]}: {said}" for i, said in error.refusals]
         if len(lines) > 1:
             lines.insert(0, f"{fork.chip} does not run this network:")
         raise UnfitError(*lines) from None
     rest = {*range(len(layers))} - needed
-    _replace_by_type(layers, {index for index in rest if head_form(layers[index]) is None})
+    _replace_by_type(fork, layers, pads_alike, {i for i in rest if head_form(layers[i]) is None})
     for substitution in found:
         _tell(fork, f"{row_place(fork, substitution.index)}: {substitution}")
 
@@ -159,16 +180,16 @@ def _needed(fork: Fork, layers: Any, rows: list) -> set[int]:
     return {*range(last)}
 
 
-def _replace_by_type(layers: Any, indices: set[int]) -> None:
+def _replace_by_type(fork: Fork, layers: Any, pads_alike: bool, indices: set[int]) -> None:
     """Replace torch's own layers in branches that only help training, and in unknown heads."""
     from torch import nn
 
-    from synet.safety.replace_by_type import replace_layers
+    from synet.safety.replace_by_type import left_alone, replace_layers
     from synet.safety.rows import take_notes
 
     for index in indices:
         box = nn.ModuleList([layers[index]])
-        replace_layers(box)
+        replace_layers(box, left_alone(fork.built_for, pads_alike))
         if box[0] is not layers[index]:
             take_notes(layers[index], box[0])
             layers[index] = box[0]

@@ -37,6 +37,7 @@ def patch_custom(
     repairs: bool = True,
     families: Iterable[Family] = (),
     fixed: bool = True,
+    activation: str | None = None,
 ) -> Patching:
     """Make every YOLO of this process build layers that `chip` runs, now and when imported later.
 
@@ -59,11 +60,14 @@ def patch_custom(
     fixed
         False: a model whose yaml names another chip is built for that one, rather than refused,
         and a patch that is in place already stays as it is.
+    activation
+        The one that networks are built with: ``"relu6"``, or what else the chip has, such as
+        ``"silu"`` on Sabre. Default: the model's own, else what the chip's file calls best.
 
     Raises
     ------
     ChipError
-        There is no such chip.
+        There is no such chip, or it has no such activation.
     PatchError
         Another chip is patched already, or a fork lacks what the patch needs.
 
@@ -74,7 +78,8 @@ def patch_custom(
     'katana'
     >>> synet.unpatch()
     """
-    target = REPAIRS_ALONE if not chip else only(chip) if fixed else own(chip)
+    aim = only if fixed else own
+    target = REPAIRS_ALONE if chip is None else aim(chip, activation)
     return patch(target, roots=roots, repairs=repairs, families=families)
 
 
@@ -167,7 +172,7 @@ def borrowed(
         The process is repaired, and not patched.
     """
     global _active
-    target = own(chip or DEFAULT_CHIP)
+    target = own(DEFAULT_CHIP if chip is None else chip)
     roots = () if root is None else (root,)
     folders = [*roots]
 
@@ -270,13 +275,13 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
             safe_load,  # it may be what imports torch, while this runs
         )
         from synet.patches.data_downloads import with_local_data
-        from synet.patches.made_for import with_chip_noted
+        from synet.patches.made_for import with_target_noted
         from synet.patches.run_folders import with_own_folder
 
         roots = patching.roots_of_forks
         content = safe_load(roots)(wrapped, instance, args, kwargs)
         content = with_own_folder(content, args[0] if args else kwargs.get("f"))
-        return with_chip_noted(with_local_data(content, roots()))
+        return with_target_noted(with_local_data(content, roots()))
 
     kept = torch.serialization.load
     if torch.load is not kept:

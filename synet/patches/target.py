@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -15,56 +15,61 @@ class Target:
         For models that name none; None where layers are left as they are.
     fixed
         Are models that name another chip refused?
+    activation
+        The one to build with, whatever a model says. None: the model's, else the chip's own.
     """
 
     chip: str | None
     fixed: bool = False
+    activation: str | None = None
 
     def __str__(self) -> str:
-        return self.chip or "repairs alone"
+        chip = self.chip or "repairs alone"
+        return f"{chip} with {self.activation}" if self.activation else chip
 
     def excludes(self, other: Target) -> bool:
         """Can what is patched for the one not be patched for the other as well?"""
         fixed = self.fixed and other.fixed
-        return self.chip != other.chip and (fixed or None in (self.chip, other.chip))
+        if self.chip != other.chip and (fixed or None in (self.chip, other.chip)):
+            return True
+        return fixed and other.activation not in (None, self.activation)
 
 
 # Old code is mended, and its layers are left alone.
 REPAIRS_ALONE = Target(None)
 
 
-def only(chip: str) -> Target:
+def only(chip: str, activation: str | None = None) -> Target:
     """Models for one chip alone.
 
     Raises
     ------
     ChipError
-        There is no such chip.
+        There is no such chip, or it has no such activation.
     """
-    from synet.chips import get_chip
-
-    return Target(get_chip(chip).name, fixed=True)
+    return replace(own(chip, activation), fixed=True)
 
 
-def own(default: str) -> Target:
+def own(default: str, activation: str | None = None) -> Target:
     """Each model for the chip that it names itself, and for `default` where it names none.
 
     Raises
     ------
     ChipError
-        There is no such chip.
+        There is no such chip, or it has no such activation.
     """
     from synet.chips import get_chip
 
-    return Target(get_chip(default).name)
+    chip = get_chip(default).with_activation(activation)
+    return Target(chip.name, activation=activation)
 
 
-def only_or_own(chip: str | None, default: str) -> Target:
+def only_or_own(chip: str | None, default: str, activation: str | None = None) -> Target:
     """`only` the chip that was asked for; where none was, each model's `own`.
 
     Raises
     ------
     ChipError
-        There is no such chip.
+        There is no such chip, or it has no such activation.
     """
-    return only(chip) if chip else own(default)
+    return own(default, activation) if chip is None else only(chip, activation)

@@ -119,8 +119,8 @@ def find_candidate(
     """
     step(f"loading {model}")
     network, shape = load_network(model, image_shape, repo, chip)
-    named = chip or network.synet["chip"]
-    target = get_chip(named) if named else chip_for_images(image_channels(network))
+    named = network.synet["chip"] if chip is None else chip
+    target = get_chip(named) if named is not None else chip_for_images(image_channels(network))
     target = target.asking(compiler)
     is_as_trained = aim(network, target.name)
     if is_as_trained and make_safe:

@@ -6,31 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synet.data.yolo_yaml import Dataset, load_dataset
+from synet.data.yolo_yaml import Dataset
 from synet.detections.score_shift import confidence_shift
-from synet.evaluation.found import Found, find_all, judged_by
-from synet.inspection.compare import Comparison, compare_layers
+from synet.evaluation.found import Found
 from synet.inspection.profile import Profile, profile
-from synet.models.predictor import Predictor, load_predictor, require_torch
-from synet.models.twin import find_twin
 from synet.report import sections
 from synet.report.gallery import gallery
 from synet.report.interface import interface
 from synet.report.operating import operating_point
 from synet.report.page import Content, is_ours, render
 from synet.report.sections import Missing
+from synet.report.subject import Subject, open_subject
 from synet.system import optional_packages
-from synet.system.errors import SynetError
 from synet.system.files import refuse_foreign, write_atomic
 from synet.system.steps import step
-from synet.tflite.graph import read_graph
 from synet.tflite.kernels import FAST
-from synet.tflite.model import read_content
-
-NO_TWIN = Missing(
-    "Not measured: this takes the float model that the file was made of, and no .pt of its name "
-    "lies beside it (--float PT names another)."
-)
 
 
 def write_report(
@@ -81,7 +71,7 @@ def gather(
     classes: Sequence[str] | None = None,
     images: int = 8,
     repo: str | Path | None = None,
-    command: str = "",
+    command: str = "synet.write_report(...), in Python",
     progress: bool = True,
     strict: bool = False,
     kernels: str = FAST,
@@ -95,10 +85,10 @@ def gather(
     ----------
     model
         A ``.tflite`` file; or a ``.pt`` checkpoint, for the file beside it that was made of it.
-    data, split, classes, repo, strict
+    data, split, classes, repo, strict, progress
         As for `synet.evaluation.evaluate.evaluate`.
-    chip
-        Its name. Default: the file's own, see `synet.inspection.profile.chip_of`.
+    chip, compiler
+        As for `synet.inspection.profile.profile`.
     float_model
         What the file was made of. Default: the ``.pt`` of the same name beside it. Without one
         the report says what it cannot tell.
@@ -106,15 +96,9 @@ def gather(
         How many images of the split the errors of layers are measured on.
     command
         What was typed, for the record.
-    progress
-        Whether to show progress bars on stderr.
-    kernels
-        As for `synet.models.predictor.load_predictor`; of what int8 finds. Errors of layers are
-        those of the reference kernels.
-    device, batch
-        As for `synet.models.predictor.load_predictor`; of what the float model finds.
-    compiler
-        The version of the chip's compiler to ask, as for `synet.inspection.profile.profile`.
+    kernels, device, batch
+        As for `synet.models.predictor.load_predictor`: the first of what int8 finds, the others of
+        what the float model finds. Errors of layers are those of the reference kernels.
 
     Raises
     ------
@@ -122,58 +106,44 @@ def gather(
         The model cannot be run, is a classifier, or has not been quantized; the chip is not
         known; a `DataError` where the data cannot be used.
     """
-    file = quantized(Path(model))
-    name, content = _int8_content(file)
-    twin = find_twin(file, float_model)
-    require_torch([file, twin.path if twin else None], device, batch)
-    predictor = load_predictor(file, kernels=kernels)
-    dataset = judged_by(predictor, load_dataset(data, strict))
-    dataset.images(split)
-    settings = {"device": device, "batch": batch}
-    reference: Predictor | Missing = NO_TWIN
-    if twin:
-        reference = twin.tried(lambda: twin.load(predictor, repo, **settings), _unusable)
-
+    settings = kernels, device, batch
+    subject = open_subject(model, data, split, strict, float_model, repo, *settings)
     step("costs on the chip")
-    profiled = profile(file, chip, compiler=compiler)
-    step("what int8 finds")
-    how = {"split": split, "classes": classes, "progress": progress}
-    int8 = find_all(predictor, dataset, model=name, **how)
-    found: Found | None = None
-    errors: Comparison | Missing = NO_TWIN
-    if isinstance(reference, Missing):
-        errors = reference
-    elif twin:
-        step("what float finds")
-        found = find_all(reference, dataset, model=str(twin.path), **how)
-        step("errors of the layers")
-        sample = int8.images[:: max(1, len(int8.images) // images)][:images]
-        errors = twin.tried(
-            lambda: compare_layers(twin.path, file, sample, repo=repo, progress=progress),
-            _unmeasured,
-        )
+    profiled = profile(subject.file, chip, compiler=compiler)
+    int8, found = subject.found(classes, progress)
+    errors = subject.errors(int8.images, images, progress)
     step("the gallery")
     return Content(
-        title=file.name,
-        split=split,
-        doubt=sections.doubt(content),
-        notes=profiled.notes,
+        **_origin(subject, command, profiled, str(data), len(int8.images)),
         **_costs(profiled),
         errors=errors,
-        **_findings(int8, found, dataset),
-        interface=interface(predictor.model),
-        made=sections.made(
-            command or "synet.write_report(...), in Python",
-            file,
-            content,
-            Path(twin.path) if twin and found else None,
-            profiled,
-            str(data),
-            split,
-            len(int8.images),
-            predictor.kernels,
-        ),
+        **_findings(int8, found, subject.dataset),
     )
+
+
+def _origin(
+    subject: Subject, command: str, profiled: Profile, data: str, images: int
+) -> dict[str, Any]:
+    """What of a page is told by the file itself, and by how the page was made."""
+    twin = subject.twin
+    return {
+        "title": subject.file.name,
+        "split": subject.split,
+        "doubt": sections.doubt(subject.content),
+        "notes": profiled.notes,
+        "interface": interface(subject.predictor.model),
+        "made": sections.made(
+            command,
+            subject.file,
+            subject.content,
+            None if isinstance(twin, Missing) else Path(twin.path),
+            profiled,
+            data,
+            subject.split,
+            images,
+            subject.predictor.kernels,
+        ),
+    }
 
 
 def _costs(profiled: Profile) -> dict[str, Any]:
@@ -200,38 +170,3 @@ def _findings(int8: Found, found: Found | None, dataset: Dataset) -> dict[str, A
         "gallery": gallery(int8, found, dataset.names) if found else (),
         "mistakes": gallery(int8, None, dataset.names),
     }
-
-
-def quantized(model: Path) -> Path:
-    """The int8 file of a model: itself, or the one beside a checkpoint.
-
-    Raises
-    ------
-    SynetError
-        It is neither, or there is no such file.
-    """
-    if model.suffix not in {".pt", ".tflite"}:
-        raise SynetError(f"{model}: expected a .tflite file, or the .pt checkpoint beside one")
-    if not model.is_file():
-        raise SynetError(f"{model}: no such file")
-    file = model.with_suffix(".tflite")
-    if not file.is_file():
-        raise SynetError(
-            f"{file}: not there yet; make it first: synet quantize --weights {model} --data YAML"
-        )
-    return file
-
-
-def _int8_content(file: Path) -> tuple[str, bytes]:
-    name, content = read_content(file)
-    if not any(tensor.scale for tensor in read_graph(file).tensors):
-        raise SynetError(f"{name} is not quantized; make an int8 file of it with `synet quantize`")
-    return name, content
-
-
-def _unusable(error: SynetError) -> Missing:
-    return Missing(f"Not measured: the float model cannot be used: {error}.")
-
-
-def _unmeasured(error: SynetError) -> Missing:
-    return Missing(f"Not measured: {error}.")

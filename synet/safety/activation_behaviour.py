@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-RECTIFIERS = {"relu6": nn.ReLU6, "relu": nn.ReLU}  # by the name that a chip's file has for each
+from synet.layers.activations import CLASSES
+
 FAR = 20.0  # where every rectifier is straight, and every gate is shut or open
 
 
@@ -50,7 +51,7 @@ def activation_for(
     # no value may depend on where it stands, nor on the others
     if not _same(_shuffled(y, order), mixed) or not _same(y[x > 0], alone[x > 0]):
         return None
-    ours = RECTIFIERS[activation]()
+    ours = CLASSES[activation]()
     if _same(y, x) or _same(y, ours(x)):
         return None
     gate = _same(low, low * 0) and _same(high, high * 0 + 1)

@@ -84,17 +84,11 @@ def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -
     """
     target, shape = get_chip(chip), pair(imgsz)
     safe = copy.deepcopy(model)
-    channels = _channels(safe, target, shape)
-    if channels != target.image_channels == 1:
-        _take_gray(safe, shape)
-        channels = 1
-    kept = {nn.Conv2d: lambda old: None, **left_alone(target)}  # what those need shows in a run
-    found: list[Substitution] = replace_layers(safe, kept)
+    channels = _fit_to_camera(safe, target, shape)
+    found: list[Substitution] = replace_layers(safe, left_alone(target, pads_alike=True))
     ends = not _has_head(safe)
     mended = mend(safe, lambda: safe(_image(safe, channels, shape)), target, ends=ends)
-    left = _violations(safe, mended.problems, target)
-    if channels != target.image_channels:
-        left.insert(0, _wrong_image(target, channels))
+    left = _violations(safe, mended.problems, target, channels)
     if left:
         raise UnsafeModel(target, left)
     for substitution in [*found, *mended.substitutions]:
@@ -127,8 +121,7 @@ def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> li
     """
     target = get_chip(chip)
     copied, problems, channels = _met(model, target, pair(imgsz))
-    found = _violations(copied, problems, target)
-    return [_wrong_image(target, channels), *found] if channels != target.image_channels else found
+    return _violations(copied, problems, target, channels)
 
 
 def refuse_unsafe(network: nn.Module, chip: Chip, imgsz: tuple[int, int]) -> None:
@@ -143,8 +136,9 @@ def refuse_unsafe(network: nn.Module, chip: Chip, imgsz: tuple[int, int]) -> Non
         All of it, by module path, and what there is to do.
     """
     if chip.compiler:
-        copied, problems, _ = _met(network, chip, imgsz)
-        found = _violations(copied, [each for each in problems if not each.operation], chip)
+        copied, problems, channels = _met(network, chip, imgsz)
+        unknown = [problem for problem in problems if not problem.operation]
+        found = _violations(copied, unknown, chip, channels)
     else:
         found = check(network, chip.name, imgsz)
     if found:
@@ -170,9 +164,12 @@ def _has_head(model: nn.Module) -> bool:
     return any(head_form(module) is not None for module in model.modules())
 
 
-def _violations(model: nn.Module, problems: Sequence[Problem], chip: Chip) -> list[Violation]:
+def _violations(
+    model: nn.Module, problems: Sequence[Problem], chip: Chip, channels: int
+) -> list[Violation]:
+    """What is wrong with a network, and first with the `channels` of its image."""
     paths = paths_of(model)
-    found = []
+    found = [_wrong_image(chip, channels)] if channels != chip.image_channels else []
     for problem in problems:
         module = problem.stack[-1] if problem.stack else model
         if head_form(module) is not None:
@@ -212,6 +209,18 @@ def _channels(model: nn.Module, chip: Chip, shape: tuple[int, int]) -> int:
 
 
 # -------------------------------------------------------------------------------- grey images
+
+
+def _fit_to_camera(model: nn.Module, chip: Chip, shape: tuple[int, int]) -> int:
+    """Have a model of colours take grey images, in place, if the camera has no others.
+
+    How many channels it takes from then on.
+    """
+    channels = _channels(model, chip, shape)
+    if channels != chip.image_channels == 1:
+        _take_gray(model, shape)
+        return 1
+    return channels
 
 
 class _FirstConvolutions(TorchFunctionMode):

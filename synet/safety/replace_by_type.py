@@ -7,7 +7,7 @@ where the old layer is safe as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -61,7 +61,7 @@ def replaces(*originals: type[nn.Module], why: str = "") -> Callable[[Recipe], R
 
 def replace_layers(
     model: nn.Module,
-    recipes: dict[type[nn.Module], Recipe] | None = None,
+    recipes: Mapping[type[nn.Module], Recipe] | None = None,
     among: Container[nn.Module] | None = None,
 ) -> list[Substitution]:
     """Replace, in place, every layer of `model` that has a chip-safe twin.
@@ -78,7 +78,7 @@ def replace_layers(
     What was replaced, also where no number changes.
     """
     found = []
-    known = REPLACEMENTS | (recipes or {})
+    known = REPLACEMENTS | dict(recipes or {})
     for path, old in list(model.named_modules()):
         if not path or type(old) not in known or (among is not None and old not in among):
             continue
@@ -110,10 +110,13 @@ ACTIVATIONS = (
 )
 
 
-def left_alone(chip: Chip) -> dict[type[nn.Module], Recipe]:
-    """Recipes that leave what a run of the network replaces: activations, if not by ReLU6."""
+def left_alone(chip: Chip, pads_alike: bool) -> dict[type[nn.Module], Recipe]:
+    """Recipes that leave layers to a run of the network, which replaces what the chip lacks.
+
+    Activations, if not by ReLU6, and convolutions of which the padding is to stay.
+    """
     types = () if chip.activation == "relu6" else ACTIVATIONS
-    return dict.fromkeys(types, lambda old: None)
+    return dict.fromkeys((*types, *([nn.Conv2d] if pads_alike else [])), lambda old: None)
 
 
 @replaces(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synet.chips import Chip, get_chip
+from synet.chips import Chip
 from synet.layers.blocks import Mixer
 from synet.layers.heads import head_form
 from synet.layers.heads.form import HeadForm
 from synet.safety.mend import Mended, evaluating, mend
 from synet.safety.recorder import Known, Recorder
-from synet.safety.replace_by_type import Substitution, left_alone, replace_layers
+from synet.safety.replace_by_type import Recipe, Substitution, left_alone, replace_layers
 from synet.system.errors import UnfitError
 
 IMAGE_PX = 256  # what YOLO's own constructor runs its layers on
@@ -39,8 +39,9 @@ class UnsafeRow(UnfitError):
 def make_rows_safe(
     layers: Sequence[nn.Module],
     channels: int,
-    chip: str,
+    chip: Chip,
     needed: Iterable[int] | None = None,
+    pads_alike: bool = False,
 ) -> list[Substitution]:
     """Change the rows of a YOLO, in place, so that the chip runs them.
 
@@ -52,11 +53,13 @@ def make_rows_safe(
     channels
         Of the image.
     chip
-        Name of the chip.
+        With the activation that the network is built with.
     needed
         Rows that the exported head reads; what they read in turn is needed too. The rest,
         such as an auxiliary branch, only helps training, and stays as it is. None: all rows
         but detection heads, which do not run here: they do not know their strides yet.
+    pads_alike
+        Do convolutions stay as they pad, though that is not TensorFlow's 'same'?
 
     Returns
     -------
@@ -68,7 +71,7 @@ def make_rows_safe(
     UnsafeRow
         Rows that cannot be saved, all of them.
     """
-    run = _Rows(get_chip(chip), torch.zeros(1, channels, IMAGE_PX, IMAGE_PX))
+    run = _Rows(chip, pads_alike, torch.zeros(1, channels, IMAGE_PX, IMAGE_PX))
     for index in _reached(layers, needed):
         sources = _sources(layers[index], index)
         if run.outputs.keys() >= set(sources):
@@ -92,8 +95,8 @@ class _Rows:
     none, and those that would read it are left out.
     """
 
-    def __init__(self, chip: Chip, image: Tensor) -> None:
-        self.chip = chip
+    def __init__(self, chip: Chip, pads_alike: bool, image: Tensor) -> None:
+        self.chip, self.kept = chip, left_alone(chip, pads_alike)
         self.outputs: dict[int, Any] = {-1: image}
         self.found: list[Substitution] = []
         self.refusals: list[tuple[int, str]] = []
@@ -105,7 +108,7 @@ class _Rows:
         if isinstance(layer.f, int):
             (inputs,) = inputs
         with self._refusing(index):
-            replaced = replace_layers(box, left_alone(self.chip))
+            replaced = replace_layers(box, self.kept)
             mended = mend(box, lambda: box[0](inputs), self.chip, self._known, ends=False)
             self.outputs[index] = mended.output
             self._known |= mended.known
@@ -117,7 +120,7 @@ class _Rows:
         """Make safe what the export of a head runs."""
         with self._refusing(index):
             maps = [self.outputs.get(source) for source in sources]
-            self._keep(index, *_mend_head(form, head, maps, self.chip, self._known))
+            self._keep(index, *_mend_head(form, head, maps, self.chip, self.kept, self._known))
 
     def _keep(self, index: int, replaced: list[Substitution], mended: Mended) -> None:
         self.found += _of_row(index, [*replaced, *mended.substitutions])
@@ -145,7 +148,12 @@ class _Export(nn.Module):
 
 
 def _mend_head(
-    form: HeadForm, head: nn.Module, x: list[Tensor | None], chip: Chip, known: Known
+    form: HeadForm,
+    head: nn.Module,
+    x: list[Tensor | None],
+    chip: Chip,
+    kept: Mapping[type[nn.Module], Recipe],
+    known: Known,
 ) -> tuple[list[Substitution], Mended]:
     """Make safe what the export of a head runs, and leave alone what only its loss reads.
 
@@ -158,7 +166,7 @@ def _mend_head(
     try:
         with evaluating(box), torch.no_grad(), recorder:
             run(x)
-        replaced = replace_layers(box, left_alone(chip), recorder.calls)
+        replaced = replace_layers(box, kept, recorder.calls)
         return replaced, mend(box, lambda: run(x), chip, known)
     finally:
         if is_own:

@@ -93,6 +93,8 @@ def notes_of(metadata: Mapping[str, Any]) -> list[str]:
         notes.append("as trained: no layer was replaced")
     pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for each in metadata.get("approximates") or []:
+        if each["was"] == each["by"]:
+            continue  # which is exact
         pairs.setdefault((each["by"], each["was"]), []).append(each)
     for (by, was), sites in pairs.items():
         layers = f"{len(sites)} layer{'s' if len(sites) > 1 else ''}"

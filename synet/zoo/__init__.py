@@ -77,6 +77,8 @@ class Claims:
         Name of a chip file.
     image_shape
         Height and width in pixels.
+    activation
+        That it is built with, where that is not what the chip's file calls best.
     parameters, macs, peak_activation_bytes
         Of the torch model, and of its int8 file at that shape, with the yaml's own ``nc``.
         0: not claimed.
@@ -90,6 +92,7 @@ class Claims:
 
     chip: str | None = None
     image_shape: tuple[int, int] | None = None
+    activation: str | None = None
     parameters: int = 0
     macs: int = 0
     peak_activation_bytes: int = 0
@@ -190,6 +193,7 @@ _CLAIM_RULES = {
         "the costs of each version of the compiler",
     ),
     "chip": _TEXT,
+    "activation": _TEXT,
     "placement": _TEXT,
     "image_shape": (_is_shape, f"[height, width] of at most {LARGEST_IMAGE_PX:,} pixels"),
 }

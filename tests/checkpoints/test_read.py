@@ -23,21 +23,11 @@ import numpy as np
 import pytest
 import torch
 import wrapt
-from hostile import HostedFork, archive, call, glob, mapping, pickled, text
+from hostile import archive, call, glob, mapping, pickled, text
 from torch import nn
 
 from synet.checkpoints import read as checkpoint
 from synet.system.errors import CheckpointError
-
-
-@pytest.fixture
-def fork(tmp_path, monkeypatch):
-    fork = HostedFork(tmp_path, f"t{abs(hash(tmp_path)) % 10**10}")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.syspath_prepend(fork.root)
-    yield fork
-    fork.forget()
-
 
 # ------------------------------------------------------------------------- what must load
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from synet.checkpoints import read as checkpoint
-from synet.checkpoints.sound import chip_of, noted_size, trained_model
+from synet.checkpoints.sound import built_for, noted_size, trained_model
 from synet.system.errors import CheckpointError
 
 
@@ -133,12 +133,12 @@ def test_noted_sizes(notes, size):
 
 @pytest.mark.parametrize("content", [{}, {"model": 5}, {"model": nn.Identity()}])
 def test_no_chip_is_noted(content):
-    assert chip_of(content, "best.pt") is None
+    assert built_for(content, "best.pt") == {}
 
 
 def test_the_chip_of_a_checkpoint():
     model = broken.sound()
-    assert chip_of({"ema": None, "model": model}, "best.pt") == "katana"
+    assert built_for({"ema": None, "model": model}, "best.pt")["chip"] == "katana"
     model.synet = {"chip": 5}
     with pytest.raises(CheckpointError, match=r"best\.pt: its model's synet is a dict, not a map"):
-        chip_of({"model": model}, "best.pt")
+        built_for({"model": model}, "best.pt")

@@ -23,15 +23,6 @@ from synet.system.errors import CheckpointError
 NAMES = list(hostile.pickles(argparse.Namespace(package="", canary="", tag="")))
 
 
-@pytest.fixture
-def fork(tmp_path, monkeypatch):
-    fork = hostile.HostedFork(tmp_path, f"t{abs(hash(tmp_path)) % 10**10}")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.syspath_prepend(fork.root)
-    yield fork
-    fork.forget()
-
-
 def patched_load(fork):
     return wrapt.FunctionWrapper(torch.load, checkpoint.safe_load(lambda: [fork.root]))
 

@@ -123,7 +123,7 @@ def test_an_unknown_chip_is_answered_with_the_near_and_the_known():
         ({"weights_max_bytes": "512 KiB"}, "weights_max_bytes is '512 KiB', not a whole number"),
         ({"weights_max_bytes": True}, "weights_max_bytes is True, not a whole number"),
         ({"image_channels": 0}, "image_channels is 0, not a whole number above 0"),
-        ({"activation": "silu"}, "activation is 'silu', not one of relu, relu6"),
+        ({"activation": "mish"}, "activation is 'mish', not one of relu, relu6, silu, hardswish"),
         ({"padding": "SAME"}, "padding is 'SAME', not a list"),
         ({"padding": ["same"]}, r"padding\[0\] is 'same', not one of SAME, VALID"),
         ({"dtypes": []}, r"dtypes is \[\], not a mapping"),

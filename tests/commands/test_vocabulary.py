@@ -116,3 +116,24 @@ def test_lines(line, found):
 def test_percent_is_no_fraction(command, option):
     told = CliRunner().invoke(main, f"{command} {option}".split())
     assert told.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    (
+        ["profile", "none.tflite"],
+        ["latency", "none.tflite"],
+        ["run", "true"],
+        ["run", "--repairs-only", "true"],
+        ["yolov5", "train"],
+    ),
+)
+def test_no_chip_is_an_option_that_is_left_out(line):
+    """An empty name is a name, and no chip's."""
+    result = CliRunner().invoke(main, [line[0], "--chip", "", *line[1:]])
+    said = (
+        "give --repairs-only alone"
+        if "--repairs-only" in line
+        else "no chip is named ''; there are: katana"
+    )
+    assert result.exit_code == 2 and said in result.stderr

@@ -16,6 +16,7 @@ from synet.chips import get_chip
 from synet.export.approximate import NOTHING, approximate, approximated, choices
 from synet.export.convert import to_keras
 from synet.export.tensorflow import to_float, to_int8
+from synet.layers.activations import SILU_SCALE, SiLU
 from synet.layers.same import pair
 from synet.layerwise.isolated import Isolated
 from synet.system.errors import SynetError
@@ -166,6 +167,25 @@ def test_nothing_stands_in_where_nothing_is_free():
         assert approximate(exact(), allowed, images) == (exact(), ())
     with pytest.raises(SynetError, match="GELU cannot stand .* one of: HARD_SWISH, none"):
         choices(("HARD_SWISH", "TANH"), "GELU")
+
+
+def test_the_factors_of_a_silu_that_was_trained_as_gelu_vanish_as_they_are():
+    trained = network().__class__().eval()
+    trained.load_state_dict(network().state_dict())
+    for each in (trained.stem, *trained.inner, trained.deep, trained.gate):
+        each.act = SiLU()
+    trained.synet = {"chip": "sabre", "channels": 3}
+    before = to_float(to_keras(trained, SHAPE, 3))
+    file, found = approximate(before, choices(("GELU",), NOTHING), images)
+    assert {each.factor for each in found} == {SILU_SCALE}
+    assert max(each.largest for each in found) < 1e-6
+    # SiLU itself stays in the last one; the product, and behind each of the two that are tied
+    assert (kinds(file)["GELU"], kinds(file)["MUL"]) == (5, 4) and kinds(before)["MUL"] > 4
+    exact_run, run = TfliteModel(before).run, TfliteModel(file).run
+    for image in images():
+        expected, given = exact_run(image), run(image)
+        for name in expected:
+            np.testing.assert_allclose(given[name], expected[name], atol=1e-4)
 
 
 def test_a_coarser_one_for_who_asks():

@@ -27,9 +27,9 @@ def test_the_functions_are_those_of_torch():
 def test_no_operation_is_farther_off_than_the_table_says(row):
     least, most = row.factors
     assert row.largest_error(-12, 12, most) == pytest.approx(row.error, abs=5e-4)
-    assert row.largest_error(-0.1, 0.1, least) < row.largest_error(-0.1, 0.1, most)
+    assert row.largest_error(-0.1, 0.1, least) <= row.largest_error(-0.1, 0.1, most)
     for beyond in (most - 0.1, most + 0.1):
-        assert row.largest_error(-12, 12, beyond) > row.error
+        assert row.largest_error(-12, 12, beyond) > row.error + 1e-3
 
 
 def test_a_close_one_is_within_a_step_of_int8_where_values_reach_8():
@@ -38,7 +38,7 @@ def test_a_close_one_is_within_a_step_of_int8_where_values_reach_8():
 
 
 def test_the_factor_is_best_for_the_values_that_there_are():
-    (row,) = (row for row in TABLE if row.is_close)
+    (row,) = (row for row in TABLE if row.is_close and row.freedom)
     small = shares(0.05)
     assert row.best_factor(small) == pytest.approx(4 / np.sqrt(2 * np.pi), abs=1e-3)
     assert row.mean_error(small, row.best_factor(small)) < 1e-4

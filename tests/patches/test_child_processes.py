@@ -236,7 +236,7 @@ def test_a_reader_that_leaves_ends_the_command_as_ever(tmp_path):
         (["--", "./train.py"], "did you mean: synet run -- python ./train.py"),
         (["--", "./damaged"], "cannot run ./damaged: Exec format error"),
         (["--chip", "katanna", "--", "python"], "did you mean katana"),
-        (["--chip", "katana", "--repairs-only", "--", "python"], "give one of --chip NAME and"),
+        (["--chip", "katana", "--repairs-only", "--", "python"], "give --repairs-only alone, or"),
     ],
 )
 def test_the_user_s_mistakes(tmp_path, words, said):

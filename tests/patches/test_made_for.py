@@ -34,7 +34,7 @@ def own(fork) -> str:
 def weights(fork, own, tmp_path) -> Path:
     """What a training of that yaml for Sabre leaves behind."""
     path = tmp_path / "a-sabre.pt"
-    with fork.aimed_at("sabre"):
+    with fork.aimed_at("sabre", "silu"):
         torch.save({"model": fork.names["Model"](own), "epoch": -1}, path)
     return path
 
@@ -42,7 +42,12 @@ def weights(fork, own, tmp_path) -> Path:
 def test_a_training_that_goes_on_is_of_the_checkpoints_chip(fork, weights, monkeypatch):
     definition = torch.load(weights)["model"].yaml
     model = fork.names["Model"](definition)  # as a YOLO does that is given no --cfg
-    assert model.synet == {"chip": "sabre", "channels": 3}
+    assert model.synet == {
+        "chip": "sabre",
+        "channels": 3,
+        "activation": "silu",
+        "pads_alike": True,
+    }
     monkeypatch.setattr(fork, "target", only("katana"))
     with pytest.raises(ChipError, match="^the checkpoint is made for sabre, and this process is p"):
         fork.names["Model"](definition)
@@ -53,7 +58,8 @@ def test_a_yaml_that_claims_no_chip_is_built_for_that_of_the_weights(
 ):
     assert fork.names["Model"](own).synet["chip"] == "katana"
     monkeypatch.setattr(fork, "weights", str(weights))
-    assert fork.names["Model"](own).synet["chip"] == "sabre"
+    made = fork.names["Model"](own).synet
+    assert (made["chip"], made["activation"], made["pads_alike"]) == ("sabre", "silu", True)
     monkeypatch.setattr(fork, "target", only("katana"))
     with pytest.raises(ChipError, match=r"a-sabre\.pt is made for sabre, and this process is patc"):
         fork.names["Model"](own)

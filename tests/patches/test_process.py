@@ -213,11 +213,12 @@ def look(weights: Path, repo: Path, cwd: Path) -> None:
     assert "synet.layers.conv.Conv" in kinds and "synet.layers.yolov5.Detect" in kinds
 
 
-slow = pytest.mark.slow
+REST = (pytest.mark.slow, pytest.mark.exhaustive)  # each network by one of the two layouts else
 
 
 @pytest.mark.parametrize(
-    "cfg", [pytest.param("zoo", marks=slow), "stock", pytest.param("mixed", marks=slow)]
+    "cfg",
+    [pytest.param("zoo", marks=pytest.mark.slow), "stock", pytest.param("mixed", marks=REST)],
 )
 def test_a_clone_trains_validates_and_saves(clone, data, cfgs, tmp_path, cfg):
     out = tmp_path / "runs" / "clone"
@@ -228,7 +229,7 @@ def test_a_clone_trains_validates_and_saves(clone, data, cfgs, tmp_path, cfg):
 
 
 @pytest.mark.parametrize(
-    "cfg", [pytest.param("zoo", marks=slow), pytest.param("stock", marks=slow), "mixed"]
+    "cfg", [pytest.param("zoo", marks=REST), pytest.param("stock", marks=REST), "mixed"]
 )
 def test_a_package_of_another_name_trains_resumes_and_saves(package, data, cfgs, tmp_path, cfg):
     out = tmp_path / "runs" / "package"

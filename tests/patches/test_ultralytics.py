@@ -49,6 +49,42 @@ def test_a_zoo_model_ends_in_the_forks_own_head(fork):
     assert [tuple(x.shape[2:]) for x in maps] == [(8, 12), (4, 6), (2, 3)]
 
 
+@pytest.fixture
+def for_sabre(fork):
+    """The same fork, whose models are built for another chip meanwhile."""
+    with fork.aimed_at("sabre", "silu"):
+        yield fork
+
+
+def test_published_weights_find_the_network_that_they_were_trained_in(for_sabre):
+    """With its own activation and padding it sees what the stock network sees, fused as well."""
+    model, weights = build(for_sabre, "yolov8n.yaml").eval(), torch.Generator().manual_seed(0)
+    assert model.synet == {
+        "chip": "sabre",
+        "channels": 3,
+        "activation": "silu",
+        "pads_alike": True,
+    }
+    kinds = {type(m) for m in model.modules()}
+    assert not kinds & {nn.SiLU, nn.ReLU6, layers.Conv2d}
+    for norm in [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]:
+        norm.running_mean.normal_(0, 0.3, generator=weights)
+        norm.running_var.uniform_(0.5, 2, generator=weights)
+    unpatch()
+    try:
+        stock = build(for_sabre, "yolov8n.yaml").eval()
+        stock.load_state_dict(model.state_dict())
+        x = torch.rand(1, 3, 96, 128, generator=weights)
+        with torch.no_grad():
+            expected = stock(x)[0]
+            found = [model(x)[0], model.fuse(verbose=False)(x)[0]]
+    finally:
+        patched_fork(ROOT, "katana")
+    for y in found:
+        assert (y - expected)[:, :4].abs().mean() < 0.05  # of 128 pixels
+        torch.testing.assert_close(y[:, 4:], expected[:, 4:], atol=1e-3, rtol=0)
+
+
 def test_everything_is_put_back(fork):
     tasks, conv = (
         importlib.import_module(f"ultralytics.nn.{n}") for n in ("tasks", "modules.conv")

@@ -121,7 +121,7 @@ OUTPUTS = {"x1y1", "x2y2", "scores"}
 )
 def test_models_for_other_tasks(kind, task, outputs, data, monkeypatch, caplog):
     network = heads.network(kind(), 1 if kind is heads.Classify else 2)
-    make_rows_safe(network.model, 1, "katana")
+    make_rows_safe(network.model, 1, get_chip("katana"))
     network.image_shape = (64, 96)
     monkeypatch.setattr("synet.models.get_model.get_model", lambda *_, **__: network)
     result = quantize_model("best.pt", data.parent, number=3, progress=False)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from keras_twin import Call, assert_same, draw, layers, settle
 from torch import nn
 
+from synet.chips import get_chip
 from synet.layers import Cat, Conv, Detect, InvertedResidual, MaxPool2d, Upsample
 from synet.layers.blocks import Mixer
 from synet.layers.clip import is_clipped
@@ -130,7 +131,7 @@ def numbered(*given):
 
 def safe(*given, channels=3, needed=None):
     rows = numbered(*given)
-    return rows, make_rows_safe(rows, channels, "katana", needed)
+    return rows, make_rows_safe(rows, channels, get_chip("katana"), needed)
 
 
 def refusal(*given, channels=3):
@@ -369,7 +370,7 @@ def test_what_the_export_of_a_head_runs_is_made_safe(needed):
     head.proto.act, head.proto.flow = nn.SiLU(), nn.SiLU()
     head.proto.forward = lambda x: head.proto.cv3(head.proto.act(head.proto.upsample(x)))
     rows, stride = heads.Network(head).model, head.stride
-    found = make_rows_safe(rows, 1, "katana", needed)
+    found = make_rows_safe(rows, 1, get_chip("katana"), needed)
     assert type(head.proto.upsample) is UpsampledConvTranspose2d
     assert type(head.proto.act) is nn.ReLU6 and type(head.proto.flow) is nn.SiLU
     assert [(each.index, each.path) for each in found] == [(2, "proto.act")]
@@ -380,7 +381,7 @@ def test_what_the_export_of_a_head_runs_is_made_safe(needed):
 def test_a_head_with_maps_that_training_alone_reads(needed):
     """They come first, so that what the export reads has other numbers than it would alone."""
     rows = heads.Network(heads.Dual(), 4).model
-    assert make_rows_safe(rows, 1, "katana", needed) == []
+    assert make_rows_safe(rows, 1, get_chip("katana"), needed) == []
 
 
 def test_a_head_that_the_chip_does_not_run():
@@ -388,7 +389,7 @@ def test_a_head_that_the_chip_does_not_run():
     head.cv3[1].append(Call(lambda x: torch.sort(x, 1)[0]))
     head.cv3[1].append(nn.Conv2d(3, 3, 1))
     with pytest.raises(UnsafeRow, match="sort cannot be exported") as caught:
-        make_rows_safe(heads.Network(head).model, 1, "katana", [0, 1])
+        make_rows_safe(heads.Network(head).model, 1, get_chip("katana"), [0, 1])
     assert caught.value.index == 2
 
 
@@ -397,7 +398,7 @@ def test_strides_that_a_head_does_not_have_yet():
     del head.stride
     type(head).stride = None
     try:
-        make_rows_safe(heads.Network(head).model, 1, "katana")
+        make_rows_safe(heads.Network(head).model, 1, get_chip("katana"))
         assert "stride" not in vars(head)
     finally:
         del type(head).stride
@@ -429,7 +430,7 @@ def test_alike_is_reported_once_a_row():
 def test_modes_and_statistics_stay_as_they_were():
     rows = numbered(stem(), Conv(8, 8).eval(), Residual(Attention(8)), nn.Sequential(nn.SiLU()))
     rows[1].act.train()
-    make_rows_safe(rows, 3, "katana")
+    make_rows_safe(rows, 3, get_chip("katana"))
     assert rows[0].training and not rows[1].training and rows[1].act.training
     assert all(part.training for part in rows[2].modules())
     assert rows[3][0].training

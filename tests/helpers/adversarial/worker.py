@@ -183,6 +183,7 @@ def printed(told: dict[str, Any]) -> Iterator[None]:
 def measured(told: dict[str, Any]) -> Iterator[None]:
     """Note the time that the block takes, and by how much it makes the process grow."""
     gc.collect()
+    gc.freeze()  # what the libraries made is looked through once, and not before each job
     Path("/proc/self/clear_refs").write_text("5")  # the peak is what is used now
     before, wall, busy = _kib("VmRSS"), time.monotonic(), time.process_time()
     resource.setrlimit(resource.RLIMIT_DATA, ((_kib("VmData") << 10) + ROOM, -1))
