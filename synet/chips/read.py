@@ -13,6 +13,8 @@ from synet.system.errors import ChipError
 from synet.system.yaml_files import read_yaml
 
 SCHEMA = 1
+# The TFLite operations that a compiler may make a table of.
+TABLES = ("GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "TANH", "EXP", "ELU")
 
 Reader = Callable[[Any, str], Any]
 
@@ -143,8 +145,13 @@ def _memory(value: Any, place: str) -> Memory:
 
 
 def _compiler(value: Any, place: str) -> Compiler:
-    fields = _section(value, _COMPILER_KEYS, f"{place}.")
+    fields = _section(value, _COMPILER_KEYS, f"{place}.", optional=("tables",))
     compiler = Compiler(**fields, version=fields["versions"][0])
+    for version in compiler.tables:
+        if version not in compiler.versions:
+            raise ChipError(
+                f"{place}.tables.{version} is none of the versions {', '.join(compiler.versions)}"
+            )
     for key, names in (("arena", (compiler.arena,)), ("weights", compiler.weights)):
         for name in names:
             if name not in compiler.memories:
@@ -181,6 +188,7 @@ _MEMORY_KEYS: dict[str, Reader] = {
 _COMPILER_KEYS: dict[str, Reader] = {
     "name": _one_of("vela"),
     "versions": _list_of(_text),
+    "tables": _table_of(_list_of(_one_of(*TABLES))),
     "accelerator": _text,
     "clock_hz": _count,
     "macs_per_cycle": _count,

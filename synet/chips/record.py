@@ -72,8 +72,10 @@ class Compiler:
     """The compiler that judges a file for a chip, and what it has to know of the chip.
 
     `versions` are those that may be asked, and `version` the one that is: the first, or what
-    `Chip.asking` was given. `arena` names the memory of the activations, and `weights` those that
-    may hold the weights, in the order in which they are tried. The ports are those of the NPU.
+    `Chip.asking` was given. `tables` are, by version, the activations that it makes a table of,
+    which costs nothing behind a convolution. `arena` names the memory of the activations, and
+    `weights` those that may hold the weights, in the order in which they are tried. The ports are
+    those of the NPU.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Compiler:
     memories: Mapping[str, Memory]
     versions: tuple[str, ...]
     version: str
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,14 @@ class Chip:
     compiler: Compiler | None = None
     is_default: bool = False
     file: Path = field(default=Path(), compare=False)
+
+    @property
+    def free_activations(self) -> tuple[str, ...]:
+        """TFLite operations that the compiler that is asked fuses into a convolution, as tables.
+
+        None of a chip without a compiler, nor of a compiler of which its file does not tell.
+        """
+        return self.compiler.tables.get(self.compiler.version, ()) if self.compiler else ()
 
     @property
     def activations(self) -> tuple[str, ...]:

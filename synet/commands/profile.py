@@ -65,6 +65,8 @@ def profile(
         say(f"problem: {violation}")
     if arena:
         say(arena)
+    for note in found.notes:
+        say(note)
     say(found.verdict())
     if found.violations:
         raise SystemExit(UnfitError.exit_status)
@@ -82,6 +84,7 @@ def _told(found: Profile) -> dict[str, Any]:
         "chip": found.chip and found.chip.name,
         "fits": not found.violations,
         "verdict": found.verdict(),
+        "notes": found.notes,
         "problems": [str(each) for each in found.violations],
         "macs": found.macs,
         "weight_bytes": found.weight_bytes,

@@ -11,6 +11,7 @@ from synet.commands import options
 from synet.commands.kinds import FILE, MODEL
 from synet.commands.printing import figures, say
 from synet.system.errors import SynetError
+from synet.tflite.metadata import notes_of, read_metadata
 
 if TYPE_CHECKING:
     from synet.quantization.quantize_model import Result
@@ -38,6 +39,20 @@ if TYPE_CHECKING:
 @options.out(FILE, "Default: beside the checkpoint, or ./model.tflite.")
 @options.chip("Default: the one it was trained for.")
 @options.compiler
+@click.option(
+    "--make-safe",
+    is_flag=True,
+    help="Of a model that was trained without SyNet: put in what the chip has for what it lacks.",
+)
+@click.option(
+    "--approximate",
+    type=click.Choice(["GELU", "HARD_SWISH", "none"]),
+    help="What may stand for activations that take the chip several. "
+    "Default: what is close and costs nothing there.",
+)
+@click.option(
+    "--exact", multiple=True, metavar="LAYER", help="Layer that keeps its activation; repeatable."
+)
 @click.option("--random", is_flag=True, help="Calibrate on random images, to look at the file.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
 @click.option(
@@ -61,12 +76,14 @@ def quantize(
 ) -> None:
     """Export MODEL to an int8 TFLite file, and prove that it does what the float model did.
 
-    MODEL is a checkpoint, or of an untrained model a yaml or a name from the zoo.
+    MODEL is a checkpoint, or of an untrained model a yaml or a name from the zoo. One that was
+    trained without SyNet is exported as it was trained.
 
     \b
     Example:
       synet quantize runs/train/exp/weights/best.pt --data my.yaml
       synet quantize --backend yolov5 --weights best.pt --data my.yaml
+      synet quantize yolov8n.pt --chip sabre --data my.yaml --image-shape 256 320
       synet quantize katana-kqvga
       synet quantize best.pt --data my.yaml --dump-layers street.jpg layers
     """
@@ -91,6 +108,10 @@ def quantize(
         f"Keras against torch: at most {result.keras.scores:.1e} (scores), "
         f"{result.keras.boxes:.1e} of the image (boxes)"
     )
+    for note in notes_of(read_metadata(result.content)):
+        say(note)
+    if result.twin.agreement:
+        say(f"float with what stands in against float without: {result.twin}")
     say(f"int8 against float: {result.proof}")
     for problem in result.problems:
         say(f"problem: {problem}", err=True)
@@ -98,7 +119,9 @@ def quantize(
         say(f"wrote every layer's output to {given['dump_layers'][1]}")
         say(result.layers.verdict())
     size = f"{len(result.content) / 1024:.0f} KiB"
-    say(f"wrote {result.path} ({size}), which {_verdict(result.judged)}")
+    needs = read_metadata(result.content).get("needs")
+    told = f"{_verdict(result.judged)}{f'; it needs {needs}' if needs else ''}"
+    say(f"wrote {result.path} ({size}), which {told}")
 
 
 def _check_kind(weights: str | None, cfg: str | None) -> None:
@@ -138,6 +161,8 @@ def _told(result: Result) -> dict[str, Any]:
             "seed": calibration.seed,
         },
         "keras": result.keras,
+        "twin": result.twin.agreement,
+        "approximates": [each.metadata() for each in result.twin.stand_ins],
         "int8": result.int8,
         "proof": result.proof.metadata(),
         "chip": result.judged.chip.name,

@@ -18,6 +18,7 @@ from synet.export.proxy import holds_keras, unwrap, wrap
 from synet.export.registry import whole_pair
 from synet.layers.exporting import become_current, current, exporting
 from synet.layers.heads import stand_ins
+from synet.layers.paths import path_of, paths_of
 from synet.system.errors import ExportError
 
 
@@ -101,7 +102,7 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
         self._stack.append(module)
         if len(self._stack) > 1 or not holds_keras(args):
             return args
-        self._paths = {id(m): name for name, m in reversed(list(module.named_modules()))}
+        self._paths = paths_of(module)
         args = wrap(args, self.imgsz)
         if self.imgsz is None:
             image = args[0] if len(args) == 1 and getattr(args[0], "ndim", 0) == 4 else None
@@ -162,8 +163,7 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
     @property
     def path(self) -> str:
         """Path of the module that is running, as in ``model.named_modules()``."""
-        named = [m for m in self._stack if id(m) in self._paths]
-        return self._paths[id(named[-1])] if named else ""
+        return path_of(self._stack, self._paths)
 
     def layer_name(self, function: str) -> str:
         """A Keras layer name: the module path, and the function where the module is no leaf."""

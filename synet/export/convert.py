@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from synet.chips import get_chip
 from synet.data.calibration import Calibration
+from synet.export.approximate import approximate, choices
 from synet.export.askeras import askeras
 from synet.export.tensorflow import import_keras, to_float, to_int8
 from synet.system.steps import counted
@@ -23,6 +25,17 @@ def image_channels(network: nn.Module) -> int:
     return int(built or definition.get("ch") or definition.get("channels") or 3)
 
 
+def aim(network: nn.Module, chip: str) -> bool:
+    """Have a network exported for a chip that was trained for none; True if it was.
+
+    One that was trained for a chip stays as it is.
+    """
+    made_for = getattr(network, "synet", {}).get("chip")
+    if made_for is None:
+        network.synet = {**getattr(network, "synet", {}), "chip": chip}
+    return made_for is None
+
+
 def to_keras(model: nn.Module, image_shape: tuple[int, int], channels: int) -> keras.Model:
     """The Keras model of a torch module: (1, H, W, C) in, channels last."""
     keras = import_keras()
@@ -36,9 +49,12 @@ def inspection_bytes(network: nn.Module, image_shape: tuple[int, int]) -> bytes:
 
     For what does not depend on the numbers: operations, shapes, memory.
     """
-    channels = image_channels(network)
+    channels, chip = image_channels(network), getattr(network, "synet", {}).get("chip")
     calibration = random_calibration(image_shape, channels)
-    return convert(to_keras(network, image_shape, channels), calibration, False)
+    model = to_float(to_keras(network, image_shape, channels))
+    free = get_chip(chip).free_activations if chip else ()
+    model, _ = approximate(model, choices(free), calibration.images)
+    return quantized(model, calibration, False)
 
 
 def random_calibration(image_shape: tuple[int, int], channels: int, seed: int = 0) -> Calibration:

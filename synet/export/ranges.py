@@ -4,13 +4,15 @@
   ``pixel - 128``. What joins, cuts or shifts the image follows from that.
 - In int8 a logistic function and a softmax always give steps of 1/256: what joins several of them
   keeps that scale, or each would be scaled once more. So does their product, where it is a score.
-- A logistic function of less than -8 is 0, so its input needs no scale that reaches further.
+- A logistic function of less than -8 is 0, so its input needs no scale that reaches further; nor
+  does that of a GELU below -4, or of a HARD_SWISH below -3.
 - Corners and keypoints may lie anywhere in the image, though none of the images that were looked
   at has an object there: their range is the longer side, back to where they are clipped to it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +22,13 @@ Range = tuple[float, float]
 
 IMAGE = (0.0, 1.0)
 SHARES = (0.0, 255 / 256)  # what int8 holds of a logistic function or a softmax
-SATURATED = 8.0  # the logistic function of which is 1 - 1/2981
+# What is all the same to an operation beyond: the logistic function of 8 is 1 - 1/2981, the GELU of
+# -4 is -1/7900.
+SATURATED = {
+    "LOGISTIC": (-8.0, 8.0),
+    "GELU": (-4.0, math.inf),
+    "HARD_SWISH": (-3.0, math.inf),
+}
 # Outputs by their names, see `synet.layers.heads.form.HeadForm`.
 PLACES = ("x1y1", "x2y2", "keypoints")
 CHANCES = ("scores", "presence", "probabilities", "angles")
@@ -130,15 +138,15 @@ class _Graph:
         return found
 
     def saturated(self) -> dict[int, Range]:
-        """Of what nothing but logistic functions reads."""
+        """Of what one kind of operation alone reads, which does not tell all of it apart."""
         readers: dict[int, set[str]] = {}
         for operation in self.operations:
             for tensor in self._reads(operation)[0]:
                 readers.setdefault(tensor, set()).add(self._kind(operation))
         return {
-            tensor: tuple(np.clip(self._seen[tensor], -SATURATED, SATURATED))
-            for tensor, kinds in readers.items()
-            if kinds == {"LOGISTIC"}
+            tensor: tuple(np.clip(self._seen[tensor], *SATURATED[kind]))
+            for tensor, (kind, *others) in readers.items()
+            if kind in SATURATED and not others
         }
 
     def _kind(self, operation: Any) -> str:

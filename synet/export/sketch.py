@@ -271,6 +271,7 @@ KIT = SimpleNamespace(
         LeakyReLU=_simple(_same("LEAKY_RELU")),
         Activation=lambda kind, **_: _Layer(_same({"sigmoid": "LOGISTIC"}[kind])),
         Add=_simple(lambda parts: _joined("ADD", *parts)),
+        Multiply=_simple(lambda parts: _multiplied(*parts)),
         Concatenate=lambda axis, **_: _Layer(lambda parts: _concatenate(parts, axis)),
         Conv2D=_convolution,
         DepthwiseConv2D=_depthwise,

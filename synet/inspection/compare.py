@@ -39,8 +39,8 @@ def compare_layers(
     Parameters
     ----------
     reference
-        The ``.pt`` checkpoint, which is exported again at the image shape of the int8 file, or a
-        float TFLite file.
+        The ``.pt`` checkpoint, which is exported again at the image shape of the int8 file, with
+        what stands in there for activations; or a float TFLite file.
     int8
         The TFLite file. It runs on TFLite's reference kernels, whose numbers are those that
         compilers for chips are tested against.
@@ -128,11 +128,14 @@ def _float_file(
         return content
     if Path(reference).suffix != ".pt":
         raise SynetError(f"{reference}: expected a .pt checkpoint, or a float .tflite file")
-    from synet.export.convert import image_channels
+    from synet.export.approximate import approximated
+    from synet.export.convert import aim, image_channels
     from synet.export.tensorflow import to_float
 
     step(f"loading {reference}")
     network, shape = load_network(reference, int8.image_shape, repo, cfg=cfg)
+    if int8.metadata.get("chip"):
+        aim(network, int8.metadata["chip"])
     channels = image_channels(network)
     if channels != int8.channels:
         raise SynetError(
@@ -140,7 +143,12 @@ def _float_file(
             f"channels, and the float model of {channels}"
         )
     step("exporting it to a float file")
-    return to_float(to_keras(network, shape, channels))
+    exact = to_float(to_keras(network, shape, channels))
+    stand_ins = int8.metadata.get("approximates")
+    try:
+        return approximated(exact, stand_ins) if stand_ins else exact
+    except SynetError as error:
+        raise SynetError(f"{int8.name} was not made from {reference}: {error}") from None
 
 
 def _refuse_used_file(out: Path) -> None:

@@ -16,6 +16,7 @@ from synet.inspection.claimed import built, claimed
 from synet.system.errors import SynetError
 from synet.system.steps import step
 from synet.tflite.graph import read_graph
+from synet.tflite.metadata import notes_of
 from synet.tflite.model import read_content, read_metadata
 from synet.verdict.check import ACTIVATIONS, Violation
 from synet.verdict.fit import fitting_channels, fitting_shape, row_of
@@ -63,12 +64,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Profile:
-    """The costs of a model, and what of it `chip` cannot run."""
+    """The costs of a model, and what of it `chip` cannot run.
+
+    `notes` is what its file tells of itself that its user has to know; mostly nothing.
+    """
 
     model: str
     rows: tuple[Row, ...]
     judged: Judgement
     fit: Fit = Fit()
+    notes: tuple[str, ...] = ()
 
     @property
     def chip(self) -> Chip:
@@ -270,7 +275,7 @@ def chip_of(content: bytes) -> Chip:
 
 def _profile(name: str, content: bytes, chip: Chip) -> Profile:
     judged = judge(content, chip)
-    return Profile(name, _rows(judged), judged)
+    return Profile(name, _rows(judged), judged, notes=tuple(notes_of(read_metadata(content))))
 
 
 def rebuilt(

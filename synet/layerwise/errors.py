@@ -138,19 +138,19 @@ class Sums:
 
     Parameters
     ----------
-    limit
-        Values beyond it, of either sign, count as it.
+    limits
+        Values beyond one of the two count as it.
     """
 
-    def __init__(self, limit: float = math.inf) -> None:
-        self._limit = limit
+    def __init__(self, limits: tuple[float, float] = (-math.inf, math.inf)) -> None:
+        self._limits = limits
         self._exact = self._found = self._product = self._noise = self._largest = 0.0
 
     def add(self, exact: np.ndarray, found: np.ndarray) -> None:
         """Count a tensor of one image: float values, and those that stand for them in int8."""
         exact, found = (values.astype(np.float32, copy=False).ravel() for values in (exact, found))
-        if math.isfinite(self._limit):
-            exact, found = (x.clip(-self._limit, self._limit) for x in (exact, found))
+        if any(map(math.isfinite, self._limits)):
+            exact, found = (x.clip(*self._limits) for x in (exact, found))
         difference = found - exact
         self._exact += float(exact @ exact)
         self._found += float(found @ found)

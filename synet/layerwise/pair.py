@@ -66,7 +66,7 @@ def compare_files(
     """
     model, pair = TfliteModel(int8, kernels=FAST), _Pair(reference, int8)
     tallies = {
-        tensor: _Tally(pair.limit(tensor), pair.int8.ports[tensor].scale)
+        tensor: _Tally(pair.limits(tensor), pair.int8.ports[tensor].scale)
         for tensor, *_ in pair.graph.written()
     }
     with atomic_folder(dump) if dump else nullcontext() as folder:
@@ -134,8 +134,8 @@ class _Seen(NamedTuple):
 class _Tally:
     """The errors of a tensor, as they come together over the images."""
 
-    def __init__(self, limit: float, step: float) -> None:
-        self.own, self.read, self.accumulated = Sums(limit), Sums(limit), Sums(limit)
+    def __init__(self, limits: tuple[float, float], step: float) -> None:
+        self.own, self.read, self.accumulated = Sums(limits), Sums(limits), Sums(limits)
         self._step, self._values, self._audible = step, 0, 0
 
     def add(self, seen: _Seen) -> None:
@@ -185,10 +185,11 @@ class _Pair:
             reference, {origin: tensors for origin, tensors in origins if origin is not None}
         )
 
-    def limit(self, tensor: int) -> float:
+    def limits(self, tensor: int) -> tuple[float, float]:
         """Beyond which values of a tensor are all the same to those that read it."""
         readers = {op.name for op in self.graph.operators if tensor in op.inputs}
-        return SATURATED if readers == {"LOGISTIC"} else math.inf
+        only = readers.pop() if len(readers) == 1 else ""
+        return SATURATED.get(only, (-math.inf, math.inf))
 
     def readers(self, tensor: int) -> list[int]:
         """What is written by operations with weights that read `tensor`."""

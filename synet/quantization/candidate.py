@@ -13,11 +13,13 @@ import numpy as np
 from synet import zoo
 from synet.chips import Chip, get_chip
 from synet.data.calibration import Calibration
-from synet.export.convert import image_channels
+from synet.export.convert import aim, image_channels
 from synet.layers.heads import find_head
 from synet.models.get_model import load_network
 from synet.models.trained import chip_for
 from synet.quantization.images import Images
+from synet.safety.make_safe import make_safe as stood_in
+from synet.safety.make_safe import refuse_unsafe
 from synet.system.steps import step
 from synet.tflite.metadata import RANDOM
 
@@ -43,12 +45,15 @@ class Candidate:
         That the file is judged by.
     calibration
         The images, at the height and width that the file takes.
+    is_as_trained
+        Was it trained without a chip, and is exported as it is?
     """
 
     network: nn.Module
     head: str
     chip: Chip
     calibration: Calibration
+    is_as_trained: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,6 +88,7 @@ def find_candidate(
     compiler: str,
     images: Images,
     cfg: str | Path | None = None,
+    make_safe: bool = False,
 ) -> Candidate:
     """Load a network, and settle what it is exported for; what is lost on the way is warned of.
 
@@ -103,9 +109,14 @@ def find_candidate(
         To calibrate on.
     cfg
         As for `synet.get_model`.
+    make_safe
+        In a network that was trained without a chip, let `synet.make_safe` put in what the chip
+        has for what it lacks, which changes its numbers.
 
     Raises
     ------
+    UnsafeModel
+        It was trained without a chip, and has what this one does not run: all of it.
     SynetError
         No such model, chip or compiler, no image shape, a head that SyNet does not know, data that
         cannot be used.
@@ -113,11 +124,16 @@ def find_candidate(
     step(f"loading {model}")
     network, shape = load_network(model, image_shape, repo, chip, cfg)
     target = (chip_for(network) if chip is None else get_chip(chip)).asking(compiler)
+    is_as_trained = aim(network, target.name)
+    if is_as_trained and make_safe:
+        network, is_as_trained = stood_in(network, target.name, shape), False
+    if is_as_trained:
+        refuse_unsafe(network, target, shape)
     head, form = find_head(network)
     _tell_of(network, shape, form.note(head))
     calibration = images.calibration(shape, image_channels(network), form.task == "classify")
     path = next(path for path, module in network.named_modules() if module is head)
-    return Candidate(network, path, target, calibration)
+    return Candidate(network, path, target, calibration, is_as_trained)
 
 
 def _tell_of(network: nn.Module, shape: tuple[int, int], note: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from synet.data.calibration import Calibration
 from synet.detections.tflite_outputs import task_of
+from synet.quantization.activations import Twin
 from synet.quantization.candidate import Candidate
 from synet.quantization.proof import Proof
 from synet.system.version import VERSION
@@ -31,13 +32,17 @@ def origin_facts(calibration: Calibration, proof: Proof) -> dict[str, Any]:
     }
 
 
-def model_facts(candidate: Candidate, keras_model: keras.Model, proof: Proof) -> dict[str, Any]:
+def model_facts(
+    candidate: Candidate, keras_model: keras.Model, proof: Proof, twin: Twin
+) -> dict[str, Any]:
     """All that the file of a network tells, in the words that a YOLO's own metadata has for it."""
     network = candidate.network
     return {
         **origin_facts(candidate.calibration, proof),
         **_task(keras_model),
         "chip": candidate.chip.name,
+        **({"as_trained": True} if candidate.is_as_trained else {}),
+        **twin.facts(candidate),
         # what the data must look like that judges the model
         "trained_by": getattr(network, "trained_by", ""),
         "single_cls": getattr(network, "single_class", False),

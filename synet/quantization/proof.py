@@ -101,7 +101,12 @@ def unproven(why: str) -> Proof:
 
 
 def prove(
-    images: Sequence[np.ndarray], reference: bytes, int8: bytes, shape: tuple[int, int], head: str
+    images: Sequence[np.ndarray],
+    reference: bytes,
+    int8: bytes,
+    shape: tuple[int, int],
+    head: str,
+    twin: bytes | None = None,
 ) -> Proof:
     """Compare an int8 file with the float one that it was made of.
 
@@ -110,11 +115,14 @@ def prove(
     images
         float32 (H, W, C), 0-1; real ones.
     reference, int8
-        The two files.
+        The two files; `reference` is what torch is.
     shape
         Height and width.
     head
         Path of the head in the network that both were made of.
+    twin
+        The float file that became `int8`, with the features of which its own are compared. Default:
+        `reference`.
 
     Raises
     ------
@@ -125,7 +133,7 @@ def prove(
     sure = compare_outputs(images, exact, found, shape, np.mean, CONFIDENT)
     if sure.rows:
         return Proof("rows", sure, len(images), missed=_beyond(sure))
-    features = features_db(images[:SAMPLE], reference, int8, head)
+    features = features_db(images[:SAMPLE], twin or reference, int8, head)
     if not math.isfinite(features):
         return unproven(f"float is sure of nothing in {len(images)} images, nor has it features")
     every = compare_outputs(images, exact, found, shape, np.mean)

@@ -1,9 +1,11 @@
 """From a trained torch model to an int8 TFLite file that is known to do the same.
 
 The steps, in the order in which they are written here: Keras from torch, and from it a float file
-that is checked against torch on real images; int8 from that, calibrated on real images; int8
-checked against float, and the file against the chip. A missed bar is an error, and leaves no file;
-where the images leave nothing to hold it to, the file says itself that it is not proven.
+that is checked against torch on real images; in that, operations that stand for activations which
+the chip would take several for; int8 from that, calibrated on real images; int8 checked against
+the float file that is what torch is, and the file against the chip. A missed bar is an error, and
+leaves no file; where the images leave nothing to hold it to, the file says itself that it is not
+proven.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from synet.export.convert import inspection_bytes, quantized, to_keras
 from synet.export.tensorflow import to_float
 from synet.layerwise.errors import Comparison
 from synet.layerwise.pair import compare_files
+from synet.quantization.activations import Activations, Twin, twin_of
 from synet.quantization.agreement import Agreement, compare_outputs, torch_runner
 from synet.quantization.bars import Bars
 from synet.quantization.candidate import Candidate, find_candidate
@@ -56,6 +59,8 @@ class Result:
         Where it was written.
     keras
         Largest difference between torch and the float file that Keras makes.
+    twin
+        The float file that became int8: that one, but for what stands in for activations.
     proof
         How far int8 is from float, by which bar, and whether that proves it.
     judged
@@ -70,6 +75,7 @@ class Result:
     path: Path
     calibration: Calibration
     keras: Agreement
+    twin: Twin
     proof: Proof
     judged: Judgement
     problems: tuple[str, ...]
@@ -98,6 +104,9 @@ def quantize_model(
     strict: bool = False,
     compiler: str = "",
     cfg: str | Path | None = None,
+    make_safe: bool = False,
+    approximate: str | None = None,
+    exact: Sequence[str] = (),
 ) -> Result:
     """Export a checkpoint, or the untrained model of a yaml, and prove the result.
 
@@ -106,7 +115,7 @@ def quantize_model(
 
     Parameters
     ----------
-    model, image_shape, repo, chip, compiler, cfg
+    model, image_shape, repo, chip, compiler, cfg, make_safe
         As for `synet.quantization.candidate.find_candidate`.
     data, number, seed, strict
         As for `synet.quantization.images.Images`. A checkpoint needs data, or `random`.
@@ -114,6 +123,8 @@ def quantize_model(
         As for `synet.quantization.place.place_of`.
     force
         Keep a file that misses a bar.
+    approximate, exact
+        As ``by`` and ``exact`` of `synet.quantization.activations.Activations`.
     dump_layers
         An image, and a new folder for what every layer makes of it; see `synet.layerwise.dump`.
 
@@ -138,8 +149,9 @@ def quantize_model(
         read_image(dump_layers[0])
         refuse_used(dump_layers[1])
     images = Images(data, number, seed, strict)
-    candidate = find_candidate(model, image_shape, repo, chip, compiler, images, cfg)
-    return _make(candidate, path, Bars(force), dump_layers, progress)
+    candidate = find_candidate(model, image_shape, repo, chip, compiler, images, cfg, make_safe)
+    wanted = Activations(approximate, exact)
+    return _make(candidate, path, wanted, Bars(force), dump_layers, progress)
 
 
 def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -> Result:
@@ -158,6 +170,7 @@ def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -
 def _make(
     candidate: Candidate,
     path: Path,
+    wanted: Activations,
     bars: Bars,
     dump_layers: tuple[str | Path, str | Path] | None,
     progress: bool,
@@ -168,9 +181,10 @@ def _make(
     float_file = to_float(keras_model)
     sample = candidate.sample()
     exported = _held_to_torch(candidate, sample, float_file, bars)
-    content = quantized(float_file, candidate.calibration, progress)
-    proof = _held_to_float(candidate, sample, float_file, content, bars)
-    content = embed_metadata(content, model_facts(candidate, keras_model, proof))
+    twin = twin_of(candidate, sample, float_file, wanted)
+    content = quantized(twin.content, candidate.calibration, progress)
+    proof = _held_to_float(candidate, sample, (float_file, twin.content), content, bars)
+    content = embed_metadata(content, model_facts(candidate, keras_model, proof, twin))
     judged = _held_to_chip(candidate, content, bars)
     refuse_loss(path, candidate.is_on_random_images)  # it took a while
     write_atomic(path, content)
@@ -178,9 +192,9 @@ def _make(
     if dump_layers:
         image, folder = dump_layers
         step("writing what every layer makes of the image")
-        layers = compare_files(float_file, content, [Path(image)], folder, progress=False)
+        layers = compare_files(twin.content, content, [Path(image)], folder, progress=False)
     calibration, missed = candidate.calibration, tuple(bars.missed)
-    return Result(content, path, calibration, exported, proof, judged, missed, layers)
+    return Result(content, path, calibration, exported, twin, proof, judged, missed, layers)
 
 
 def _held_to_torch(
@@ -200,14 +214,16 @@ def _held_to_torch(
 def _held_to_float(
     candidate: Candidate,
     sample: Sequence[np.ndarray],
-    float_file: bytes,
+    float_files: tuple[bytes, bytes],
     content: bytes,
     bars: Bars,
 ) -> Proof:
+    """To the one that is what torch is, and its features to the one that became int8."""
     if candidate.is_on_random_images:
         return unproven(f"calibrated on {RANDOM}")
     step("comparing int8 with float")
-    proof = prove(sample, float_file, content, candidate.shape, candidate.head)
+    exact, twin = float_files
+    proof = prove(sample, exact, content, candidate.shape, candidate.head, twin)
     if proof.is_beyond:
         bars.hold([proof.missed], VerificationError)
     proof = replace(proof, missed="; ".join(bars.missed) or proof.missed)

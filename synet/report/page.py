@@ -54,6 +54,8 @@ class Content:
         File name of the model, and the images that it was evaluated on.
     doubt
         What keeps the file from being used, whatever the figures are; mostly nothing.
+    notes
+        What else its user has to know.
     shift
         How far int8's confidences lie from float's; None without a float model.
     peak_bytes, held
@@ -75,6 +77,7 @@ class Content:
     title: str
     split: str
     doubt: str
+    notes: tuple[str, ...]
     shift: Shift | None
     chip: Chip
     verdict: Verdict

@@ -131,6 +131,7 @@ def _origin(
         "title": subject.file.name,
         "split": subject.split,
         "doubt": sections.doubt(subject.content),
+        "notes": profiled.notes,
         "interface": interface(subject.predictor.model),
         "made": sections.made(
             command,

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from synet.chips import Chip, get_chip
 from synet.layers.heads import head_form
+from synet.layers.paths import path_of, paths_of
 from synet.layers.same import pair
 from synet.safety.mend import mend, problems_of
 from synet.safety.recorder import Problem
@@ -32,9 +33,10 @@ COLOURS = 3
 class UnsafeModel(UnfitError):
     """A network that a chip does not run; `violations` holds every reason."""
 
-    def __init__(self, chip: Chip, violations: Sequence[Violation]) -> None:
+    def __init__(self, chip: Chip, violations: Sequence[Violation], advice: str = "") -> None:
         self.violations = tuple(violations)
-        super().__init__(f"{chip.name} does not run this network:", *map(str, violations))
+        lines = [*map(str, violations), *([advice] if advice else [])]
+        super().__init__(f"{chip.name} does not run this network:", *lines)
 
 
 def make_safe(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> nn.Module:
@@ -117,12 +119,44 @@ def check(model: nn.Module, chip: str, imgsz: int | tuple[int, int] = 256) -> li
     ...     print(violation)
     1 (SiLU): the activation is SiLU (x times its logistic); use relu6
     """
-    target, shape = get_chip(chip), pair(imgsz)
+    target = get_chip(chip)
+    copied, problems, channels = _met(model, target, pair(imgsz))
+    return _violations(copied, problems, target, channels)
+
+
+def refuse_unsafe(network: nn.Module, chip: Chip, imgsz: tuple[int, int]) -> None:
+    """Refuse a network that was trained for no chip and has what this one does not run.
+
+    A chip with a compiler is asked about the finished file, and takes more than its table: here
+    counts what cannot be exported at all.
+
+    Raises
+    ------
+    UnsafeModel
+        All of it, by module path, and what there is to do.
+    """
+    if chip.compiler:
+        copied, problems, channels = _met(network, chip, imgsz)
+        unknown = [problem for problem in problems if not problem.operation]
+        found = _violations(copied, unknown, chip, channels)
+    else:
+        found = check(network, chip.name, imgsz)
+    if found:
+        advice = (
+            f"train it for {chip.name}, or let stand in what {chip.name} has, which changes what "
+            f"it finds: --make-safe"
+        )
+        raise UnsafeModel(chip, found, advice)
+
+
+def _met(
+    model: nn.Module, chip: Chip, shape: tuple[int, int]
+) -> tuple[nn.Module, list[Problem], int]:
+    """A copy of a network, what that meets in a run, and the channels of the image it takes."""
     model = copy.deepcopy(model)
-    channels = _channels(model, target, shape)
-    ends = not _has_head(model)
-    problems = problems_of(model, lambda: model(_image(model, channels, shape)), target, ends)
-    return _violations(model, problems, target, channels)
+    channels, ends = _channels(model, chip, shape), not _has_head(model)
+    problems = problems_of(model, lambda: model(_image(model, channels, shape)), chip, ends)
+    return model, problems, channels
 
 
 def _has_head(model: nn.Module) -> bool:
@@ -134,13 +168,13 @@ def _violations(
     model: nn.Module, problems: Sequence[Problem], chip: Chip, channels: int
 ) -> list[Violation]:
     """What is wrong with a network, and first with the `channels` of its image."""
-    paths = {module: path for path, module in model.named_modules()}
+    paths = paths_of(model)
     found = [_wrong_image(chip, channels)] if channels != chip.image_channels else []
     for problem in problems:
         module = problem.stack[-1] if problem.stack else model
         if head_form(module) is not None:
             continue  # its export is another than its forward
-        where = f"{paths.get(module, '')} ({type(module).__name__})".strip()
+        where = f"{path_of(problem.stack, paths)} ({type(module).__name__})".strip()
         advice = f"build it from {', '.join(chip.ops)}"
         found.append(Violation(where, problem.text, problem.fix or advice))
     return list(dict.fromkeys(found))

@@ -86,6 +86,28 @@ def doubt_of(metadata: Mapping[str, Any]) -> str:
     return f"not proven to do what the float model does: {proof.get('missed', 'nobody says why')}"
 
 
+def notes_of(metadata: Mapping[str, Any]) -> list[str]:
+    """What a file tells of itself that its user has to know; mostly nothing."""
+    notes = []
+    if metadata.get("as_trained"):
+        notes.append("as trained: no layer was replaced")
+    pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for each in metadata.get("approximates") or []:
+        if each["was"] == each["by"]:
+            continue  # which is exact
+        pairs.setdefault((each["by"], each["was"]), []).append(each)
+    for (by, was), sites in pairs.items():
+        layers = f"{len(sites)} layer{'s' if len(sites) > 1 else ''}"
+        mean, most = (max(each[key] for each in sites) for key in ("error", "largest"))
+        notes.append(
+            f"{by} stands for {was} in {layers}, {mean:.3f} off on average in the worst of them, "
+            f"{most:.3f} at most"
+        )
+    if metadata.get("needs"):
+        notes.append(f"needs {metadata['needs']}")
+    return notes
+
+
 def warn_of(name: str, metadata: Mapping[str, Any]) -> None:
     """Warn, before a file's figures are told, of what makes them doubtful."""
     doubt = doubt_of(metadata)
@@ -232,6 +254,17 @@ def _is_proof(value: Any) -> bool:
     return all(isinstance(value.get(key, ""), str) for key in ("bar", "missed"))
 
 
+def _are_stand_ins(value: Any) -> bool:
+    kinds = {"layer": str, "was": str, "by": str, "factor": float | int}
+    kinds |= {"error": float | int, "largest": float | int}
+    return isinstance(value, list) and all(
+        isinstance(each, dict)
+        and all(isinstance(each.get(key), kind) for key, kind in kinds.items())
+        and each["factor"] > 0
+        for each in value
+    )
+
+
 # Whether what SyNet reads of it may be, and what is expected.
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "names": (_are_names, "a list of names, or names by class id, from 0 on"),
@@ -239,10 +272,16 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "strides": (_are_sizes, "a list of pixels, as [8, 16, 32]"),
     "kpt_shape": (_is_pair, "how many keypoints, and numbers each"),
     "channels": (_is_size, "a number"),
-    "single_cls": (lambda value: isinstance(value, bool), "true or false"),
+    **dict.fromkeys(
+        ("single_cls", "as_trained"), (lambda value: isinstance(value, bool), "true or false")
+    ),
+    "approximates": (
+        _are_stand_ins,
+        "a list of objects: layer, was, by, and the numbers factor, error and largest",
+    ),
     "calibration": (_is_calibration, "an object, with the source of the images"),
     "proof": (_is_proof, "an object: proven, true or false, the bar, and what was missed"),
-    **dict.fromkeys(("task", "chip", "producer", "trained_by"), (_is_text, "a text")),
+    **dict.fromkeys(("task", "chip", "producer", "trained_by", "needs"), (_is_text, "a text")),
 }
 
 

@@ -24,6 +24,7 @@ from synet.tflite.flatbuffer import read_content
 from synet.tflite.graph import read_graph
 from synet.tflite.trial import RATES, REFERENCE, SECONDS
 
+LACKS = ("GELU",)  # operations that it does not have and compilers for NPUs do
 OFFERED = 1 << 26  # bytes of the arena that it may take from
 _CODE = "from synet.tflite.micro import main; main()"
 _TAKEN = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")

@@ -130,6 +130,8 @@ def _read_4(files: Files, graph: Graph) -> Report:
 def _steps_4(rows: Table, writers: Mapping[str, int]) -> Iterator[Step]:
     at = 0
     for row in rows:
+        if row["Name"] == "Name":
+            continue  # behind what is left to the CPU the table begins anew, with its head
         # what Vela makes of one operation is named after that and numbered
         known = (name for name in writers if name and row["Name"].startswith(name))
         at = writers.get(row["Name"], writers.get(max(known, key=len, default=""), at))

@@ -154,6 +154,14 @@ def test_a_wrong_chip_file_names_file_and_key(tmp_path, edit, message):
         ({"weights_max_bytes": 1}, "weights_max_bytes is for a chip without a compiler"),
         ({"compiler": None}, "compiler is None, not a mapping"),
         ({"compiler.name": "velo"}, "compiler.name is 'velo', not one of vela"),
+        (
+            {"compiler.tables": {"5.3": ["GELU"]}},
+            "compiler.tables.5.3 is none of the versions 5.2, ",
+        ),
+        (
+            {"compiler.tables": {"5.2": ["SILU"]}},
+            "compiler.tables.5.2\\[0\\] is 'SILU', not",
+        ),
         ({"compiler.clock": 1}, "compiler.clock is not a known key; did you mean clock_hz"),
         ({"compiler.arena": "vmen"}, "compiler.arena: no memory is named 'vmen'; did you mean vm"),
         ({"compiler.arena": "flash_66_mhz"}, "compiler.memories.flash_66_mhz.bytes is missing"),

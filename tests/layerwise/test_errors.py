@@ -14,7 +14,7 @@ from synet.layerwise.errors import Closeness, Comparison, LayerError, Sums
 
 
 def closeness(*pairs, limit=math.inf):
-    sums = Sums(limit)
+    sums = Sums((-limit, limit))
     for exact, found in pairs:
         sums.add(np.array(exact, np.float32), np.array(found, np.float32))
     return sums.closeness()

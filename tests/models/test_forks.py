@@ -24,7 +24,8 @@ def test_builders_of_every_layout_are_found(forks, fork):
     root = forks["package"].parent if fork == "both" else forks[fork]
     with backend.find_fork(root, "katana") as found:
         assert Path(found.module.__file__).is_relative_to(root)
-        assert found.names["Model"]("katana-kqvga").synet == {"chip": "katana", "channels": 1}
+        made = found.names["Model"]("katana-kqvga").synet
+        assert (made["chip"], made["channels"]) == ("katana", 1)
         patched = {f.module.__name__ for f in patch_custom("katana", fixed=False).forks}
     names = {"clone": {"models.yolo"}, "package": {f"{RENAMED}.models.yolo"}}
     expected = names.get(fork, set().union(*names.values()))

@@ -25,6 +25,10 @@ def _hardtanh(keras: Any, x: Any, min_val: float = -1.0, max_val: float = 1.0, *
     return keras.ops.clip(x, min_val, max_val)
 
 
+def _gated(keras: Any, name: str, x: Any, gate: Any) -> Any:
+    return keras.layers.Multiply(name=layer_name(name))([x, gate])
+
+
 def _softplus(keras: Any, x: Any, beta: float = 1.0, *_: Any) -> Any:
     return keras.ops.softplus(x) if beta == 1 else keras.ops.softplus(x * beta) / beta
 
@@ -37,7 +41,7 @@ _activation(
     "sigmoid",
     function=lambda k, x: k.layers.Activation("sigmoid", name=layer_name("sigmoid"))(x),
 )
-_activation("silu", function=lambda k, x, *_: x * k.ops.sigmoid(x))
+_activation("silu", function=lambda k, x, *_: _gated(k, "silu", x, k.ops.sigmoid(x)))
 _activation("hardtanh", function=_hardtanh)
 _activation(
     "hardswish", fused=("HARD_SWISH",), function=lambda k, x, *_: x * k.ops.relu6(x + 3) / 6
@@ -51,7 +55,7 @@ _activation(
 )
 _activation(
     "mish",
-    function=lambda k, x, *_: x * k.ops.tanh(k.ops.softplus(x)),
+    function=lambda k, x, *_: _gated(k, "mish", x, k.ops.tanh(k.ops.softplus(x))),
 )
 _activation(
     "gelu",
