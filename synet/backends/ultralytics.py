@@ -33,7 +33,12 @@ TUNE = "tune"  # which ultralytics offers to Python alone
 FILES = (".yaml", ".yml", ".pt", ".tflite")
 
 
-def run(arguments: list[str], repo: str | Path | None = None, chip: str | None = None) -> None:
+def run(
+    arguments: list[str],
+    repo: str | Path | None = None,
+    chip: str | None = None,
+    teacher: str | Path | None = None,
+) -> None:
     """Run ultralytics' command line in this process, patched, as ``yolo ARGUMENTS`` would.
 
     Parameters
@@ -45,6 +50,8 @@ def run(arguments: list[str], repo: str | Path | None = None, chip: str | None =
         Folder of a fork. Default: the installed package.
     chip
         Default: the chip that the model was made for, else Sabre.
+    teacher
+        As `synet.patches.process.patch_custom` takes it.
 
     Raises
     ------
@@ -56,7 +63,8 @@ def run(arguments: list[str], repo: str | Path | None = None, chip: str | None =
     root = folder_of(repo) if repo is not None else installed("ultralytics")
     words = [_found(word, root) for word in arguments]
     sys.argv = ["yolo", *words]  # ultralytics keeps it when it is imported
-    patching = patch(own(chip or FAMILY.chip), roots=[root], families=families_of(root))
+    target = own(chip or FAMILY.chip)
+    patching = patch(target, roots=[root], families=families_of(root), teacher=teacher)
     model = next((word[len(MODEL) :] for word in words if word.startswith(MODEL)), "")
     patch(only(chip or _chip_of(model, root, patching) or FAMILY.chip))
     commands = _command_line(root)

@@ -20,6 +20,7 @@ def run(
     arguments: list[str],
     repo: str | Path | None = None,
     chip: str | None = None,
+    teacher: str | Path | None = None,
 ) -> None:
     """Run a module of YOLOv5 in this process, patched, as ``python MODULE.py ARGUMENTS`` would.
 
@@ -34,6 +35,8 @@ def run(
     chip
         Default: the chip that the model yaml names, or the checkpoint that a training starts from
         or goes on with; else Katana.
+    teacher
+        As `synet.patches.process.patch_custom` takes it.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def run(
         there = sorted(p.relative_to(root).with_suffix("").as_posix() for p in _scripts(root))
         raise SynetError(f"{root} has no module {module!r}; it has {', '.join(there)}")
     sys.argv = [str(script), *arguments]
-    patch(only_or_own(chip, chip_of(arguments)), roots=[root])
+    patch(only_or_own(chip, chip_of(arguments)), roots=[root], teacher=teacher)
     base, name = import_name(root, script)
     sys.path.insert(0, str(base))
     with told_plainly(root.name):

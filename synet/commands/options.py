@@ -38,6 +38,12 @@ def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 model = click.argument("model", type=MODEL)
 repo = click.option("--repo", type=FOLDER, metavar="DIR", help="Folder of the fork to use.")
+teacher = click.option(
+    "--teacher",
+    type=FILE,
+    metavar="PT",
+    help="Checkpoint of a trained network of the same classes, which teaches the one in training.",
+)
 exact = click.option(
     "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
 )

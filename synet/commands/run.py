@@ -12,8 +12,11 @@ from synet.system.errors import SynetError
 @click.command(context_settings={"allow_interspersed_args": False})
 @options.chip("Default: the one that COMMAND's --cfg names.", None)
 @click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
+@options.teacher
 @click.argument("command", nargs=-1, required=True, type=PASSED_ON, metavar="COMMAND...")
-def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
+def run(
+    chip: str | None, repairs_only: bool, teacher: str | None, command: tuple[str, ...]
+) -> None:
     """Run COMMAND with every Python process that it starts patched, workers and ranks included.
 
     Nothing of the fork is changed. Streams, signals and exit status are COMMAND's own.
@@ -23,6 +26,7 @@ def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
     Example:
       synet run --chip katana -- python train.py --cfg katana-kvga.yaml --data my.yaml
       synet run --chip katana -- torchrun --nproc_per_node 2 train.py --cfg katana-kvga.yaml
+      synet run --teacher stock.pt -- python train.py --cfg katana-kqvga.yaml --data my.yaml
       synet run --repairs-only -- python train.py --cfg yolov5s.yaml --data my.yaml
     """
     from synet.patches.child_processes import become
@@ -31,4 +35,9 @@ def run(chip: str | None, repairs_only: bool, command: tuple[str, ...]) -> None:
 
     if chip and repairs_only:
         raise SynetError("give one of --chip NAME and --repairs-only")
-    become(command, REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command)))
+    if teacher is not None:
+        from synet.patches.teacher import checked
+
+        teacher = checked(teacher)
+    target = REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command))
+    become(command, target, teacher)

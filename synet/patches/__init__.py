@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from synet.patches.engine import Patching
 
 
-def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = ()) -> Patching:
+def patch_ultralytics(
+    chip: str | None = None,
+    *,
+    roots: Iterable[str | Path] = (),
+    teacher: str | Path | None = None,
+) -> Patching:
     """Patch ultralytics, or a fork of it, in the script that imports it, before or after this.
 
     ::
@@ -28,13 +33,18 @@ def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = 
         and for Sabre where it names none.
     roots
         Folders of forks that lie elsewhere than the script.
+    teacher
+        Checkpoint of a trained network of the same classes, which teaches what is trained in this
+        process.
 
     Raises
     ------
     ChipError
         There is no such chip.
+    CheckpointError
+        The teacher is no checkpoint.
     PatchError
-        Another chip is patched already.
+        Another chip is patched already, or another teacher.
 
     Examples
     --------
@@ -47,4 +57,4 @@ def patch_ultralytics(chip: str | None = None, *, roots: Iterable[str | Path] = 
     from synet.patches.target import only_or_own
     from synet.patches.ultralytics import FAMILY
 
-    return patch(only_or_own(chip, FAMILY.chip), roots=roots)
+    return patch(only_or_own(chip, FAMILY.chip), roots=roots, teacher=teacher)
