@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from synet.layers.basic import Grayscale
 from synet.layers.heads import HeadForm, head_form
@@ -50,7 +49,7 @@ class Teacher:
     Parameters
     ----------
     network
-        It belongs to the teacher from now on: batch norms are folded into convolutions.
+        It belongs to the teacher from now on.
     title
         Its file, for errors.
 
@@ -67,7 +66,6 @@ class Teacher:
         self.names = names_of_classes(network)
         self.channels = next(m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
         self.step = math.lcm(*(round(stride) for stride in strides(self.head)))
-        _fold(network)
         self.head.training = True  # it alone: it then leaves out what only detections need
 
     def check(self, student: Lesson) -> None:
@@ -158,12 +156,3 @@ def _are_numbers(names: tuple[str, ...]) -> bool:
 def _listed(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{len(names)} classes ({', '.join(names[:3])}{more})"
-
-
-def _fold(network: nn.Module) -> None:
-    """Fold each block's batch norm into its convolution, in place."""
-    for module in network.modules():
-        conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            if len(list(module.children())) <= 3 and conv.out_channels == norm.num_features:
-                module.conv, module.bn = fuse_conv_bn_eval(conv, norm), nn.Identity()
