@@ -35,9 +35,10 @@ def run(
 
     if chip and repairs_only:
         raise SynetError("give one of --chip NAME and --repairs-only")
+    taught_by = None
     if teacher is not None:
         from synet.patches.teacher import checked
 
-        teacher = checked(teacher)
+        taught_by = checked(teacher)
     target = REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command))
-    become(command, target, teacher)
+    become(command, target, taught_by)

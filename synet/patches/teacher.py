@@ -23,8 +23,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from synet.patches.declaration import Wrap, resolve
 from synet.system.errors import CheckpointError, PatchError
-from synet.teaching.rows import heard
-from synet.teaching.teacher import Lesson, Teacher, boxes_head
+from synet.teaching.rows import find_boxes, heard
+from synet.teaching.teacher import Lesson, Teacher
 from synet.teaching.weights import scheduled
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LOAD = "synet.models.get_model:get_model"
 
 # What a class defines beside its forward that is a whole network.
 _NETWORK = frozenset(
-    ("fuse", "forward_once", "_forward_once", "_initialize_biases", "init_criterion", "info")
+    ("fuse", "forward_once", "_forward_once", "_predict_once", "_initialize_biases")
 )
 _PREDICTIONS = "p|pred|preds|predictions|outputs"
 _TARGETS = "targets|target|batch|labels"
@@ -71,7 +71,7 @@ class Teaching:
         self._roots = roots
         self._teacher: Teacher | None = None
         self._student: Callable[[], nn.Module | None] = lambda: None  # that it has been shown
-        self._heads: WeakKeyDictionary[nn.Module, tuple] = WeakKeyDictionary()
+        self._heads: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
         self._lesson: Lesson | None = None
         self._rate = 1.0
         self._lessons, self._taught = 0, 0  # of this epoch, and in all
@@ -96,20 +96,31 @@ class Teaching:
         atexit.register(self._tell)
         applied.on_undo(lambda: atexit.unregister(self._tell))
 
-    def _forward(self, wrapped: Callable, model: Any, args: tuple, kwargs: dict) -> Any:
+    def _forward(
+        self, wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         images = next(iter((*args, *kwargs.values())), None)
         is_batch = isinstance(images, Tensor) and images.dim() == 4
         if not (is_batch and model.training and torch.is_grad_enabled()):
             return wrapped(*args, **kwargs)
+        if getattr(model, "_is_replica", False):
+            raise PatchError(
+                f"{self.path}: no teacher can teach the replicas of nn.DataParallel; train on one "
+                f"card, or start a process for each (torchrun, or device=0,1 of ultralytics)"
+            )
         if model not in self._heads:
-            self._heads[model] = boxes_head(model, f"the student, a {type(model).__name__}")
+            self._heads[model] = find_boxes(model)
+        if self._heads[model] is None:  # a part of a network, or one of another kind
+            return wrapped(*args, **kwargs)
         head, form = self._heads[model]
         with heard(head, form) as said:
             output = wrapped(*args, **kwargs)
         self._lesson = Lesson(model, head, form, images, said)
         return output
 
-    def _loss(self, wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+    def _loss(
+        self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         lesson, self._lesson = self._lesson, None  # a loss that this one calls finds none
         result = wrapped(*args, **kwargs)
         if lesson is None or not torch.is_grad_enabled():
@@ -154,14 +165,26 @@ class Teaching:
             self._sums[name] = self._sums.get(name, 0) + term.detach()
 
     def _before_step(self, *_: Any) -> None:
-        if not self._taught:
+        if self._taught:
+            return
+        if self._lesson is None:
             raise PatchError(
-                f"{self.path}: this fork's loss is not recognised, so that no teacher can add to "
-                f"it; SyNet knows a compute_loss(p, targets) and an object that is called with "
-                f"(preds, batch) or (p, targets)"
+                f"{self.path}: what is trained here is no network that a teacher can teach: one "
+                f"whose head tells boxes, with anchors (m, anchors) or distances (cv2, cv3)"
             )
+        raise PatchError(
+            f"{self.path}: this fork's loss is not recognised, so that no teacher can add to it; "
+            f"SyNet knows a compute_loss(p, targets) and an object that is called with "
+            f"(preds, batch) or (p, targets)"
+        )
 
-    def _next_epoch(self, wrapped: Callable, scheduler: Any, args: tuple, kwargs: dict) -> None:
+    def _next_epoch(
+        self,
+        wrapped: Callable[..., Any],
+        scheduler: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         wrapped(*args, **kwargs)
         self._tell()
         first, now = max(scheduler.base_lrs), max(scheduler.get_last_lr())

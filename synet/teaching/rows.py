@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synet.layers.heads import HeadForm
+from synet.layers.heads import head_form
 from synet.layers.heads.anchors import BOX, OBJECTNESS, AnchorForm, anchors_in_pixels
 from synet.layers.heads.distances import DistanceForm, RotatedForm
 from synet.layers.heads.form import strides
+
+BoxForm = AnchorForm | DistanceForm
 
 
 @dataclass
@@ -64,18 +66,22 @@ class Rows:
     anchors: Tensor | None = None
 
 
-def can_be_heard(form: HeadForm | None) -> bool:
-    """Does a head of this form tell boxes, one way or another?"""
-    return isinstance(form, (AnchorForm, DistanceForm))
+def find_boxes(network: nn.Module) -> tuple[nn.Module, BoxForm] | None:
+    """The head of a network and its form, where it tells boxes; else None."""
+    for module in reversed(list(network.modules())):  # it comes last
+        form = head_form(module)
+        if isinstance(form, (AnchorForm, DistanceForm)):
+            return module, form
+    return None
 
 
-def is_rotated(form: HeadForm) -> bool:
+def is_rotated(form: BoxForm) -> bool:
     """Are its boxes along axes of their own?"""
     return isinstance(form, RotatedForm) or bool(getattr(form, "angles", ()))
 
 
 @contextmanager
-def heard(head: nn.Module, form: HeadForm) -> Iterator[Heard]:
+def heard(head: nn.Module, form: BoxForm) -> Iterator[Heard]:
     """Listen to a head within the block.
 
     Nothing stays on it, so that what is copied or saved of its network is as ever.
@@ -85,7 +91,7 @@ def heard(head: nn.Module, form: HeadForm) -> Iterator[Heard]:
     def take(_: nn.Module, args: tuple[Any, ...]) -> None:
         heard.features = [args[0][index] for index in form.inputs(head)]
 
-    def hear(name: str, level: int) -> Callable:
+    def hear(name: str, level: int) -> Callable[..., None]:
         return lambda _, __, output: heard.told.setdefault(name, {}).update({level: output})
 
     handles = [head.register_forward_pre_hook(take)]
@@ -99,13 +105,15 @@ def heard(head: nn.Module, form: HeadForm) -> Iterator[Heard]:
             handle.remove()
 
 
-def rows_of(head: nn.Module, form: HeadForm, heard: Heard) -> list[Rows]:
+def rows_of(head: nn.Module, form: BoxForm, heard: Heard) -> list[Rows]:
     """What was heard, decoded, in float32."""
-    decode = _with_anchors if isinstance(form, AnchorForm) else _with_distances
-    return [decode(head, form, heard, level) for level in range(len(heard.features))]
+    levels = range(len(heard.features))
+    if isinstance(form, AnchorForm):
+        return [_with_anchors(head, form, heard, level) for level in levels]
+    return [_with_distances(head, form, heard, level) for level in levels]
 
 
-def _branches(form: HeadForm) -> tuple[str, ...]:
+def _branches(form: BoxForm) -> tuple[str, ...]:
     if isinstance(form, AnchorForm):
         return ("m", "m_kpt") if form.numbers == 3 else ("m",)
     return form.boxes, form.classes

@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synet.layers.basic import Grayscale
-from synet.layers.heads import HeadForm, head_form
 from synet.layers.heads.form import strides
 from synet.system.errors import SynetError
 from synet.teaching.features import feature_term
-from synet.teaching.rows import Heard, can_be_heard, heard, is_rotated, rows_of
+from synet.teaching.rows import BoxForm, Heard, find_boxes, heard, is_rotated, rows_of
 from synet.teaching.terms import output_terms
 from synet.teaching.weights import WEIGHTS, gains_of
 
@@ -38,7 +37,7 @@ class Lesson:
 
     model: nn.Module
     head: nn.Module
-    form: HeadForm
+    form: BoxForm
     images: Tensor
     heard: Heard
 
@@ -62,7 +61,13 @@ class Teacher:
     def __init__(self, network: nn.Module, title: str) -> None:
         self.title = title
         self.network = network.eval().requires_grad_(False)
-        self.head, self.form = boxes_head(network, title)
+        found = find_boxes(network)
+        if found is None:
+            raise SynetError(
+                f"{title}: ends in no head with boxes that SyNet knows, with anchors (m, anchors) "
+                f"or distances (cv2, cv3); boxes and scores are what a teacher teaches"
+            )
+        self.head, self.form = found
         self.names = names_of_classes(network)
         self.channels = next(m.in_channels for m in network.modules() if isinstance(m, nn.Conv2d))
         self.step = math.lcm(*(round(stride) for stride in strides(self.head)))
@@ -122,24 +127,6 @@ class Teacher:
             images = Grayscale()(images)
         height, width = images.shape[-2:]
         return F.pad(images, (0, -width % self.step, 0, -height % self.step), value=GREY)
-
-
-def boxes_head(network: nn.Module, title: str) -> tuple[nn.Module, HeadForm]:
-    """The head of a network, whose boxes and scores are compared.
-
-    Raises
-    ------
-    SynetError
-        It has none that tells boxes in a way that we know.
-    """
-    for module in reversed(list(network.modules())):  # it comes last
-        form = head_form(module)
-        if can_be_heard(form):
-            return module, form
-    raise SynetError(
-        f"{title}: ends in no head with boxes that SyNet knows, with anchors (m, anchors) or "
-        f"distances (cv2, cv3); boxes and scores are what a teacher teaches"
-    )
 
 
 def names_of_classes(network: nn.Module) -> tuple[str, ...]:

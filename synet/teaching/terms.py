@@ -67,19 +67,19 @@ def _with_distances(
         weight = answers.confidence * (answers.confidence > SURE)
         sure.append(weight.sum())
         boxes.append(_apart(rows.boxes, answers.boxes, weight))
-        if answers.bins is not None and rows.bins is not None:
-            bins.append(_bins(rows.bins, answers, weight[:, 0]))
+        if rows.bins is not None and answers.bins is not None:
+            bins.append(_bins(rows.bins, answers.bins, weight[:, 0] * answers.own))
     objects = sum(sure).clamp(min=1)
     told_boxes = gains["box"] * sum(boxes) + (gains["dfl"] * sum(bins) if bins else 0)
     return {"scores": gains["cls"] * sum(scores) / objects, "boxes": told_boxes / objects}
 
 
-def _bins(bins: Tensor, answers: Answers, weight: Tensor) -> Tensor:
+def _bins(bins: Tensor, answers: Tensor, weight: Tensor) -> Tensor:
     """Kullback-Leibler divergence of the distances' distributions, where both have such bins."""
-    here = (weight > 0) & answers.own
-    if bins.shape != answers.bins.shape or not here.any():
+    here = weight > 0
+    if bins.shape != answers.shape or not here.any():
         return bins.sum() * 0
-    one, other = (x.movedim((1, 2), (-2, -1))[here].log_softmax(-1) for x in (bins, answers.bins))
+    one, other = (x.movedim((1, 2), (-2, -1))[here].log_softmax(-1) for x in (bins, answers))
     apart = F.kl_div(one, other, reduction="none", log_target=True).sum(-1)
     return (apart.mean(-1) * weight[here]).sum()
 
@@ -105,7 +105,7 @@ def _with_anchors(
 
 def _fits(rows: Rows, answers: Answers) -> Tensor:
     """Which anchors can tell the teacher's box of their cell (N, A, H, W)."""
-    if answers.by_anchor:
+    if answers.by_anchor or rows.anchors is None:
         return torch.ones_like(rows.objectness, dtype=torch.bool)
     near, far = answers.boxes.split(2, 2)
     size = (far - near).clamp(min=1e-3)
@@ -131,5 +131,5 @@ def _apart(boxes: Tensor, answers: Tensor, weight: Tensor) -> Tensor:
 
 def divergence(logits: Tensor, told: Tensor) -> Tensor:
     """How far the student's probabilities are from those told: cross entropy beyond its least."""
-    least = F.binary_cross_entropy(told, told, reduction="none")
+    least = torch.special.entr(told) + torch.special.entr(1 - told)
     return F.binary_cross_entropy_with_logits(logits, told, reduction="none") - least

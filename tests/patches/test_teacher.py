@@ -183,6 +183,13 @@ def test_a_loss_that_is_not_recognised_is_told_before_a_step_is_made(taught):
         torch.optim.SGD(model.parameters(), 0.1).step()
 
 
+def test_what_is_no_network_with_boxes_is_told_before_a_step_is_made(taught):
+    other = torch.nn.Linear(2, 2)
+    other(torch.rand(1, 2)).sum().backward()
+    with pytest.raises(PatchError, match="no network that a teacher can teach"):
+        torch.optim.SGD(other.parameters(), 0.1).step()
+
+
 @pytest.mark.parametrize("what", ["nothing", "empty", "onnx", "torchscript", "a folder"])
 def test_what_is_no_checkpoint_is_told_at_once(tmp_path, what):
     path = tmp_path / "teacher.pt"

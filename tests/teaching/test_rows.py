@@ -11,7 +11,7 @@ from synet import layers
 from synet.custom_patches import unpatch
 from synet.layers.heads import head_form
 from synet.models.locate import installed
-from synet.teaching.rows import can_be_heard, heard, is_rotated, rows_of
+from synet.teaching.rows import find_boxes, heard, is_rotated, rows_of
 
 
 def in_rows(tensors) -> torch.Tensor:
@@ -57,6 +57,7 @@ def test_a_head_with_distances(ultralytics, task):
 
 
 def test_which_heads_tell_boxes(ultralytics):
-    forms = {t: head_form(tiny_ultralytics.network(t).model[-1]) for t in ("obb", "classify")}
-    assert can_be_heard(forms["obb"]) and is_rotated(forms["obb"])
-    assert not can_be_heard(forms["classify"]) and not can_be_heard(None)
+    network = tiny_ultralytics.network("obb")
+    head, form = find_boxes(network)
+    assert head is network.model[-1] and is_rotated(form)
+    assert find_boxes(tiny_ultralytics.network("classify")) is None
