@@ -42,6 +42,12 @@ cfg = click.option(
     "--cfg", type=MODEL, metavar="YAML", help="What a .pt was built from that is a state dict."
 )
 maker = together(repo, cfg)  # of a checkpoint
+teacher = click.option(
+    "--teacher",
+    type=FILE,
+    metavar="PT",
+    help="Checkpoint of a trained network of the same classes, which teaches the one in training.",
+)
 exact = click.option(
     "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
 )

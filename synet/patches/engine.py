@@ -69,6 +69,7 @@ class Patching:
     ) -> None:
         self.target = target
         self.weights = weights
+        self.teacher: Path | None = None
         self.families = families
         self.roots = list(roots)
         self.functions = functions

@@ -38,6 +38,7 @@ def patch_custom(
     families: Iterable[Family] = (),
     fixed: bool = True,
     activation: str | None = None,
+    teacher: str | Path | None = None,
 ) -> Patching:
     """Make every YOLO of this process build layers that `chip` runs, now and when imported later.
 
@@ -63,13 +64,18 @@ def patch_custom(
     activation
         The one that networks are built with: ``"relu6"``, or what else the chip has, such as
         ``"silu"`` on Sabre. Default: the model's own, else what the chip's file calls best.
+    teacher
+        Checkpoint of a trained network of the same classes, which teaches what is trained in this
+        process, in the fork's own loop.
 
     Raises
     ------
     ChipError
         There is no such chip, or it has no such activation.
+    CheckpointError
+        The teacher is no checkpoint.
     PatchError
-        Another chip is patched already, or a fork lacks what the patch needs.
+        Another chip is patched already, or another teacher; or a fork lacks what the patch needs.
 
     Examples
     --------
@@ -80,7 +86,7 @@ def patch_custom(
     """
     aim = only if fixed else own
     target = REPAIRS_ALONE if chip is None else aim(chip, activation)
-    return patch(target, roots=roots, repairs=repairs, families=families)
+    return patch(target, roots=roots, repairs=repairs, families=families, teacher=teacher)
 
 
 def patch(
@@ -89,24 +95,36 @@ def patch(
     roots: Iterable[str | Path] = (),
     repairs: bool = True,
     families: Iterable[Family] = (),
+    teacher: str | Path | None = None,
 ) -> Patching:
     """`patch_custom`, told by a `Target` what models are built for.
 
     Raises
     ------
+    CheckpointError
+        The teacher is no checkpoint.
     PatchError
-        Another chip is patched already, or a fork lacks what the patch needs.
+        Another chip is patched already, or another teacher; or a fork lacks what the patch needs.
     """
     global _active
     import torch  # noqa: F401 - a process that was told to patch itself does so now, if not before
 
     with _lock:
         roots = tuple(Path(root).resolve() for root in roots)
+        if teacher is not None:
+            from synet.patches.teacher import checked
+
+            teacher = checked(teacher)
         if _active is None:
-            _active = _start(target, roots, repairs)
+            _active = _start(target, roots, repairs, teacher)
         elif _active.target.excludes(target):
             raise PatchError(
                 f"already patched for {_active.target}; call unpatch() before patching for {target}"
+            )
+        elif teacher not in (None, _active.teacher):
+            raise PatchError(
+                f"already patched {f'with {_active.teacher}' if _active.teacher else 'without a'} "
+                f"teacher; name {teacher} where the process is patched first"
             )
         elif target.fixed and not _active.target.fixed:
             _active.aim(target)
@@ -139,7 +157,7 @@ def executed(module: ModuleType) -> None:
 
 def _tell_children(patching: Patching, roots: tuple[Path, ...], repairs: bool) -> None:
     """Have the processes that this one starts patch themselves alike."""
-    variables = patching_variables(patching.target, roots, repairs)
+    variables = patching_variables(patching.target, roots, repairs, patching.teacher)
     for name, value in variables.items():
         patching.applied.bind_item(os.environ, name, value)
 
@@ -201,7 +219,9 @@ def borrowed(
             _active = lasting
 
 
-def _start(target: Target, roots: tuple[Path, ...], repairs: bool) -> Patching:
+def _start(
+    target: Target, roots: tuple[Path, ...], repairs: bool, teacher: Path | None
+) -> Patching:
     from synet.patches import ranks, ultralytics_ranks
     from synet.patches.command_line import completed, weights_of
     from synet.patches.rectangular_images import Rectangles
@@ -209,7 +229,14 @@ def _start(target: Target, roots: tuple[Path, ...], repairs: bool) -> Patching:
     script = script_root()
     roots = (*roots, *([script] if script else []))
     rectangles = Rectangles(exact=target != REPAIRS_ALONE)
-    patching = _patching(target, roots, repairs, rectangles.wraps, weights_of(sys.argv[1:]))
+    wraps = rectangles.wraps
+    if teacher is not None:
+        from synet.patches.teacher import Teaching
+
+        teaching = Teaching(teacher, lambda: patching.roots_of_forks())
+        wraps += teaching.wraps
+    patching = _patching(target, roots, repairs, wraps, weights_of(sys.argv[1:]))
+    patching.teacher = teacher
     applied = patching.applied
     started = Path(sys.argv[0]).resolve()  # of a command of ours it is no fork's
     home = script or next((root for root in roots if started.is_relative_to(root)), None)
@@ -221,6 +248,8 @@ def _start(target: Target, roots: tuple[Path, ...], repairs: bool) -> Patching:
         _tell_children(patching, roots, repairs)
         rectangles.apply(applied)
         ultralytics_ranks.apply(applied)
+        if teacher is not None:
+            teaching.apply(applied)
         if target != REPAIRS_ALONE:
             ranks.watch_ranks(applied, lambda: patching.chip)
         patching.start()
