@@ -62,8 +62,9 @@ class Displaced:
             return  # it was trained under the patch
         for module in modules:
             line = type(module).__mro__
-            old = next((each.old for each in self._swapped if each.new in line), None)
-            for name in FORWARDS if old else ():
+            new = next(filter(is_ours, line), None)
+            old = new and self.own_class(line[0].__module__, new)
+            for name in FORWARDS if old is not new else ():
                 if is_ours(definer_of(line, name)) and hasattr(old, name):
                     vars(module)[name] = MethodType(getattr(old, name), module)
 

@@ -297,6 +297,7 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
     import torch
 
     def wrapper(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
+        from synet.checkpoints.older import renew
         from synet.checkpoints.read import (
             safe_load,  # it may be what imports torch, while this runs
         )
@@ -308,6 +309,7 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
         own_class = patching.displaced.own_class
         content = safe_load(roots, own_class)(wrapped, instance, args, kwargs)
         for model in models_in(content):
+            renew(model)  # forks do it for layers of their own classes, by the names that we took
             patching.displaced.run_as_trained(model)
         content = with_own_folder(content, args[0] if args else kwargs.get("f"))
         return with_target_noted(with_local_data(content, roots()))
