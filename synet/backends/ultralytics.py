@@ -38,6 +38,7 @@ def run(
     repo: str | Path | None = None,
     chip: str | None = None,
     activation: str | None = None,
+    teacher: str | Path | None = None,
 ) -> None:
     """Run ultralytics' command line in this process, patched, as ``yolo ARGUMENTS`` would.
 
@@ -50,7 +51,7 @@ def run(
         Folder of a fork. Default: the installed package.
     chip
         Default: the chip that the model was made for, else Sabre.
-    activation
+    activation, teacher
         As for `synet.patch_custom`.
 
     Raises
@@ -63,9 +64,8 @@ def run(
     root = folder_of(repo) if repo is not None else installed("ultralytics")
     words = [_found(word, root) for word in arguments]
     sys.argv = ["yolo", *words]  # ultralytics keeps it when it is imported
-    patching = patch(
-        own(FAMILY.chip if chip is None else chip), roots=[root], families=families_of(root)
-    )
+    target = own(FAMILY.chip if chip is None else chip)
+    patching = patch(target, roots=[root], families=families_of(root), teacher=teacher)
     model = next((word[len(MODEL) :] for word in words if word.startswith(MODEL)), "")
     if chip is None:
         chip = _chip_of(model, root, patching) or FAMILY.chip

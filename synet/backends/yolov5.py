@@ -21,6 +21,7 @@ def run(
     repo: str | Path | None = None,
     chip: str | None = None,
     activation: str | None = None,
+    teacher: str | Path | None = None,
 ) -> None:
     """Run a module of YOLOv5 in this process, patched, as ``python MODULE.py ARGUMENTS`` would.
 
@@ -35,7 +36,7 @@ def run(
     chip
         Default: the chip that the model yaml names, or the checkpoint that a training starts from
         or goes on with; else Katana.
-    activation
+    activation, teacher
         As for `synet.patch_custom`.
 
     Raises
@@ -49,7 +50,8 @@ def run(
         there = sorted(p.relative_to(root).with_suffix("").as_posix() for p in _scripts(root))
         raise SynetError(f"{root} has no module {module!r}; it has {', '.join(there)}")
     sys.argv = [str(script), *arguments]
-    patch(only_or_own(chip, chip_of(arguments), activation), roots=[root])
+    target = only_or_own(chip, chip_of(arguments), activation)
+    patch(target, roots=[root], teacher=teacher)
     base, name = import_name(root, script)
     sys.path.insert(0, str(base))
     with told_plainly(root.name):

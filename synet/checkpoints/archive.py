@@ -130,11 +130,6 @@ class Archive(Contents):
         self._file = file
         self.size, entries = _directory(file, title)
         prefix = next((name[:-8] for name in entries if name.endswith("/data.pkl")), None)
-        names = {name.rpartition("/")[2] for name in entries}
-        if "constants.pkl" in names:
-            raise CheckpointError(
-                f"{title} is a TorchScript file, which is code; give the .pt it was made from"
-            )
         if prefix is None:
             raise CheckpointError(f"{title} is a zip file, but not one that torch.save wrote")
         self._entries = {
@@ -266,6 +261,10 @@ def _directory(file: IO[bytes], title: str) -> tuple[int, dict[str, zipfile.ZipI
     found = {entry.filename: entry for entry in entries}
     if len(found) < len(entries):
         raise damaged
+    if any(name.endswith("/constants.pkl") for name in found):
+        raise CheckpointError(
+            f"{title} is a TorchScript file, which is code; give the .pt it was made from"
+        )
     # torch.save stores; whatever would unpack to more than the file holds is a bomb
     stored = all(e.compress_type == zipfile.ZIP_STORED and not e.flag_bits & 1 for e in entries)
     if not stored or sum(entry.file_size for entry in entries) > size:

@@ -11,14 +11,17 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from torch import nn
 
+from synet.checkpoints.allowed_names import OwnClass, as_it_is
 from synet.checkpoints.archive import Archive, Legacy, opened
 from synet.checkpoints.machine import ForbiddenError, Machine
 from synet.checkpoints.unpickle import Reading, names_in, shown
@@ -28,11 +31,21 @@ from synet.system.text import first_line
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
+# What other files begin with, which may have been given the name of a checkpoint.
+KINDS = {
+    "an ONNX file": re.compile(rb"\x08[\x01-\x1f][\x12:B]"),
+    "a TFLite file": re.compile(rb"....TFL3", re.DOTALL),
+    "a Keras file of HDF5": re.compile(rb"\x89HDF\r\n"),
+}
 _CENSUS = 1 << 24  # bytes of a pickle that is none of torch's, to be searched for names
 
 
 def read(
-    path: str | Path, roots: Iterable[str | Path] = (), *, forkless: bool = False
+    path: str | Path,
+    roots: Iterable[str | Path] = (),
+    *,
+    forkless: bool = False,
+    own_class: OwnClass = as_it_is,
 ) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, running nothing that it brings along.
 
@@ -46,6 +59,9 @@ def read(
     forkless
         Read it, too, where the fork is not here: a model whose rows hold only layers of
         torch and SyNet then comes as a `synet.checkpoints.rows_network.Network`.
+    own_class
+        Tells the class that a module of a fork had before a patch, of a module's name and what it
+        has now. It is asked for a file that names none of SyNet's.
 
     Returns
     -------
@@ -63,7 +79,9 @@ def read(
         raise CheckpointError(f"{path} is a folder, not a checkpoint; name the .pt file in it")
     torch_load = inspect.unwrap(torch.serialization.load)  # in a patched process it is wrapped
     try:
-        content = _load(torch_load, roots, path, map_location="cpu", forkless=forkless)
+        content = _load(
+            torch_load, roots, path, map_location="cpu", forkless=forkless, own_class=own_class
+        )
     except OSError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
     if isinstance(content, nn.Module):
@@ -93,7 +111,9 @@ def classes_named(path: str | Path) -> set[str]:
         raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
 
 
-def safe_load(roots: Callable[[], Iterable[str | Path]]) -> Callable:
+def safe_load(
+    roots: Callable[[], Iterable[str | Path]], own_class: OwnClass = as_it_is
+) -> Callable:
     """A wrapt wrapper for ``torch.load`` that loads like `read`, whatever it is asked for.
 
     ``weights_only=False`` and a ``pickle_module`` are honoured only where the user has set
@@ -103,10 +123,12 @@ def safe_load(roots: Callable[[], Iterable[str | Path]]) -> Callable:
     ----------
     roots
         Called at each load, as forks are discovered while the process runs.
+    own_class
+        As for `read`.
     """
 
     def load(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
-        return _load(wrapped, roots(), *args, **kwargs)
+        return _load(wrapped, roots(), *args, own_class=own_class, **kwargs)
 
     return load
 
@@ -120,31 +142,35 @@ def _load(
     *,
     weights_only: bool | None = None,
     forkless: bool = False,
+    own_class: OwnClass = as_it_is,
     **options: Any,
 ) -> Any:
     if os.environ.get(TRUST) == "1" or str(f) == os.environ.get(HANDED_OVER):
         return torch_load(
             f, map_location, pickle_module, weights_only=bool(weights_only), **options
         )
-    roots = tuple(Path(root).resolve() for root in roots)
+    resolved = tuple(Path(root).resolve() for root in roots)
+    reader = partial(Reading, roots=resolved, forkless=forkless)
     encoding = options.get("encoding", "utf-8")
     if hasattr(f, "read"):
         title = str(getattr(f, "name", "the checkpoint"))
-        return _content(f, title, roots, forkless, map_location, encoding)
+        return _content(f, title, reader, own_class, map_location, encoding)
     with open(f, "rb") as file:
-        return _content(file, str(os.fspath(f)), roots, forkless, map_location, encoding)
+        return _content(file, str(os.fspath(f)), reader, own_class, map_location, encoding)
 
 
 def _content(
     file: IO[bytes],
     title: str,
-    roots: tuple[Path, ...],
-    forkless: bool,
+    reader: Callable[..., Reading],
+    own_class: OwnClass,
     map_location: Any,
     encoding: str,
 ) -> Any:
     written = _opened(file, title, map_location)
-    reading = Reading(written.content, written.size, roots, forkless)
+    if own_class is not as_it_is and any(n.startswith("synet.") for n in names_in(written.pickle)):
+        own_class = as_it_is
+    reading = reader(written.content, written.size, own_class=own_class)
     try:
         content = Machine(written.pickle, reading, encoding).run()
         if not reading.refused:
@@ -179,6 +205,11 @@ def _opened(file: IO[bytes], title: str, map_location: Any = "cpu") -> Archive |
         return written
     file.seek(start)
     head = file.read(32)
+    kind = next((kind for kind, start in KINDS.items() if start.match(head)), None)
+    if kind is not None:
+        raise CheckpointError(
+            f"{title} is not a checkpoint: it looks like {kind}; give the .pt it was made from"
+        )
     what = f"it begins with {head[:16]!r}" if head else "it is empty"
     if head.startswith(b"\x80"):
         what = "it is a pickle that torch.save did not write"

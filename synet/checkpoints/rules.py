@@ -171,11 +171,15 @@ def _is_strides(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(is_number(x) and 0 < x <= _REACH for x in value)
 
 
+def _is_chip(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[\w.+-]{1,64}", value))
+
+
 def _is_patch(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and isinstance(value.get("chip"), str)
-        and bool(re.fullmatch(r"[\w.+-]{1,64}", value["chip"]))
+        and "chip" in value
+        and (value["chip"] is None or _is_chip(value["chip"]))
         and is_whole(value.get("channels", 3), 1, 64)
         and isinstance(value.get("activation", ""), str)
         and isinstance(value.get("pads_alike", False), bool)
@@ -196,7 +200,7 @@ def _is_definition(value: Any) -> bool:
 # Of the model that a checkpoint holds, where it has them.
 MODEL: Mapping[str, Rule] = {
     "yaml": (_is_definition, "a definition of a model: whole numbers for nc and ch, lists of rows"),
-    "synet": (_is_patch, "a mapping with the name of a chip"),
+    "synet": (_is_patch, "a mapping with the name of a chip, or None"),
     "names": (_is_names, "a name for each class"),
     "nc": whole(1, _CHANNELS),
     "stride": (_is_strides, "numbers above 0"),

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from synet.checkpoints.first_pass import first_pass
+from synet.checkpoints.older import renew
 from synet.checkpoints.rows_network import is_row
 from synet.checkpoints.rules import HEAD, IMAGE_SIZE, LAYERS, MODEL, Rule, shapes
+from synet.checkpoints.state_dicts import state_in
 from synet.system.errors import CheckpointError
 from synet.system.text import first_line
 
@@ -26,7 +28,7 @@ class UnsoundError(Exception):
 
 
 def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
-    """The model of a checkpoint that was trained under the patch, in eval mode and float32.
+    """The model of a checkpoint, in eval mode and float32.
 
     Parameters
     ----------
@@ -37,25 +39,31 @@ def trained_model(content: Mapping[str, Any], weights: str | Path) -> nn.Module:
 
     Returns
     -------
-    The EMA model where there is one. It has run once, on a small image.
+    The EMA model where there is one. It has run once, on a small image. One that was trained
+    without the patch says so: the chip that its ``synet`` names is None.
 
     Raises
     ------
     CheckpointError
-        Not a whole model, one that was trained without the patch, or one that is broken.
+        Not a whole model, or one that is broken.
     """
     model = _model_in(content)
-    if not hasattr(model, "yaml"):
-        raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
-    if not hasattr(model, "synet"):
+    if model is None and state_in(content) is not None:
         raise CheckpointError(
-            f"{weights}: was trained without SyNet's patch, so its layers pad and activate as no "
-            f"chip does; train it again with patch_custom(...) in train.py"
+            f"{weights}: is a state dict, numbers without a network; name the yaml that it was "
+            "built from (--cfg)"
         )
+    if model is None or not (hasattr(model, "yaml") or _has_rows(model)):
+        raise CheckpointError(f"{weights}: holds no YOLO model under 'model' or 'ema'")
     try:
+        if not hasattr(model, "yaml"):  # YOLOv5's classifiers are cut out of a network
+            model.yaml = {}
         sizes = [noted_size(content.get(part), part) for part in ("opt", "train_args")]
         check_model(model)
+        renew(model)
         model = model.float().eval()
+        if not hasattr(model, "synet"):
+            model.synet = {"chip": None, "channels": _channels(model)}
         first_pass(model, [(x, x) if isinstance(x, int) else x for x in sizes if x])
     except CheckpointError as error:
         raise CheckpointError(f"{weights}: {error}") from error
@@ -132,6 +140,16 @@ def check_model(model: nn.Module) -> None:
 def _model_in(content: Mapping[str, Any]) -> nn.Module | None:
     found = [content.get(name) for name in ("ema", "model")]
     return next((model for model in found if isinstance(model, nn.Module)), None)
+
+
+def _has_rows(model: nn.Module) -> bool:
+    rows = getattr(model, "model", None)
+    return isinstance(rows, nn.Sequential) and all(is_row(vars(row)) for row in rows)
+
+
+def _channels(model: nn.Module) -> int:
+    """Channels of the image that a network takes which was trained without the patch."""
+    return model.yaml.get("ch") or model.yaml.get("channels") or 3
 
 
 def _check(place: str, thing: Any, rules: Mapping[str, Rule]) -> None:

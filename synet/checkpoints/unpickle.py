@@ -23,7 +23,14 @@ from typing import Any
 
 from torch import nn
 
-from synet.checkpoints.allowed_names import class_named, fills_itself, may_be_a_forks
+from synet.checkpoints.allowed_names import (
+    OwnClass,
+    as_it_is,
+    class_named,
+    fill,
+    fills_itself,
+    may_be_a_forks,
+)
 from synet.checkpoints.archive import STORAGES
 from synet.checkpoints.arrays import Arrays, Unfilled
 from synet.checkpoints.machine import ForbiddenError, Inert, Machine, Name
@@ -99,6 +106,8 @@ class Reading:
         Folders of forks, whose classes it may name.
     forkless
         Make do without the classes of a fork that is not here.
+    own_class
+        As for `synet.checkpoints.read.read`.
     """
 
     def __init__(
@@ -107,10 +116,12 @@ class Reading:
         size: int,
         roots: tuple[Path, ...],
         forkless: bool = False,
+        own_class: OwnClass = as_it_is,
     ) -> None:
         self._content = content
         self._roots = roots
         self._forkless = forkless
+        self._own_class = own_class
         self._arrays = Arrays()
         self._functions = functions(self._arrays, Tensors(size))
         self.refused: list[str] = []
@@ -182,7 +193,7 @@ class Reading:
             # How a classifier's images were prepared: left out, as its predictor finds that anew.
             nothing = self._maker(Shell, shown(full), None)
             return Name(full, call=lambda *_: None, new=nothing)
-        cls = class_named(module, name, self._roots)
+        cls = class_named(module, name, self._roots, self._own_class)
         full = shown(full)
         if cls is not None and not fills_itself(cls):
             if issubclass(cls, nn.Module):
@@ -302,7 +313,7 @@ class Reading:
             return
         if not is_module_state(made.cls, made.state):
             raise ForbiddenError(f"fills a {made.name} as no module is filled")
-        made.cls.__setstate__(made.shell, made.state)
+        fill(made.shell, made.state or {})
 
     def _left_in(self, content: Any) -> Iterator[str]:
         """Names of what could not become anything, and that `content` still holds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,10 +29,10 @@ SHOWN = 20
 @click.option(
     "--dump", type=FOLDER, metavar="DIR", help="Write every layer's output of both, as .npy."
 )
-@options.repo
+@options.maker
 @options.json
 def compare(
-    files: tuple[str, ...], all_layers: bool, out: str | None, dump: str | None, repo: str | None
+    files: tuple[str, ...], all_layers: bool, out: str | None, dump: str | None, **given: Any
 ) -> None:
     """Error of each layer of INT8 (.tflite) against FLOAT (.pt or .tflite), worst first.
 
@@ -63,7 +63,7 @@ def compare(
             dump_int8(models[0], images, dump)
             found = None
         else:
-            found = compare_layers(*models, images, repo=repo, dump=dump, out=out)
+            found = compare_layers(*models, images, dump=dump, out=out, **given)
     if found:
         figures({"layers": found.records(), "outputs": found.outputs})
         show(table(found, None if all_layers else SHOWN))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @options.chip("Show its compiler's estimate, too.")
 @options.shape
 @options.device
-@options.repo
+@options.maker
 @options.json
 def latency(model: str, **given: Any) -> None:
     """Time MODEL, .pt or .tflite, on this machine: the network only, and all from an image file to

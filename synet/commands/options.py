@@ -38,6 +38,16 @@ def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 model = click.argument("model", type=MODEL)
 repo = click.option("--repo", type=FOLDER, metavar="DIR", help="Folder of the fork to use.")
+cfg = click.option(
+    "--cfg", type=MODEL, metavar="YAML", help="What a .pt was built from that is a state dict."
+)
+maker = together(repo, cfg)  # of a checkpoint
+teacher = click.option(
+    "--teacher",
+    type=FILE,
+    metavar="PT",
+    help="Checkpoint of a trained network of the same classes, which teaches the one in training.",
+)
 exact = click.option(
     "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
 )
@@ -152,7 +162,7 @@ def kernels(default: str) -> Callable:
 
 
 # How a model is run on labelled data.
-on_data = together(device, batch, kernels("fast"), strict, repo, json)
+on_data = together(device, batch, kernels("fast"), strict, maker, json)
 
 
 class Gathering(click.Command):

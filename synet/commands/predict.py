@@ -34,7 +34,7 @@ from synet.commands.printing import figures, say
 @options.device
 @options.batch
 @options.kernels("reference")
-@options.repo
+@options.maker
 @options.json
 def predict(model: str, sources: tuple[str, ...], out: str, **given: Any) -> None:
     """Draw and save what MODEL, .pt or .tflite, finds in each SOURCE.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @options.chip("Default: the model's, or its camera's.")
 @options.shape
 @options.compiler
-@options.repo
+@options.maker
 @options.exact
 @options.json
 def profile(
@@ -29,6 +29,7 @@ def profile(
     image_shape: tuple[int, int] | None,
     compiler: str,
     repo: str | None,
+    cfg: str | None,
     exact: bool,
 ) -> None:
     """Costs of each layer, and whether the chip runs MODEL (a yaml, zoo name, .pt or .tflite).
@@ -56,7 +57,7 @@ def profile(
     with telling("starting"):
         from synet.inspection.profile import profile as measure
 
-        found = measure(model, chip, image_shape, repo, compiler)
+        found = measure(model, chip, image_shape, repo, compiler, cfg)
         arena = _arena(model)
     figures({**_told(found), "tflite_micro": arena})
     show(*tables(found))

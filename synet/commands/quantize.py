@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     help="The installed YOLO, where no --repo is given. Default: the one that the weights name.",
 )
 @click.option("--weights", type=FILE, metavar="PT", help="MODEL, as YOLOs spell a checkpoint.")
-@click.option("--cfg", type=MODEL, metavar="YAML", help="MODEL, as YOLOs spell an untrained one.")
+@click.option(
+    "--cfg",
+    type=MODEL,
+    metavar="YAML",
+    help="An untrained MODEL, as YOLOs spell it; or what MODEL was built from, a state dict.",
+)
 @options.data
 @options.shape
 @click.option("--number", default=500, show_default=True, help="Calibration images at most.")
@@ -82,7 +87,9 @@ def quantize(
       synet quantize katana-kqvga
       synet quantize best.pt --data my.yaml --dump-layers street.jpg layers
     """
-    models = [each for each in (model, weights, cfg) if each is not None]
+    is_filled = model is not None and Path(model).suffix == ".pt"
+    built_from = cfg if is_filled else None  # of a state dict
+    models = [each for each in (model, weights, None if is_filled else cfg) if each is not None]
     if len(models) != 1:
         raise SynetError("give one MODEL, or give one of --weights PT and --cfg YAML")
     _check_kind(weights, cfg)
@@ -94,7 +101,7 @@ def quantize(
 
         if backend and not given["repo"]:
             given["repo"] = installed(backend)
-        result = quantize_model(models[0], out_path=out, force=force, **given)
+        result = quantize_model(models[0], out_path=out, force=force, cfg=built_from, **given)
     figures(_told(result))
     say(f"calibrated on {result.calibration.source}, seed {result.calibration.seed}")
     say(

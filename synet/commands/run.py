@@ -13,9 +13,14 @@ from synet.system.errors import SynetError
 @options.chip("Default: the one that COMMAND's --cfg names.")
 @options.activation
 @click.option("--repairs-only", is_flag=True, help="Mend old code, and leave its layers alone.")
+@options.teacher
 @click.argument("command", nargs=-1, required=True, type=PASSED_ON, metavar="COMMAND...")
 def run(
-    chip: str | None, activation: str | None, repairs_only: bool, command: tuple[str, ...]
+    chip: str | None,
+    activation: str | None,
+    repairs_only: bool,
+    teacher: str | None,
+    command: tuple[str, ...],
 ) -> None:
     """Run COMMAND with every Python process that it starts patched, workers and ranks included.
 
@@ -26,6 +31,7 @@ def run(
     Example:
       synet run --chip katana -- python train.py --cfg katana-kvga.yaml --data my.yaml
       synet run --chip katana -- torchrun --nproc_per_node 2 train.py --cfg katana-kvga.yaml
+      synet run --teacher stock.pt -- python train.py --cfg katana-kqvga.yaml --data my.yaml
       synet run --repairs-only -- python train.py --cfg yolov5s.yaml --data my.yaml
     """
     from synet.patches.child_processes import become
@@ -34,5 +40,10 @@ def run(
 
     if repairs_only and (chip is not None or activation is not None):
         raise SynetError("give --repairs-only alone, or --chip NAME and --activation NAME")
+    taught_by = None
+    if teacher is not None:
+        from synet.patches.teacher import checked
+
+        taught_by = checked(teacher)
     target = REPAIRS_ALONE if repairs_only else only_or_own(chip, chip_of(command), activation)
-    become(command, target)
+    become(command, target, taught_by)

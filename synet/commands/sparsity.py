@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     metavar="NAME...",
     help="Only these: names, what names start with, or patterns such as '*.conv'.",
 )
-@options.repo
+@options.maker
 @options.chip("Of a yaml that names none.")
 @options.json
-def sparsity(
-    model: str, verbose: bool, layers: tuple[str, ...], repo: str | None, chip: str | None
-) -> None:
+def sparsity(model: str, verbose: bool, layers: tuple[str, ...], **given: str | None) -> None:
     """Share of MODEL's weights that are exactly zero, or equal to the zero point in int8.
 
     MODEL is a .pt, .keras, .tflite or .onnx file, a model yaml or a name from the zoo.
@@ -45,7 +43,7 @@ def sparsity(
     with telling(f"reading {model}"):
         from synet.inspection.sparsity import sparsity as count
 
-        found = count(model, names, repo, chip)
+        found = count(model, names, **given)
     figures({"model": found.model, "total": found.total, "layers": found.layers})
     show(table(found, verbose))
     say(found.summary())

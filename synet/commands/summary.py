@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 @click.command()
 @options.model
 @options.shape
-@options.repo
+@options.maker
 @options.chip("Of a yaml that names none.")
 @options.exact
 @options.json
 def summary(
-    model: str, image_shape: tuple[int, int] | None, repo: str | None, chip: str | None, exact: bool
+    model: str,
+    image_shape: tuple[int, int] | None,
+    repo: str | None,
+    cfg: str | None,
+    chip: str | None,
+    exact: bool,
 ) -> None:
     """Layers of MODEL, with their outputs, parameters and multiply-accumulates.
 
@@ -51,7 +56,7 @@ def summary(
     with telling(f"reading {model}"):
         from synet.inspection.summary import summarize
 
-        found = summarize(model, image_shape, repo, chip)
+        found = summarize(model, image_shape, repo, chip, cfg)
     figures(found)
     show(table(found))
     say(found.totals())

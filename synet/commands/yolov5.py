@@ -12,12 +12,14 @@ from synet.commands.kinds import MODULE, PASSED_ON
 @options.repo
 @options.chip("Default: the one the yaml names.")
 @options.activation
+@options.teacher
 @click.argument("module", type=MODULE)
 @click.argument("arguments", nargs=-1, type=PASSED_ON)
 def yolov5(
     repo: str | None,
     chip: str | None,
     activation: str | None,
+    teacher: str | None,
     module: str,
     arguments: tuple[str, ...],
 ) -> None:
@@ -29,8 +31,9 @@ def yolov5(
     \b
     Example:
       synet yolov5 train --cfg katana-kvga.yaml --data my.yaml --epochs 100
+      synet yolov5 --teacher stock.pt train --cfg katana-kvga.yaml --data my.yaml --epochs 100
       synet yolov5 --repo ../our-yolov5 train --cfg models/yolov5n.yaml --data my.yaml
     """
     from synet.backends.yolov5 import run
 
-    run(module, list(arguments), repo, chip, activation)
+    run(module, list(arguments), repo, chip, activation, teacher)

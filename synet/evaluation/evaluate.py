@@ -78,13 +78,14 @@ def evaluate(
     kernels: str = FAST,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> Report:
     """Evaluate a ``.pt`` checkpoint or a ``.tflite`` file, both on the same letterboxed images.
 
     Parameters
     ----------
-    model, image_shape, repo, kernels, device, batch
-        As for `synet.models.predictor.load_predictor`; the last two of the float model, too.
+    model, image_shape, repo, kernels, device, batch, cfg
+        As for `synet.models.predictor.load_predictor`; the last three of the float model, too.
     data, split
         The data yaml, and what of it: ``train``, ``val`` or ``test``.
     confidence, iou
@@ -116,7 +117,7 @@ def evaluate(
     dataset = load_dataset(data, strict)
     dataset.images(split)  # says what is missing before the model is loaded, which takes seconds
     predictor, twin = load_with_twin(
-        model, float_model, _without_shift, image_shape, repo, kernels, device, batch
+        model, float_model, _without_shift, image_shape, repo, kernels, device, batch, cfg
     )
     settings = split, confidence, iou, classes, progress
     reference = (twin.predictor, str(twin.path)) if twin else ()

@@ -64,6 +64,7 @@ def metrics(
     kernels: str = FAST,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> Metrics:
     """Measure models, or predictions that were written before, on labelled data.
 
@@ -71,7 +72,7 @@ def metrics(
     ----------
     data, split, progress, strict
         As for `synet.evaluation.evaluate.evaluate`; a class counts on each data set that names it.
-    models, image_shape, repo, kernels, device, batch
+    models, image_shape, repo, kernels, device, batch, cfg
         As for `synet.models.predictor.load_predictor`; each is run on all data.
     predictions
         In place of models a folder for each of `data`, as for
@@ -104,7 +105,10 @@ def metrics(
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
-        predictors = _opened(models, image_shape, repo, kernels, device, batch)
+        how: dict[str, Any] = {"kernels": kernels, "device": device, "batch": batch, "cfg": cfg}
+        predictors = {
+            str(model): load_predictor(model, image_shape, repo, **how) for model in models
+        }
         result = measure(predictors, datasets, *settings)
     return result if project is None else _saved(result, project)
 
@@ -207,19 +211,6 @@ def _labelled(data: Sequence[str | Path], split: str, strict: bool) -> list[Data
     for dataset in datasets:
         dataset.require_labels(split)
     return datasets
-
-
-def _opened(
-    models: Sequence[str | Path],
-    image_shape: tuple[int, int] | None,
-    repo: str | Path | None,
-    kernels: str,
-    device: str,
-    batch: int,
-) -> dict[str, Predictor]:
-    """The models, by what they are called."""
-    how: dict[str, Any] = {"kernels": kernels, "device": device, "batch": batch}
-    return {str(model): load_predictor(model, image_shape, repo, **how) for model in models}
 
 
 def _saved(result: Metrics, project: str | Path) -> Metrics:

@@ -86,6 +86,7 @@ def predict(
     kernels: str = REFERENCE,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> Predicted:
     """Save what a model finds in images, videos and what a camera sees, in a new folder.
 
@@ -94,8 +95,8 @@ def predict(
 
     Parameters
     ----------
-    model, image_shape, repo, kernels, device, batch
-        As for `synet.models.predictor.load_predictor`; the last three of `beside`, too. Images run
+    model, image_shape, repo, kernels, device, batch, cfg
+        As for `synet.models.predictor.load_predictor`; the last four of `beside`, too. Images run
         together, and frames of one video.
     sources, frames
         As `places` and `most` of `synet.data.sources.find_sources`.
@@ -126,7 +127,7 @@ def predict(
     require_torch([model, beside], device, batch)
     found = find_sources(sources, frames)
     settings = {"classifiers": True, "kernels": kernels, "device": device, "batch": batch}
-    opened = _opened(model, beside, image_shape, repo, settings)
+    opened = _opened(model, beside, image_shape, repo, settings | {"cfg": cfg})
     looks = [_Look(predictor, name, confidence, iou) for name, predictor in opened]
     _sweep_killed(Path(out_dir))
     return _Run(new_folder(out_dir), looks, raw).through(found, progress)

@@ -32,6 +32,7 @@ def compare_layers(
     dump: str | Path | None = None,
     progress: bool = True,
     out: str | Path | None = None,
+    cfg: str | Path | None = None,
 ) -> Comparison:
     """Compare every layer of an int8 file with the float model that it was made from.
 
@@ -53,6 +54,8 @@ def compare_layers(
         Whether to show a progress bar on stderr.
     out
         A new ``.csv`` or ``.json`` file for the table, worst first.
+    cfg
+        As for `synet.get_model`.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def compare_layers(
         refuse_used(dump)
     name, content = _int8_file(int8)
     files = _files(images)
-    floats = _float_file(reference, TfliteModel(int8, kernels=FAST), repo)
+    floats = _float_file(reference, TfliteModel(int8, kernels=FAST), repo, cfg)
     try:
         found = compare_files(floats, content, files, dump, progress)
     except NotTwins as error:
@@ -112,7 +115,12 @@ def _int8_file(source: str | Path | bytes) -> tuple[str, bytes]:
     return name, content
 
 
-def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Path | None) -> bytes:
+def _float_file(
+    reference: str | Path | bytes,
+    int8: TfliteModel,
+    repo: str | Path | None,
+    cfg: str | Path | None,
+) -> bytes:
     if isinstance(reference, bytes) or Path(reference).suffix == ".tflite":
         name, content = read_content(reference)
         if _is_quantized(read_graph(reference)):
@@ -125,7 +133,7 @@ def _float_file(reference: str | Path | bytes, int8: TfliteModel, repo: str | Pa
     from synet.export.tensorflow import to_float
 
     step(f"loading {reference}")
-    network, shape = load_network(reference, int8.image_shape, repo)
+    network, shape = load_network(reference, int8.image_shape, repo, cfg=cfg)
     if int8.metadata.get("chip"):
         aim(network, int8.metadata["chip"])
     channels = image_channels(network)

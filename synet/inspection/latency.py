@@ -174,12 +174,13 @@ def latency(
     chip: str | None = None,
     progress: bool = True,
     device: str = "",
+    cfg: str | Path | None = None,
 ) -> Latency:
     """Time a ``.pt`` checkpoint or a ``.tflite`` file on this machine.
 
     Parameters
     ----------
-    model, image_shape, repo, device
+    model, image_shape, repo, device, cfg
         As for `synet.models.predictor.load_predictor`.
     runs, warm_up
         How many count, each of all steps from an image file to boxes; and how many run before
@@ -208,8 +209,12 @@ def latency(
     asked = None if chip is None else get_chip(chip)
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:
-        predictor = load_predictor(model, image_shape, repo, True, threads, FAST, 0, device)
-        estimate, note = _estimate(model, asked, image_shape, repo) if asked else (None, "")
+        predictor = load_predictor(
+            model, image_shape, repo, True, threads, FAST, 0, device, cfg=cfg
+        )
+        estimate, note = None, ""
+        if asked is not None:
+            estimate, note = _estimate(model, asked, image_shape, repo, cfg)
         timings = _timed(_steps(predictor, file), runs, warm_up, Path(model).name, progress)
         return Latency(
             model=str(model),
@@ -291,14 +296,18 @@ def _measure(
 
 
 def _estimate(
-    model: str | Path, chip: Chip, image_shape: tuple[int, int] | None, repo: str | Path | None
+    model: str | Path,
+    chip: Chip,
+    image_shape: tuple[int, int] | None,
+    repo: str | Path | None,
+    cfg: str | Path | None,
 ) -> tuple[Estimate | None, str]:
     """What the chip's compiler says; or None, and why."""
     if chip.compiler is None:
         return None, f"no estimate for {chip.name}: its compiler is not public"
     from synet.inspection.profile import profile
 
-    found = profile(model, chip, image_shape, repo)
+    found = profile(model, chip, image_shape, repo, cfg=cfg)
     compiled = found.compiled
     estimate = Estimate(
         chip=chip.name,

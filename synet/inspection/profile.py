@@ -122,6 +122,7 @@ def profile(
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
     compiler: str = "",
+    cfg: str | Path | None = None,
 ) -> Profile:
     """The costs of a model as the int8 file that it is, or would become.
 
@@ -141,6 +142,8 @@ def profile(
     compiler
         The version of the chip's compiler to ask, see `synet.chips.Chip.asking`. Default: the
         first that the chip's file lists.
+    cfg
+        As for `synet.get_model`.
 
     Raises
     ------
@@ -165,11 +168,12 @@ def profile(
             return found
     started = time.process_time()
     from synet.models.get_model import load_network
+    from synet.models.trained import chip_for
 
     step(f"building {model}")
     asked = chip.name if chip else None
-    network, shape = load_network(model, image_shape, repo, asked)
-    target = (chip or get_chip(network.synet["chip"])).asking(compiler)
+    network, shape = load_network(model, image_shape, repo, asked, cfg)
+    target = (chip or chip_for(network)).asking(compiler)
     rebuild = None  # trained channels are what they are
     if Path(model).suffix != ".pt":
         rebuild = partial(rebuilt, Path(model), repo=repo, chip=asked)

@@ -89,6 +89,7 @@ def sparsity(
     layers: Iterable[str] = (),
     repo: str | Path | None = None,
     chip: str | None = None,
+    cfg: str | Path | None = None,
 ) -> Sparsity:
     """Count the weights of a model that are exactly zero.
 
@@ -102,7 +103,7 @@ def sparsity(
         A .pt, .keras, .tflite or .onnx file, a model yaml or a name from the zoo.
     layers
         Only these: module paths, what their paths start with, or patterns with ``*``. None: all.
-    repo, chip
+    repo, chip, cfg
         As in `synet.inspection.summary.summarize`.
 
     Raises
@@ -112,7 +113,7 @@ def sparsity(
     """
     found = [
         _counted(kernel)
-        for kernel in format_of(model).kernels(ModelSource(model, None, repo, chip))
+        for kernel in format_of(model).kernels(ModelSource(model, None, repo, chip, cfg))
     ]
     if not found:
         raise SynetError(f"{model}: no layer of it has weights")

@@ -61,6 +61,7 @@ def summarize(
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
     chip: str | None = None,
+    cfg: str | Path | None = None,
 ) -> Summary:
     """The layers of a model.
 
@@ -74,6 +75,8 @@ def summarize(
         The folder of the fork that made the checkpoint, or shall build the yaml.
     chip
         Of a yaml that names none.
+    cfg
+        As for `synet.get_model`.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def summarize(
     ('model.1.first.conv', 'CONV_2D', (1, 32, 48, 4))
     """
     read = format_of(model)
-    source = ModelSource(model, image_shape, repo, chip)
+    source = ModelSource(model, image_shape, repo, chip, cfg)
     if claimed(model, image_shape, repo):
         content = built("summary", model, lambda: _packed(read.layers(source)))
         layers = [Layer(**each | {"shape": tuple(each["shape"])}) for each in json.loads(content)]

@@ -20,10 +20,13 @@ from synet.models.locate import (
     is_installed,
     stock_yaml,
 )
-from synet.models.trained import note_training
-from synet.patches.engine import settle
+from synet.models.trained import is_as_trained, note_training
+from synet.patches.declaration import DEFAULT_CHIP
+from synet.patches.displaced import settle
+from synet.patches.made_for import models_in
 from synet.patches.process import borrowed
 from synet.patches.recognise_forks import models_of
+from synet.patches.target import REPAIRS_ALONE, own
 from synet.system.errors import PatchError, SynetError
 from synet.system.text import first_line
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from synet.models.locate import Builder
     from synet.patches.declaration import Fork
     from synet.patches.engine import Patching
+    from synet.patches.target import Target
 
 LOGGER = logging.getLogger("synet")
 # What a YOLO calls a model's class, by the head that the model ends in (Segment, Pose26, ...).
@@ -45,8 +49,12 @@ MODELS = {
 }
 
 
-def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module:
-    """Load a checkpoint that was trained under the patch, running no code from it.
+def load_model(
+    weights: str | Path, repo: str | Path | None = None, cfg: str | Path | None = None
+) -> nn.Module:
+    """Load a checkpoint, running no code from it.
+
+    One that was trained without the patch is loaded as it was trained: with the fork's own layers.
 
     Parameters
     ----------
@@ -55,6 +63,9 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     repo
         Folder of the fork that made it. Default: the installed package whose modules it names;
         none is needed where it holds only layers of torch and SyNet.
+    cfg
+        The yaml that a state dict was built from, by the fork's own classes; a file, or a name as
+        for `build_model`. A checkpoint that holds a network needs none.
 
     Returns
     -------
@@ -65,16 +76,29 @@ def load_model(weights: str | Path, repo: str | Path | None = None) -> nn.Module
     Raises
     ------
     CheckpointError
-        Not a checkpoint, not a whole model, one that is broken or was trained without the patch.
+        Not a checkpoint, not a whole model, or one that is broken.
     """
-    from synet.checkpoints.read import read
+    from synet.checkpoints.read import classes_named, read
     from synet.checkpoints.sound import trained_model
+    from synet.checkpoints.state_dicts import fill_network, state_in
 
-    root = folder_of(repo) if repo is not None else installed_maker(weights)
-    with _borrowed(root):
-        content = read(weights, roots=[root] if root else [], forkless=True)
+    root = folder_of(repo) if repo is not None else None
+    named = classes_named(weights)
+    root = root or installed_maker(named)
+    patched = any(name.startswith("synet.") for name in named)
+    with _borrowed(root, own(DEFAULT_CHIP) if patched else REPAIRS_ALONE) as (patching, _):
+        displaced = patching.displaced
+        roots = [root] if root else []
+        content = read(weights, roots, forkless=True, own_class=displaced.own_class)
+        if cfg is not None and (state := state_in(content)) is not None:
+            network = _as_trained(cfg, repo)
+            fill_network(network, state, f"{weights}, for {cfg}")
+            content = content | {"ema": None, "model": network}
+        for each in models_in(content):
+            displaced.run_as_trained(each)
         model = trained_model(content, weights)
-        settle(model)
+        if not is_as_trained(model):
+            settle(model)
     _name_classes(model)
     note_training(model, weights, content)
     return model
@@ -107,18 +131,34 @@ def build_model(
     path, root = _definition(cfg, None if repo is None else folder_of(repo))
     definition = zoo.read_definition(path)
     claims = zoo.claims(definition, path)
-    name = Path(cfg).name.removesuffix(".yaml")
-    source = path if path.stem == name else f"{name}.yaml"  # whose scale is in its name alone
     chip = chip if claims.chip is None else claims.chip
     with find_fork(root, chip) as fork:
         with quiet(), fork.aimed_at(fork.family.chip if chip is None else chip), _told(path):
-            model = _model_class(fork, definition)(str(source), nc=nc).eval()
+            model = _model_class(fork, definition)(_source(cfg, path), nc=nc).eval()
         settle(model)
     for note in model.synet.get("substituted", ()):
         LOGGER.warning("%s", note)
     _name_classes(model)
     model.image_shape = claims.image_shape
     return model
+
+
+def _as_trained(cfg: str | Path, repo: str | Path | None) -> nn.Module:
+    """The untrained network of a yaml, built by the fork's own classes."""
+    path, root = _definition(cfg, None if repo is None else folder_of(repo))
+    with _found_fork(root, REPAIRS_ALONE) as fork, quiet(), _told(path):
+        if fork.chip is not None:
+            raise PatchError(
+                f"{cfg}: the network of a state dict is built by the fork's own classes, and this "
+                f"process is patched for {fork.chip}; call unpatch() before this"
+            )
+        return _model_class(fork, zoo.read_definition(path))(_source(cfg, path)).eval()
+
+
+def _source(cfg: str | Path, path: Path) -> str:
+    """What a fork builds a model from: its file, or a name, where the scale is in that alone."""
+    name = Path(cfg).name.removesuffix(".yaml")
+    return str(path) if path.stem == name else f"{name}.yaml"
 
 
 @contextmanager
@@ -163,7 +203,14 @@ def find_fork(repo: str | Path | None, chip: str | None = None) -> Iterator[Fork
         No module below `repo` defines a ``parse_model`` that SyNet knows how to patch.
     """
     root = folder_of(repo) if repo is not None else installed("yolov5")
-    with _borrowed(root, chip) as (patching, builders):
+    with _found_fork(root, own(DEFAULT_CHIP if chip is None else chip)) as fork:
+        yield fork
+
+
+@contextmanager
+def _found_fork(root: Path, target: Target) -> Iterator[Fork]:
+    """`find_fork`, in a folder, for any target."""
+    with _borrowed(root, target) as (patching, builders):
         for name in [name for name, builder in builders.items() if builder.fits]:
             with quiet():
                 importlib.import_module(name)
@@ -179,11 +226,9 @@ def find_fork(repo: str | Path | None, chip: str | None = None) -> Iterator[Fork
 
 
 @contextmanager
-def _borrowed(
-    root: Path | None, chip: str | None = None
-) -> Iterator[tuple[Patching, dict[str, Builder]]]:
+def _borrowed(root: Path | None, target: Target) -> Iterator[tuple[Patching, dict[str, Builder]]]:
     """Patch a fork while the block runs, with its builders importable by the names it has."""
-    with borrowed(root, chip, lambda: families_of(root)) as (patching, guests):
+    with borrowed(root, target, lambda: families_of(root)) as (patching, guests):
         builders = {}
         if root is not None:
             builders = importable_builders(root, patching.families, guests.import_from)

@@ -18,8 +18,12 @@ def get_model(
     repo: str | Path | None = None,
     nc: int | None = None,
     chip: str | None = None,
+    cfg: str | Path | None = None,
 ) -> nn.Module:
-    """The chip-safe torch model of a checkpoint, a model yaml or a zoo name, in eval mode.
+    """The torch model of a checkpoint, a model yaml or a zoo name, in eval mode.
+
+    It is chip-safe but for a checkpoint that was trained without SyNet: that one runs as it was
+    trained, and the chip that its ``synet`` names is None.
 
     Parameters
     ----------
@@ -34,6 +38,8 @@ def get_model(
     chip
         The chip for a yaml that names none. Default: Katana for YOLOv5's line, Sabre for
         ultralytics'.
+    cfg
+        The yaml that a checkpoint was built from which is a state dict, and holds no network.
 
     Returns
     -------
@@ -60,7 +66,7 @@ def get_model(
             f"{name} is a TFLite file already; give the .pt or yaml that it is made of"
         )
     if Path(model).suffix == ".pt":
-        return forks.load_model(model, repo)
+        return forks.load_model(model, repo, cfg)
     return forks.build_model(model, repo, nc, chip)
 
 
@@ -76,6 +82,7 @@ def load_network(
     image_shape: tuple[int, int] | None = None,
     repo: str | Path | None = None,
     chip: str | None = None,
+    cfg: str | Path | None = None,
 ) -> tuple[nn.Module, tuple[int, int]]:
     """`get_model`, and the height and width to export it at: the model's own unless given.
 
@@ -84,7 +91,7 @@ def load_network(
     SynetError
         There is no such model, or nobody says its image shape.
     """
-    network = get_model(model, repo, chip=chip)
+    network = get_model(model, repo, chip=chip, cfg=cfg)
     shape = image_shape or network.image_shape
     if shape is None:
         raise SynetError(

@@ -156,10 +156,8 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def installed_maker(weights: str | Path) -> Path | None:
+def installed_maker(named: Iterable[str]) -> Path | None:
     """The installed YOLO whose classes a checkpoint names, if there is one."""
-    from synet.checkpoints.read import classes_named
-
-    packages = {name.partition(".")[0] for name in classes_named(weights)}
+    packages = {name.partition(".")[0] for name in named}
     makers = [package for package, names in MAKERS.items() if packages & names]
     return next((installed(package) for package in makers if is_installed(package)), None)

@@ -99,6 +99,7 @@ def load_predictor(
     checked: int = SAMPLE,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> Predictor:
     """Open a ``.pt`` checkpoint or a ``.tflite`` file.
 
@@ -109,7 +110,7 @@ def load_predictor(
     image_shape
         Height and width to run at; without it, the model's own. A TFLite file has just one.
     repo
-        The YOLOv5 fork that a checkpoint was trained with; the installed package if not given.
+        The fork that a checkpoint was trained with; the installed package if not given.
     classifiers
         Whether a model will do that tells the class of an image, and finds nothing in it.
     threads, kernels, checked
@@ -119,6 +120,8 @@ def load_predictor(
         the processor, on which a TFLite file runs in any case.
     batch
         So many images a torch network takes in one run, at most. A TFLite file takes one.
+    cfg
+        The yaml that a checkpoint was built from which is a state dict, as for `synet.get_model`.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def load_predictor(
     path = _checked(Path(model), batch)
     step(f"loading {model}")
     if path.suffix == ".pt":
-        predictor: Predictor = _torch_predictor(path, image_shape, repo, device, batch)
+        predictor: Predictor = _torch_predictor(path, image_shape, (repo, cfg), device, batch)
     else:
         file = open_model(path, threads, kernels, checked)
         predictor = _tflite_predictor(path, image_shape, file)
@@ -157,13 +160,13 @@ def _checked(path: Path, batch: int) -> Path:
 def _torch_predictor(
     path: Path,
     image_shape: tuple[int, int] | None,
-    repo: str | Path | None,
+    made_by: tuple[str | Path | None, str | Path | None],
     device: str,
     batch: int,
 ) -> TorchPredictor:
     from synet.models import forks
 
-    network = forks.load_model(path, repo=repo)
+    network = forks.load_model(path, *made_by)
     shape = _asked(path, image_shape, network.image_shape) or network.image_shape
     if shape is None:
         raise SynetError(f"{path}: does not say its image shape; give --image-shape H W")

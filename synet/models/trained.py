@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synet import zoo
+from synet.chips import Chip, chip_for_images, get_chip
+from synet.export.convert import image_channels
 from synet.system.errors import SynetError
 
 if TYPE_CHECKING:
@@ -35,6 +37,22 @@ def note_training(model: nn.Module, weights: str | Path, content: Mapping[str, A
     model.single_class = _is_single(options)
     claimed = zoo.claims(model.yaml).image_shape
     model.image_shape = _trained_shape(weights, [options for _, options in noted], claimed)
+
+
+def is_as_trained(network: nn.Module) -> bool:
+    """Was a network trained without the patch, and does it run as it was?"""
+    return getattr(network, "synet", {}).get("chip", "") is None
+
+
+def chip_for(network: nn.Module) -> Chip:
+    """The chip that a network is judged by where nobody names another.
+
+    It is the one that it was built for; of one that is as it was trained, the default chip whose
+    camera gives what it takes.
+    """
+    if is_as_trained(network):
+        return chip_for_images(image_channels(network))
+    return get_chip(network.synet["chip"])
 
 
 def _options(weights: str | Path, content: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -90,13 +90,14 @@ def load_with_twin(
     kernels: str = FAST,
     device: str = "",
     batch: int = 1,
+    cfg: str | Path | None = None,
 ) -> tuple[Predictor, OpenTwin | Instead | None]:
     """Open a model, and the float model that it was made of, where there is one.
 
     Parameters
     ----------
-    model, image_shape, repo, kernels, device, batch
-        As for `synet.models.predictor.load_predictor`; the last two of the float model, too.
+    model, image_shape, repo, kernels, device, batch, cfg
+        As for `synet.models.predictor.load_predictor`; the last three of the float model, too.
     asked
         The float model, as for `find_twin`.
     instead
@@ -109,7 +110,7 @@ def load_with_twin(
     """
     twin = find_twin(model, asked)
     require_torch([model, twin.path if twin else None], device, batch)
-    settings: dict[str, Any] = {"device": device, "batch": batch}
+    settings: dict[str, Any] = {"device": device, "batch": batch, "cfg": cfg}
     predictor = load_predictor(model, image_shape, repo, kernels=kernels, **settings)
     if twin is None:
         return predictor, None

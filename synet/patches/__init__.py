@@ -15,6 +15,7 @@ def patch_ultralytics(
     *,
     roots: Iterable[str | Path] = (),
     activation: str | None = None,
+    teacher: str | Path | None = None,
 ) -> Patching:
     """Patch ultralytics, or a fork of it, in the script that imports it, before or after this.
 
@@ -35,13 +36,18 @@ def patch_ultralytics(
         Folders of forks that lie elsewhere than the script.
     activation
         As for `synet.patch_custom`.
+    teacher
+        Checkpoint of a trained network of the same classes, which teaches what is trained in this
+        process.
 
     Raises
     ------
     ChipError
         There is no such chip, or it has no such activation.
+    CheckpointError
+        The teacher is no checkpoint.
     PatchError
-        Another chip is patched already.
+        Another chip is patched already, or another teacher.
 
     Examples
     --------
@@ -54,4 +60,5 @@ def patch_ultralytics(
     from synet.patches.target import only_or_own
     from synet.patches.ultralytics import FAMILY
 
-    return patch(only_or_own(chip, FAMILY.chip, activation), roots=roots)
+    target = only_or_own(chip, FAMILY.chip, activation)
+    return patch(target, roots=roots, teacher=teacher)

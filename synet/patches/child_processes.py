@@ -30,25 +30,29 @@ NEEDED = ("synet", "torch", "wrapt")
 
 
 def patching_variables(
-    target: Target, roots: Iterable[str | Path] = (), repairs: bool = True
+    target: Target,
+    roots: Iterable[str | Path] = (),
+    repairs: bool = True,
+    teacher: Path | None = None,
 ) -> dict[str, str]:
     """The environment variables under which a Python process patches itself.
 
     Parameters
     ----------
-    target, roots, repairs
+    target, roots, repairs, teacher
         As `synet.patches.process.patch` takes them.
     """
     inherited = os.environ.get("PYTHONPATH")
     entries = inherited.split(os.pathsep) if inherited else []
     told = {**asdict(target), "roots": [*map(str, roots)], "repairs": repairs}
+    told |= {"teacher": str(teacher)} if teacher else {}
     return {
         "PYTHONPATH": os.pathsep.join([str(STARTUP), *(e for e in entries if e != str(STARTUP))]),
         SETTINGS: json.dumps({**told, "python": sys.executable, "origin": origin()}),
     }
 
 
-def become(command: Sequence[str], target: Target) -> NoReturn:
+def become(command: Sequence[str], target: Target, teacher: Path | None = None) -> NoReturn:
     """Become `command`, with the patch in place in each Python process that it starts.
 
     This process is replaced, so that signals, the terminal and the exit status are the command's.
@@ -60,6 +64,8 @@ def become(command: Sequence[str], target: Target) -> NoReturn:
         PATH has no SyNet; a program that is not on PATH may lie beside that one.
     target
         What its models are built for.
+    teacher
+        Checkpoint of what teaches its models.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def become(command: Sequence[str], target: Target) -> NoReturn:
         There is no such program, or it cannot be run.
     """
     words = [_program(command[0]), *command[1:]]
-    environment = {**os.environ, **patching_variables(target)}
+    environment = {**os.environ, **patching_variables(target, teacher=teacher)}
     sys.stdout.flush()
     sys.stderr.flush()
     try:

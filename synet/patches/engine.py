@@ -19,13 +19,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import wrapt
 
 from synet.patches.contents import classes_of, defined_function, holders_of
 from synet.patches.declaration import Family, Fork, Swap, Wrap, resolve
+from synet.patches.displaced import Displaced
 from synet.patches.import_hook import ImportHook
 from synet.patches.places import file_of, fork_root, modules_below, within
 from synet.patches.recognise_folders import holds_builder
@@ -37,7 +38,6 @@ from synet.system.process import names_of
 
 LOGGER = logging.getLogger("synet")
 
-_FORWARDS = ("forward", "forward_fuse", "fuseforward")
 # In the source of a module that imports our layers itself.
 _TAKES_OURS = re.compile(rb"synet\.(layers|katana|sabre|saber)\b|from synet import")
 
@@ -69,12 +69,14 @@ class Patching:
     ) -> None:
         self.target = target
         self.weights = weights
+        self.teacher: Path | None = None
         self.families = families
         self.roots = list(roots)
         self.functions = functions
         self.forks: list[Fork] = []
         self.unrecognised: list[tuple[str, str]] = []
         self.unreached: list[str] = []
+        self.displaced = Displaced()
         self.applied = Applied()
 
     def start(self) -> None:
@@ -193,6 +195,7 @@ class Patching:
         if hasattr(new, "in_place_of"):  # it is called as the old one was
             new = new.in_place_of(old)
         self._rebind(old, new, "swap", modules, fork)
+        self.displaced.note(old, new, fork.root, self.applied)
         for cls in [cls for module in modules for cls in classes_of(module)]:
             if old in cls.__bases__:
                 self.applied.rebase(cls, old, new)
@@ -263,23 +266,3 @@ class Patching:
 
     def _modules(self) -> list[ModuleType]:
         return modules_below(*self.roots_of_forks())
-
-
-def settle(model: Any) -> None:
-    """Have a model run as it was built after the patch is undone.
-
-    A class of the fork that was derived from a swapped one gets its own base back, and with it
-    another way to run what ours has built.
-    """
-    for module in model.modules():
-        line = type(module).__mro__
-        if _is_ours(line[0]) or not any(map(_is_ours, line)):
-            continue
-        for name in _FORWARDS:
-            definer = next((cls for cls in line if name in vars(cls)), None)
-            if definer is not None and _is_ours(definer):
-                vars(module)[name] = MethodType(vars(definer)[name], module)
-
-
-def _is_ours(cls: type) -> bool:
-    return cls.__module__.startswith("synet.")

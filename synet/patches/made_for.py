@@ -32,12 +32,20 @@ def with_target_noted(content: Any) -> Any:
     content
         What ``torch.load`` gave; changed in place.
     """
-    parts = content if isinstance(content, Mapping) else {"model": content}
-    for model in (parts.get("model"), parts.get("ema")):
+    for model in models_in(content):
         noted, definition = getattr(model, "synet", None), getattr(model, "yaml", None)
         if isinstance(noted, dict) and isinstance(definition, dict):
             definition |= {key: noted[name] for name, key in KEYS.items() if noted.get(name)}
     return content
+
+
+def models_in(content: Any) -> list[Any]:
+    """The networks that ``torch.load`` gave: the one that was trained, and its average."""
+    from torch import nn
+
+    parts = content if isinstance(content, Mapping) else {"model": content}
+    found = [parts.get("model"), parts.get("ema")]
+    return [model for model in found if isinstance(model, nn.Module)]
 
 
 def made_for(definition: Mapping[str, Any], path: str, fork: Fork) -> tuple[Target, bool]:

@@ -15,7 +15,7 @@ from typing import Any
 import wrapt
 
 from synet.patches.child_processes import patching_variables
-from synet.patches.declaration import DEFAULT_CHIP, Family, Fork, Wrap
+from synet.patches.declaration import Family, Fork, Wrap
 from synet.patches.engine import Patching
 from synet.patches.guests import Guests, home_of, visiting
 from synet.patches.places import script_root, within
@@ -38,6 +38,7 @@ def patch_custom(
     families: Iterable[Family] = (),
     fixed: bool = True,
     activation: str | None = None,
+    teacher: str | Path | None = None,
 ) -> Patching:
     """Make every YOLO of this process build layers that `chip` runs, now and when imported later.
 
@@ -63,13 +64,18 @@ def patch_custom(
     activation
         The one that networks are built with: ``"relu6"``, or what else the chip has, such as
         ``"silu"`` on Sabre. Default: the model's own, else what the chip's file calls best.
+    teacher
+        Checkpoint of a trained network of the same classes, which teaches what is trained in this
+        process, in the fork's own loop.
 
     Raises
     ------
     ChipError
         There is no such chip, or it has no such activation.
+    CheckpointError
+        The teacher is no checkpoint.
     PatchError
-        Another chip is patched already, or a fork lacks what the patch needs.
+        Another chip is patched already, or another teacher; or a fork lacks what the patch needs.
 
     Examples
     --------
@@ -80,7 +86,7 @@ def patch_custom(
     """
     aim = only if fixed else own
     target = REPAIRS_ALONE if chip is None else aim(chip, activation)
-    return patch(target, roots=roots, repairs=repairs, families=families)
+    return patch(target, roots=roots, repairs=repairs, families=families, teacher=teacher)
 
 
 def patch(
@@ -89,24 +95,36 @@ def patch(
     roots: Iterable[str | Path] = (),
     repairs: bool = True,
     families: Iterable[Family] = (),
+    teacher: str | Path | None = None,
 ) -> Patching:
     """`patch_custom`, told by a `Target` what models are built for.
 
     Raises
     ------
+    CheckpointError
+        The teacher is no checkpoint.
     PatchError
-        Another chip is patched already, or a fork lacks what the patch needs.
+        Another chip is patched already, or another teacher; or a fork lacks what the patch needs.
     """
     global _active
     import torch  # noqa: F401 - a process that was told to patch itself does so now, if not before
 
     with _lock:
         roots = tuple(Path(root).resolve() for root in roots)
+        if teacher is not None:
+            from synet.patches.teacher import checked
+
+            teacher = checked(teacher)
         if _active is None:
-            _active = _start(target, roots, repairs)
+            _active = _start(target, roots, repairs, teacher)
         elif _active.target.excludes(target):
             raise PatchError(
                 f"already patched for {_active.target}; call unpatch() before patching for {target}"
+            )
+        elif teacher not in (None, _active.teacher):
+            raise PatchError(
+                f"already patched {f'with {_active.teacher}' if _active.teacher else 'without a'} "
+                f"teacher; name {teacher} where the process is patched first"
             )
         elif target.fixed and not _active.target.fixed:
             _active.aim(target)
@@ -139,7 +157,7 @@ def executed(module: ModuleType) -> None:
 
 def _tell_children(patching: Patching, roots: tuple[Path, ...], repairs: bool) -> None:
     """Have the processes that this one starts patch themselves alike."""
-    variables = patching_variables(patching.target, roots, repairs)
+    variables = patching_variables(patching.target, roots, repairs, patching.teacher)
     for name, value in variables.items():
         patching.applied.bind_item(os.environ, name, value)
 
@@ -147,7 +165,7 @@ def _tell_children(patching: Patching, roots: tuple[Path, ...], repairs: bool) -
 @contextmanager
 def borrowed(
     root: Path | None,
-    chip: str | None = None,
+    target: Target,
     declared: Callable[[], Iterable[Family]] = tuple,
 ) -> Iterator[tuple[Patching, Guests]]:
     """Patch while a fork's model is built, or read, and leave the process as it was.
@@ -159,20 +177,17 @@ def borrowed(
     ----------
     root
         Folder of the fork, or of an installed package; None where no fork is needed.
-    chip
-        For models that name none, in a process that is not patched yet. Default: Katana.
+    target
+        What models are built for, in a process that is not patched yet.
     declared
         Tells how the fork is patched, where it says so itself.
 
     Raises
     ------
-    ChipError
-        There is no such chip.
     PatchError
-        The process is repaired, and not patched.
+        The process is repaired, and not patched, as `target` wants it.
     """
     global _active
-    target = own(DEFAULT_CHIP if chip is None else chip)
     roots = () if root is None else (root,)
     folders = [*roots]
 
@@ -184,7 +199,7 @@ def borrowed(
 
     with _lock, visiting(root) as guests, unchanged(of_a_fork):
         lasting = _active
-        if lasting is not None and lasting.target == REPAIRS_ALONE:
+        if lasting is not None and lasting.target == REPAIRS_ALONE != target:
             raise PatchError(f"already patched for {REPAIRS_ALONE}; call unpatch() before this")
         families = tuple(declared())
         patching = lasting or _patching(target, roots, fork_repairs=True)
@@ -204,7 +219,9 @@ def borrowed(
             _active = lasting
 
 
-def _start(target: Target, roots: tuple[Path, ...], repairs: bool) -> Patching:
+def _start(
+    target: Target, roots: tuple[Path, ...], repairs: bool, teacher: Path | None
+) -> Patching:
     from synet.patches import ranks, ultralytics_ranks
     from synet.patches.command_line import completed, weights_of
     from synet.patches.rectangular_images import Rectangles
@@ -212,7 +229,14 @@ def _start(target: Target, roots: tuple[Path, ...], repairs: bool) -> Patching:
     script = script_root()
     roots = (*roots, *([script] if script else []))
     rectangles = Rectangles(exact=target != REPAIRS_ALONE)
-    patching = _patching(target, roots, repairs, rectangles.wraps, weights_of(sys.argv[1:]))
+    wraps = rectangles.wraps
+    if teacher is not None:
+        from synet.patches.teacher import Teaching
+
+        teaching = Teaching(teacher, lambda: patching.roots_of_forks())
+        wraps += teaching.wraps
+    patching = _patching(target, roots, repairs, wraps, weights_of(sys.argv[1:]))
+    patching.teacher = teacher
     applied = patching.applied
     started = Path(sys.argv[0]).resolve()  # of a command of ours it is no fork's
     home = script or next((root for root in roots if started.is_relative_to(root)), None)
@@ -224,6 +248,8 @@ def _start(target: Target, roots: tuple[Path, ...], repairs: bool) -> Patching:
         _tell_children(patching, roots, repairs)
         rectangles.apply(applied)
         ultralytics_ranks.apply(applied)
+        if teacher is not None:
+            teaching.apply(applied)
         if target != REPAIRS_ALONE:
             ranks.watch_ranks(applied, lambda: patching.chip)
         patching.start()
@@ -275,11 +301,14 @@ def _wrap_torch_load(applied: Applied, patching: Patching) -> None:
             safe_load,  # it may be what imports torch, while this runs
         )
         from synet.patches.data_downloads import with_local_data
-        from synet.patches.made_for import with_target_noted
+        from synet.patches.made_for import models_in, with_target_noted
         from synet.patches.run_folders import with_own_folder
 
         roots = patching.roots_of_forks
-        content = safe_load(roots)(wrapped, instance, args, kwargs)
+        own_class = patching.displaced.own_class
+        content = safe_load(roots, own_class)(wrapped, instance, args, kwargs)
+        for model in models_in(content):
+            patching.displaced.run_as_trained(model)
         content = with_own_folder(content, args[0] if args else kwargs.get("f"))
         return with_target_noted(with_local_data(content, roots()))
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synet import zoo
-from synet.chips import Chip, chip_for_images, get_chip
+from synet.chips import Chip, get_chip
 from synet.data.calibration import Calibration
 from synet.export.convert import aim, image_channels
 from synet.layers.heads import find_head
 from synet.models.get_model import load_network
+from synet.models.trained import chip_for
 from synet.quantization.images import Images
 from synet.safety.make_safe import make_safe as stood_in
 from synet.safety.make_safe import refuse_unsafe
@@ -86,6 +87,7 @@ def find_candidate(
     chip: str | None,
     compiler: str,
     images: Images,
+    cfg: str | Path | None = None,
     make_safe: bool = False,
 ) -> Candidate:
     """Load a network, and settle what it is exported for; what is lost on the way is warned of.
@@ -105,6 +107,8 @@ def find_candidate(
         the chip's file lists.
     images
         To calibrate on.
+    cfg
+        As for `synet.get_model`.
     make_safe
         In a network that was trained without a chip, let `synet.make_safe` put in what the chip
         has for what it lacks, which changes its numbers.
@@ -118,10 +122,8 @@ def find_candidate(
         cannot be used.
     """
     step(f"loading {model}")
-    network, shape = load_network(model, image_shape, repo, chip)
-    named = network.synet["chip"] if chip is None else chip
-    target = get_chip(named) if named is not None else chip_for_images(image_channels(network))
-    target = target.asking(compiler)
+    network, shape = load_network(model, image_shape, repo, chip, cfg)
+    target = (chip_for(network) if chip is None else get_chip(chip)).asking(compiler)
     is_as_trained = aim(network, target.name)
     if is_as_trained and make_safe:
         network, is_as_trained = stood_in(network, target.name, shape), False

@@ -103,6 +103,7 @@ def quantize_model(
     progress: bool = True,
     strict: bool = False,
     compiler: str = "",
+    cfg: str | Path | None = None,
     make_safe: bool = False,
     approximate: str | None = None,
     exact: Sequence[str] = (),
@@ -114,7 +115,7 @@ def quantize_model(
 
     Parameters
     ----------
-    model, image_shape, repo, chip, compiler, make_safe
+    model, image_shape, repo, chip, compiler, cfg, make_safe
         As for `synet.quantization.candidate.find_candidate`.
     data, number, seed, strict
         As for `synet.quantization.images.Images`. A checkpoint needs data, or `random`.
@@ -148,7 +149,7 @@ def quantize_model(
         read_image(dump_layers[0])
         refuse_used(dump_layers[1])
     images = Images(data, number, seed, strict)
-    candidate = find_candidate(model, image_shape, repo, chip, compiler, images, make_safe)
+    candidate = find_candidate(model, image_shape, repo, chip, compiler, images, cfg, make_safe)
     wanted = Activations(approximate, exact)
     return _make(candidate, path, wanted, Bars(force), dump_layers, progress)
 

@@ -38,8 +38,8 @@ class Subject:
         The float model, or why there is none that can be used.
     dataset, split
         The images, as the YOLO has them that trained the model.
-    repo
-        The folder of the fork that trained it.
+    repo, cfg
+        The folder of the fork that trained it, and the yaml where that is a state dict.
     """
 
     file: Path
@@ -49,6 +49,7 @@ class Subject:
     dataset: Dataset
     split: str
     repo: str | Path | None
+    cfg: str | Path | None
 
     def found(self, classes: Sequence[str] | None, progress: bool) -> tuple[Found, Found | None]:
         """What int8 finds; and what the float model does, where there is one."""
@@ -66,8 +67,9 @@ class Subject:
             return self.twin
         step("errors of the layers")
         path, sample = self.twin.path, images[:: max(1, len(images) // number)][:number]
+        how: dict[str, Any] = {"repo": self.repo, "cfg": self.cfg, "progress": progress}
         return self.twin.tried(
-            lambda: compare_layers(path, self.file, sample, repo=self.repo, progress=progress),
+            lambda: compare_layers(path, self.file, sample, **how),
             lambda error: Missing(f"Not measured: {error}."),
         )
 
@@ -82,12 +84,13 @@ def open_subject(
     kernels: str,
     device: str,
     batch: int,
+    cfg: str | Path | None,
 ) -> Subject:
     """Open all that a page takes, so that what is missing is told before minutes of work.
 
     Parameters
     ----------
-    model, data, split, strict, float_model, repo, kernels, device, batch
+    model, data, split, strict, float_model, repo, kernels, device, batch, cfg
         As for `synet.report.write.gather`.
 
     Raises
@@ -100,10 +103,10 @@ def open_subject(
     dataset = load_dataset(data, strict)
     dataset.images(split)
     predictor, twin = load_with_twin(
-        file, float_model, _unusable, None, repo, kernels, device, batch
+        file, float_model, _unusable, None, repo, kernels, device, batch, cfg
     )
     dataset = judged_by(predictor, dataset)
-    return Subject(file, content, predictor, twin or NO_TWIN, dataset, split, repo)
+    return Subject(file, content, predictor, twin or NO_TWIN, dataset, split, repo, cfg)
 
 
 def _quantized(model: Path) -> Path:

@@ -78,6 +78,7 @@ def gather(
     device: str = "",
     batch: int = 1,
     compiler: str = "",
+    cfg: str | Path | None = None,
 ) -> Content:
     """All that a report tells, as plain data.
 
@@ -85,7 +86,7 @@ def gather(
     ----------
     model
         A ``.tflite`` file; or a ``.pt`` checkpoint, for the file beside it that was made of it.
-    data, split, classes, repo, strict, progress
+    data, split, classes, repo, strict, progress, cfg
         As for `synet.evaluation.evaluate.evaluate`.
     chip, compiler
         As for `synet.inspection.profile.profile`.
@@ -106,7 +107,7 @@ def gather(
         The model cannot be run, is a classifier, or has not been quantized; the chip is not
         known; a `DataError` where the data cannot be used.
     """
-    settings = kernels, device, batch
+    settings = kernels, device, batch, cfg
     subject = open_subject(model, data, split, strict, float_model, repo, *settings)
     step("costs on the chip")
     profiled = profile(subject.file, chip, compiler=compiler)

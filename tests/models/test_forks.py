@@ -24,7 +24,8 @@ def test_builders_of_every_layout_are_found(forks, fork):
     root = forks["package"].parent if fork == "both" else forks[fork]
     with backend.find_fork(root, "katana") as found:
         assert Path(found.module.__file__).is_relative_to(root)
-        assert found.names["Model"]("katana-kqvga").synet == {"chip": "katana", "channels": 1}
+        made = found.names["Model"]("katana-kqvga").synet
+        assert (made["chip"], made["channels"]) == ("katana", 1)
         patched = {f.module.__name__ for f in patch_custom("katana", fixed=False).forks}
     names = {"clone": {"models.yolo"}, "package": {f"{RENAMED}.models.yolo"}}
     expected = names.get(fork, set().union(*names.values()))
@@ -81,12 +82,16 @@ def test_image_shape_of_a_stock_model_is_what_it_trained_at(tmp_path):
     assert backend.load_model(path).image_shape == (96, 96)
 
 
-def test_a_checkpoint_trained_without_the_patch_is_refused(tmp_path):
+def test_a_checkpoint_trained_without_the_patch_is_as_it_was_trained(tmp_path):
     fork = patched_fork(installed(), "katana")
     unpatch()
-    model = fork.names["Model"](str(installed() / "models" / "yolov5n.yaml"))
-    with pytest.raises(CheckpointError, match=r"best\.pt: was trained without SyNet's patch"):
-        backend.load_model(save(model, tmp_path / "best.pt"))
+    model = fork.names["Model"](str(installed() / "models" / "yolov5n.yaml")).eval()
+    image = torch.rand(1, 3, 64, 96)
+    path = save(model, tmp_path / "best.pt")
+    loaded = backend.load_model(path)
+    assert loaded.synet == {"chip": None, "channels": 3}
+    with torch.no_grad():
+        assert torch.equal(loaded(image)[0], model.float()(image)[0])
 
 
 def test_a_checkpoint_without_a_model_is_refused(tmp_path):

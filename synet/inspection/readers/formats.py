@@ -73,13 +73,14 @@ class ModelSource:
     """Which model to read, and what may have to be said about it.
 
     `image_shape` is height and width; `repo` the folder of the fork that made a checkpoint or shall
-    build a yaml; `chip` that of a yaml that names none.
+    build a yaml; `chip` that of a yaml that names none; `cfg` the yaml of a state dict.
     """
 
     model: str | Path
     image_shape: tuple[int, int] | None = None
     repo: str | Path | None = None
     chip: str | None = None
+    cfg: str | Path | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ def layers(source: ModelSource) -> list[Layer]:
     SynetError
         There is no such model, or nobody says its image shape.
     """
-    network, image_shape = load_network(source.model, source.image_shape, source.repo, source.chip)
+    network, image_shape = load_network(
+        source.model, source.image_shape, source.repo, source.chip, source.cfg
+    )
     shapes, macs = _run(network, torch.zeros(1, image_channels(network), *image_shape))
     names = {module: name for name, module in network.named_modules()}
     seen: set[nn.Parameter] = set()
@@ -56,7 +58,7 @@ def kernels(source: ModelSource) -> Iterator[Kernel]:
     SynetError
         There is no such model.
     """
-    network = get_model(source.model, source.repo, chip=source.chip)
+    network = get_model(source.model, source.repo, chip=source.chip, cfg=source.cfg)
     seen: set[nn.Parameter] = set()
     for name, module in network.named_modules():
         for parameter in module.parameters(recurse=False):

@@ -106,7 +106,7 @@ class AnchorForm(HeadForm):
         self, head: nn.Module, x: Sequence[Tensor], image_shape: tuple[int, int] | None = None
     ) -> Outputs:
         side = longer_side(head, x, image_shape)
-        anchors, parts = _anchors_in_pixels(head), []
+        anchors, parts = anchors_in_pixels(head), []
         for level, stride in enumerate(strides(head)):
             maps = self._maps(head, level, x[level])
             parts += [
@@ -181,7 +181,7 @@ class AnchorForm(HeadForm):
         return clipped(outputs, image_shape)
 
 
-def _anchors_in_pixels(head: nn.Module) -> Tensor:
+def anchors_in_pixels(head: nn.Module) -> Tensor:
     """Widths and heights (levels, anchors, 2), from where the head's own decoding has them."""
     shape = head.nl, head.na, 2
     in_pixels = getattr(head, "anchor_grid", None)
