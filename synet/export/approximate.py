@@ -126,14 +126,15 @@ def approximate(
         return model, ()
     seen = _seen(model, [site.source for site in sites], images())
     members: dict[int, list[tuple[Approximation, _Seen]]] = {}
-    for site, each in zip(sites, seen, strict=True):
-        members.setdefault(groups.of(site.written), []).append((site.by, each))
+    for site, values in zip(sites, seen, strict=True):
+        members.setdefault(groups.of(site.written), []).append((site.by, values))
     factors = {group: _factor(each) for group, each in members.items()}
     found = []
-    for site, each in zip(sites, seen, strict=True):
+    for site, values in zip(sites, seen, strict=True):
         by, factor = site.by, factors[groups.of(site.written)]
-        errors = by.mean_error(each.shares, factor), by.largest_error(each.low, each.high, factor)
-        found.append(StandIn(site.layer, by.was, by.by, factor, *errors))
+        mean = by.mean_error(values.shares, factor)
+        largest = by.largest_error(values.low, values.high, factor)
+        found.append(StandIn(site.layer, by.was, by.by, factor, mean, largest))
     return _scaled(file, groups, sites, [each.factor for each in found]), tuple(found)
 
 
@@ -257,7 +258,7 @@ class _Seen(NamedTuple):
 def _factor(members: Sequence[tuple[Approximation, _Seen]]) -> float:
     """Of a group: the best one for that of its members which has the least choice."""
     strictest = min((by for by, _ in members), key=lambda by: by.freedom)
-    return strictest.best_factor(sum(seen.shares for _, seen in members))
+    return strictest.best_factor(np.sum([seen.shares for _, seen in members], axis=0))
 
 
 def _seen(model: bytes, tensors: Sequence[int], images: Iterable[np.ndarray]) -> list[_Seen]:

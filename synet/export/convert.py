@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synet.chips import get_chip
+from synet.chips import Chip, get_chip
 from synet.data.calibration import Calibration
 from synet.export.approximate import approximate, choices
 from synet.export.askeras import askeras
@@ -36,24 +36,44 @@ def aim(network: nn.Module, chip: str) -> bool:
     return made_for is None
 
 
-def to_keras(model: nn.Module, image_shape: tuple[int, int], channels: int) -> keras.Model:
-    """The Keras model of a torch module: (1, H, W, C) in, channels last."""
+def to_keras(
+    model: nn.Module, image_shape: tuple[int, int], channels: int, chip: str | None = None
+) -> keras.Model:
+    """The Keras model of a torch module: (1, H, W, C) in, channels last.
+
+    Parameters
+    ----------
+    chip
+        Whose operations it is built of. Default: the one that the module was built for, if any.
+    """
     keras = import_keras()
     inp = keras.Input((*image_shape, channels), batch_size=1, name="image")
-    with askeras(imgsz=image_shape):
+    with askeras(imgsz=image_shape, chip=chip):
         return keras.Model(inp, model(inp))
 
 
-def inspection_bytes(network: nn.Module, image_shape: tuple[int, int]) -> bytes:
+def inspection_bytes(
+    network: nn.Module, image_shape: tuple[int, int], chip: Chip | None = None
+) -> bytes:
     """An int8 file of a network, calibrated on random images.
 
     For what does not depend on the numbers: operations, shapes, memory.
+
+    Parameters
+    ----------
+    chip
+        For which one that was trained for none is exported, and whose compiler decides which
+        operations stand for activations. Default: the one that it was built for, if any.
     """
-    channels, chip = image_channels(network), getattr(network, "synet", {}).get("chip")
+    channels, made_for = image_channels(network), getattr(network, "synet", {}).get("chip")
+    if chip is None and made_for:
+        chip = get_chip(made_for)
     calibration = random_calibration(image_shape, channels)
-    model = to_float(to_keras(network, image_shape, channels))
-    free = get_chip(chip).free_activations if chip else ()
-    model, _ = approximate(model, choices(free), calibration.images)
+    aimed_at = chip.name if chip and not made_for else None
+    model = to_float(to_keras(network, image_shape, channels, aimed_at))
+    model, _ = approximate(
+        model, choices(chip.free_activations if chip else ()), calibration.images
+    )
     return quantized(model, calibration, False)
 
 

@@ -111,7 +111,7 @@ def _places(file: FloatFile, operator: Any) -> tuple[int, int, int | None] | Non
     kind, inputs = file.kind(operator), operator.inputs
     if kind == "MUL":  # by a constant, on either side
         image = 0 if file.is_real(inputs[0]) else 1
-        found = image, 1 - image, None
+        found: tuple[int, int, int | None] = image, 1 - image, None
     elif kind in WEIGHTED:
         image, weights, bias = WEIGHTED[kind]
         has_bias = len(inputs) > bias and inputs[bias] >= 0

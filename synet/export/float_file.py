@@ -69,7 +69,7 @@ class FloatFile:
 
     def scaled_constant(self, tensor: int, factor: float) -> int:
         """A new constant: `tensor`, multiplied."""
-        return self._new(tensor, self.constant(tensor) * np.float32(factor))
+        return self._new(tensor, np.float32(factor) * np.asarray(self.constant(tensor)))
 
     def multiply_after(self, operator: Any) -> None:
         """Let a multiplication by 1 write what `operator` writes, which writes a tensor before."""

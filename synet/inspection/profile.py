@@ -205,7 +205,7 @@ def profile_network(
     from synet.export.convert import inspection_bytes
 
     step("making its int8 file")
-    found = _profile(name, inspection_bytes(network, shape), chip)
+    found = _profile(name, inspection_bytes(network, shape, chip), chip)
     if [violation.kind for violation in found.violations] != [ACTIVATIONS]:
         return found  # it fits, or would not for being smaller
     stride, smaller, thinner = int(max(network.stride)), None, None
@@ -213,14 +213,14 @@ def profile_network(
 
     with contextlib.suppress(SynetError):  # what cannot even be built is no advice
         smaller = fitting_shape(
-            found.judged, shape, stride, lambda other: inspection_bytes(network, other)
+            found.judged, shape, stride, lambda other: inspection_bytes(network, other, chip)
         )
     if rebuild is not None:
         with contextlib.suppress(SynetError):
             thinner = fitting_channels(
                 found.judged,
                 network.yaml,
-                lambda other: inspection_bytes(rebuild(other), shape),
+                lambda other: inspection_bytes(rebuild(other), shape, chip),
                 started + PATIENCE_SECONDS,
             )
     return replace(found, fit=Fit(smaller, thinner))

@@ -93,5 +93,8 @@ def twin_of(
     if not found:
         return Twin(exact)
     step("comparing what stands in with what was trained")
-    runs = [TfliteModel(file, kernels=FAST).run for file in (exact, content)]
-    return Twin(content, found, compare_outputs(sample, *runs, candidate.shape, np.mean, CONFIDENT))
+    reference, other = (TfliteModel(file, kernels=FAST).run for file in (exact, content))
+    shape = candidate.shape
+    return Twin(
+        content, found, compare_outputs(sample, reference, other, shape, np.mean, CONFIDENT)
+    )

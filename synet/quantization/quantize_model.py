@@ -237,7 +237,7 @@ def _held_to_chip(candidate: Candidate, content: bytes, bars: Bars) -> Judgement
     step(f"asking whether {candidate.chip.name} runs it")
     judged = judge(content, candidate.chip)
     operations = [str(violation) for violation in judged.operations]
-    remake = partial(inspection_bytes, candidate.network)
+    remake = partial(inspection_bytes, candidate.network, chip=candidate.chip)
     memory = memory_problems(judged, candidate.shape, candidate.stride, remake)
     if candidate.is_made_for_its_chip:
         bars.hold(operations + memory, UnfitError)

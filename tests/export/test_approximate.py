@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from compilers import asking
 from torch import nn
 
 from synet.chips import get_chip
@@ -230,7 +231,20 @@ def reference_table(int8, graph, at):
     return alone.values(operator.outputs[0]).ravel()[:256].tobytes()
 
 
-def test_velas_4_3_leaves_it_to_the_cpu_and_its_chip_file_says_so():
+def test_vela_4_3_leaves_it_to_the_cpu():
+    """And tells what comes behind in a table of its own, where there is more than one."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.GELU(), nn.Conv2d(8, 8, 3, padding=1), nn.GELU()]
+    small = nn.Sequential(*layers, nn.Conv2d(8, 8, 1)).eval()
+    small.synet = {"chip": "sabre", "channels": 3}
+    int8 = to_int8(to_float(to_keras(small, SHAPE, 3)), images)
+    judged = judge(int8, asking(get_chip("sabre"), "4.3"))
+    assert [operator.name for operator, _ in judged.compiled.on_cpu] == ["GELU", "GELU"]
+    assert judged.operations[0].fix.endswith("synet quantize --compiler 4.3")
+    assert all(cost.cycles for cost in judged.compiled.costs if cost.op == "CONV_2D")
+
+
+def test_a_chips_file_says_what_its_compiler_makes_a_table_of():
     sabre = get_chip("sabre")
     assert "GELU" in sabre.free_activations
     assert "GELU" not in sabre.asking("4.3").free_activations

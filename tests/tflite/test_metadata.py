@@ -10,7 +10,7 @@ import pytest
 from small_tflite import small
 
 from synet.system.errors import SynetError
-from synet.tflite.metadata import LARGEST, embed_metadata, read_metadata, refuse_swollen
+from synet.tflite.metadata import LARGEST, embed_metadata, notes_of, read_metadata, refuse_swollen
 
 
 def file(folder, *entries, way=zipfile.ZIP_DEFLATED):
@@ -53,6 +53,23 @@ def test_good_metadata_is_read_as_it_is(tmp_path, names):
     assert read_metadata(tmp_path / "model.tflite") == {}
 
 
+STANDS = {"layer": "model.0.act", "was": "SiLU", "by": "GELU"}
+STANDS |= {"factor": 1.7, "error": 0.01, "largest": 0.04}
+
+
+def test_what_stands_in_is_told_in_words():
+    other = STANDS | {"layer": "model.1.act", "error": 0.02}
+    exact = STANDS | {"layer": "model.2.act", "was": "GELU"}
+    told = {"as_trained": True, "approximates": [STANDS, other, exact], "needs": "Vela 5.2"}
+    assert notes_of(told) == [
+        "as trained: no layer was replaced",
+        "GELU stands for SiLU in 2 layers, 0.020 off on average in the worst of them, "
+        "0.040 at most",
+        "needs Vela 5.2",
+    ]
+    assert notes_of({}) == []
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -64,6 +81,9 @@ def test_good_metadata_is_read_as_it_is(tmp_path, names):
         ),
         *({"chip": 5}, {"chip": ["katana"]}, {"task": {}}, {"producer": 1}, {"channels": "1"}),
         {"kpt_shape": [10**300, 3]},
+        *({"approximates": each} for each in (5, ["GELU"], [{}], [STANDS | {"factor": 0}])),
+        *({"approximates": [STANDS | {key: None}]} for key in ("layer", "was", "by", "largest")),
+        *({"as_trained": "yes"}, {"needs": 5}),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_what_is_expected(tmp_path, wrong):
