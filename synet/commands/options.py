@@ -38,12 +38,6 @@ def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 model = click.argument("model", type=MODEL)
 repo = click.option("--repo", type=FOLDER, metavar="DIR", help="Folder of the fork to use.")
-teacher = click.option(
-    "--teacher",
-    type=FILE,
-    metavar="PT",
-    help="Checkpoint of a trained network of the same classes, which teaches the one in training.",
-)
 exact = click.option(
     "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
 )
@@ -135,6 +129,13 @@ def iou(default: float) -> Callable:
 
 
 batch = count("--batch", "Images that a .pt takes in one run; a .tflite takes one.", 1, metavar="N")
+
+teacher = click.option(
+    "--teacher",
+    type=FILE,
+    metavar="PT",
+    help="Checkpoint of a trained network of the same classes, which teaches the one in training.",
+)
 
 
 def kernels(default: str) -> Callable:
