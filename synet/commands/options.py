@@ -42,12 +42,6 @@ cfg = click.option(
     "--cfg", type=MODEL, metavar="YAML", help="What a .pt was built from that is a state dict."
 )
 maker = together(repo, cfg)  # of a checkpoint
-teacher = click.option(
-    "--teacher",
-    type=FILE,
-    metavar="PT",
-    help="Checkpoint of a trained network of the same classes, which teaches the one in training.",
-)
 exact = click.option(
     "--exact", is_flag=True, help="Build a model of the zoo rather than to tell what it claims."
 )
@@ -147,6 +141,13 @@ def iou(default: float) -> Callable:
 
 
 batch = count("--batch", "Images that a .pt takes in one run; a .tflite takes one.", 1, metavar="N")
+
+teacher = click.option(
+    "--teacher",
+    type=FILE,
+    metavar="PT",
+    help="Checkpoint of a trained network of the same classes, which teaches the one in training.",
+)
 
 
 def kernels(default: str) -> Callable:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from synet.patches.undo import Applied
 
 # Makes the network of a checkpoint. By name, as it lies on a floor above.
-LOAD = "synet.models.get_model:get_model"
+LOAD = "synet.models.forks:load_model"
 
 # What a class defines beside its forward that is a whole network.
 _NETWORK = frozenset(
