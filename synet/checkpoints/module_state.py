@@ -15,6 +15,18 @@ _NONE: OrderedDict[int, Any] = OrderedDict()
 _HOOKS = tuple(name for name in vars(nn.Module()) if "_hooks" in name)
 
 
+def modules_of(model: nn.Module) -> list[nn.Module]:
+    """All modules of a network, whatever its file has put in the place of its methods."""
+    found: dict[int, nn.Module] = {}
+    todo: list[Any] = [model]
+    while todo:
+        module = todo.pop()
+        if isinstance(module, nn.Module) and id(module) not in found:
+            found[id(module)] = module
+            todo += vars(module).get("_modules", {}).values()
+    return list(found.values())
+
+
 class Shell:
     """A thing that the file makes, while it is read."""
 

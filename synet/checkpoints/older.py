@@ -7,6 +7,8 @@ import inspect
 import torch
 from torch import nn
 
+from synet.checkpoints.module_state import modules_of
+
 
 def renew(model: nn.Module) -> None:
     """Give the layers of a network what came after it was saved. Nothing changes that they compute.
@@ -16,7 +18,7 @@ def renew(model: nn.Module) -> None:
     model
         Changed in place.
     """
-    for layer in model.modules():
+    for layer in modules_of(model):
         for renewal in RENEWALS:
             renewal(layer)
 

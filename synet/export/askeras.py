@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 import synet.export.lowerings  # noqa: F401 - fills the table
 from synet.chips import Chip, get_chip
-from synet.export.context import Context
+from synet.export.context import PADDING, Context
 from synet.export.proxy import holds_keras, unwrap, wrap
 from synet.export.registry import whole_pair
 from synet.layers.exporting import become_current, current, exporting
@@ -166,8 +166,12 @@ class askeras(Context):  # noqa: N801 - used as ``with askeras(...)``, beside ``
         return path_of(self._stack, self._paths)
 
     def layer_name(self, function: str) -> str:
-        """A Keras layer name: the module path, and the function where the module is no leaf."""
+        """A Keras layer name: the module path, and the function where the module is no leaf.
+
+        A convolution has the name of its module, and what pads the image for it has not.
+        """
         leaf = self._stack and not any(True for _ in self._stack[-1].children())
+        leaf = leaf and function != PADDING
         name = ".".join(
             part for part in (self.path, "" if leaf and self.path else function) if part
         )

@@ -10,6 +10,8 @@ from synet.chips.known import common_operations, common_spelling
 from synet.chips.record import Spelling
 from synet.system.errors import ExportError
 
+PADDING = "pad"  # of an image, for the convolution that follows
+
 
 class Context(ABC):
     """What lowerings ask, whether they build with Keras or on shapes alone.

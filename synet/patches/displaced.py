@@ -57,7 +57,9 @@ class Displaced:
 
         A class of the fork that is derived from a swapped one has our forward for now.
         """
-        modules = list(model.modules())
+        from synet.checkpoints.module_state import modules_of
+
+        modules = modules_of(model)
         if any(is_ours(type(module)) for module in modules):
             return  # it was trained under the patch
         for module in modules:

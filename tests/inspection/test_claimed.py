@@ -62,7 +62,7 @@ def test_what_was_built_once_is_told_without_building(monkeypatch):
     monkeypatch.setattr("synet.data.calibration.INSPECTION", 2)  # nothing here depends on numbers
     exact = synet("profile", name, "--exact"), synet("summary", name, "--exact")
     assert "model.2.conv" in exact[0] and "model.1.conv" in exact[1]
-    built = profile(name, ""), summarize(name)
+    built = profile(name), summarize(name)
     for module in ("synet.quantization.quantize_model", "synet.inspection.readers.network"):
         monkeypatch.setitem(sys.modules, module, None)
     again = synet("profile", name), synet("summary", name)

@@ -73,6 +73,8 @@ def test_a_checkpoint(task, shape, made, folder):
     path, content = made(task, shape)
     found = compare_layers(path, content, [folder], progress=False)
     names = [error.layer for error in found.layers]
+    padded = {f"{name}.pad" for name in names} & {*names}  # where an even side is halved
+    names = [name for name in names if name not in padded]
     assert names[:3] == ["input", "model.0.conv", "model.1.conv"]
     assert found.layers[0].shape == (1, *shape, 3)
     if task != "classify":

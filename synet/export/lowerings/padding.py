@@ -7,6 +7,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
+from synet.export.context import PADDING
 from synet.export.proxy import KerasProxy, join, settle
 from synet.export.registry import kit, layer_name, lowers, whole_pair
 from synet.layers.same import same_padding
@@ -74,7 +75,7 @@ def same_or_padded(
 
     top, bottom, left, right = wanted
     # a layer that compilers fuse into the convolution
-    layer = keras.layers.ZeroPadding2D(((top, bottom), (left, right)), name=layer_name("pad"))
+    layer = keras.layers.ZeroPadding2D(((top, bottom), (left, right)), name=layer_name(PADDING))
     return KerasProxy(layer(x.tensor), x.axes), "valid"
 
 
