@@ -11,14 +11,13 @@ from synet.commands import options
 from synet.commands.kinds import FILE, MODEL
 from synet.commands.printing import figures, say
 from synet.system.errors import SynetError
-from synet.tflite.metadata import notes_of, read_metadata
 
 if TYPE_CHECKING:
     from synet.quantization.quantize_model import Result
     from synet.verdict.judge import Judgement
 
 
-@click.command()
+@click.command(cls=options.Gathering)
 @click.argument("model", required=False, type=MODEL)
 @click.option(
     "--backend",
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     "Default: what is close and costs nothing there.",
 )
 @click.option(
-    "--exact", multiple=True, metavar="LAYER", help="Layer that keeps its activation; repeatable."
+    "--exact", multiple=True, metavar="LAYER...", help="Layers that keep their activations."
 )
 @click.option("--random", is_flag=True, help="Calibrate on random images, to look at the file.")
 @click.option("--force", is_flag=True, help="Keep the file even if it misses a bar.")
@@ -98,6 +97,7 @@ def quantize(
     with telling("starting"):
         from synet.models.locate import installed
         from synet.quantization.quantize_model import quantize_model
+        from synet.tflite.metadata import notes_of, read_metadata
 
         if backend and not given["repo"]:
             given["repo"] = installed(backend)
@@ -108,7 +108,8 @@ def quantize(
         f"Keras against torch: at most {result.keras.scores:.1e} (scores), "
         f"{result.keras.boxes:.1e} of the image (boxes)"
     )
-    for note in notes_of(read_metadata(result.content)):
+    metadata = read_metadata(result.content)
+    for note in notes_of(metadata):
         say(note)
     if result.twin.agreement:
         say(f"float with what stands in against float without: {result.twin}")
@@ -119,8 +120,8 @@ def quantize(
         say(f"wrote every layer's output to {given['dump_layers'][1]}")
         say(result.layers.verdict())
     size = f"{len(result.content) / 1024:.0f} KiB"
-    needs = read_metadata(result.content).get("needs")
-    told = f"{_verdict(result.judged)}{f'; it needs {needs}' if needs else ''}"
+    needs = f"; it needs {metadata['needs']}" if metadata.get("needs") else ""
+    told = f"{_verdict(result.judged)}{needs}"
     say(f"wrote {result.path} ({size}), which {told}")
 
 

@@ -90,8 +90,7 @@ def metrics(
     Raises
     ------
     SynetError
-        A model cannot be run, or the files not be written; a `DataError` where data or predictions
-        cannot be used, or data sets not be put together.
+        A model cannot be run, or a file not be written; a `DataError` of data and predictions.
 
     Examples
     --------
@@ -102,14 +101,11 @@ def metrics(
     _check_request(data, models, predictions, precisions, project, device, batch)
     datasets = _labelled(data, split, strict)
     settings = (precisions, split, classes, confidence, progress)
+    how = {"kernels": kernels, "device": device, "batch": batch, "cfg": cfg}
     if predictions:
         result = _measure_predictions(predictions, datasets, *settings)
     else:
-        how: dict[str, Any] = {"kernels": kernels, "device": device, "batch": batch, "cfg": cfg}
-        predictors = {
-            str(model): load_predictor(model, image_shape, repo, **how) for model in models
-        }
-        result = measure(predictors, datasets, *settings)
+        result = measure(_opened(models, image_shape, repo, how), datasets, *settings)
     return result if project is None else _saved(result, project)
 
 
@@ -211,6 +207,16 @@ def _labelled(data: Sequence[str | Path], split: str, strict: bool) -> list[Data
     for dataset in datasets:
         dataset.require_labels(split)
     return datasets
+
+
+def _opened(
+    models: Sequence[str | Path],
+    image_shape: tuple[int, int] | None,
+    repo: str | Path | None,
+    how: dict[str, Any],
+) -> dict[str, Predictor]:
+    """The models, by what they are called."""
+    return {str(model): load_predictor(model, image_shape, repo, **how) for model in models}
 
 
 def _saved(result: Metrics, project: str | Path) -> Metrics:

@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import erf
+import torch
 
 from synet.export.float_file import FloatFile
 
 GRID = np.linspace(-12, 12, 193)  # where functions are looked at
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    return x * torch.special.erfc(torch.from_numpy(np.asarray(-x / np.sqrt(2)))).numpy() / 2
+
 
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "ADD": np.add,
@@ -31,7 +36,7 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "LOG": np.log,
     "TANH": np.tanh,
     "LOGISTIC": lambda x: 1 / (1 + np.exp(-x)),
-    "GELU": lambda x: x * (1 + erf(x / np.sqrt(2))) / 2,
+    "GELU": _gelu,
     "RELU": lambda x: np.maximum(x, 0),
     "RELU6": lambda x: np.clip(x, 0, 6),
 }

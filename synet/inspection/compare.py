@@ -46,16 +46,14 @@ def compare_layers(
         compilers for chips are tested against.
     images
         Image files; a folder stands for the images in it. They are fitted as in validation.
-    repo
-        Folder of the fork that a checkpoint was trained with. Default: the installed package.
+    repo, cfg
+        As for `synet.get_model`.
     dump
         A new folder for every layer's output of both, see `synet.layerwise.dump`.
     progress
         Whether to show a progress bar on stderr.
     out
         A new ``.csv`` or ``.json`` file for the table, worst first.
-    cfg
-        As for `synet.get_model`.
 
     Raises
     ------

@@ -198,10 +198,8 @@ def latency(
     Raises
     ------
     SynetError
-        The model cannot be run, `runs` is not at least 1, or `warm_up` negative; a `DataError`
-        where the image cannot be read.
-    ChipError
-        There is no such chip, or its compiler cannot compile the model.
+        The model cannot be run, `runs` is not at least 1, or `warm_up` negative; a `DataError` of
+        the image, or a `ChipError` where there is no such chip, or it cannot be compiled for.
     """
     if runs < 1 or warm_up < 0:
         raise SynetError(f"runs: {runs}, warm-up: {warm_up}; give at least 1 and 0")
@@ -209,12 +207,9 @@ def latency(
     asked = None if chip is None else get_chip(chip)
     is_torch = Path(model).suffix == ".pt"
     with _torch_threads(threads if is_torch else None), _image_file(image) as file:
-        predictor = load_predictor(
-            model, image_shape, repo, True, threads, FAST, 0, device, cfg=cfg
-        )
-        estimate, note = None, ""
-        if asked is not None:
-            estimate, note = _estimate(model, asked, image_shape, repo, cfg)
+        how = (True, threads, FAST, 0, device)
+        predictor = load_predictor(model, image_shape, repo, *how, cfg=cfg)
+        estimate, note = _estimate(model, asked, image_shape, repo, cfg)
         timings = _timed(_steps(predictor, file), runs, warm_up, Path(model).name, progress)
         return Latency(
             model=str(model),
@@ -297,12 +292,14 @@ def _measure(
 
 def _estimate(
     model: str | Path,
-    chip: Chip,
+    chip: Chip | None,
     image_shape: tuple[int, int] | None,
     repo: str | Path | None,
     cfg: str | Path | None,
 ) -> tuple[Estimate | None, str]:
-    """What the chip's compiler says; or None, and why."""
+    """What the compiler of a chip says, if one is asked for; or None, and why."""
+    if chip is None:
+        return None, ""
     if chip.compiler is None:
         return None, f"no estimate for {chip.name}: its compiler is not public"
     from synet.inspection.profile import profile

@@ -137,13 +137,11 @@ def profile(
         names; of a file that names none see `chip_of`.
     image_shape
         Height and width in pixels; the model's own unless given.
-    repo
-        The folder of the fork that made the checkpoint, where there is one.
+    repo, cfg
+        As for `synet.get_model`.
     compiler
         The version of the chip's compiler to ask, see `synet.chips.Chip.asking`. Default: the
         first that the chip's file lists.
-    cfg
-        As for `synet.get_model`.
 
     Raises
     ------

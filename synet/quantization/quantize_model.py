@@ -130,10 +130,8 @@ def quantize_model(
 
     Raises
     ------
-    VerificationError
-        Keras is not torch, or int8 is not float.
-    UnfitError
-        The chip cannot run the file.
+    VerificationError, UnfitError
+        Keras is not torch, or int8 is not float; the chip cannot run the file.
     SynetError
         As `find_candidate`; or a file or a folder that is in use.
 
@@ -143,15 +141,27 @@ def quantize_model(
     >>> result.path.name, result.proof.proven, result.judged.violations
     ('best.tflite', True, ())
     """
-    path = place_of(Path(model), data, random, out_path)
-    refuse_loss(path, data is None)
-    if dump_layers:
-        read_image(dump_layers[0])
-        refuse_used(dump_layers[1])
+    path = _free_place(Path(model), data, random, out_path, dump_layers)
     images = Images(data, number, seed, strict)
     candidate = find_candidate(model, image_shape, repo, chip, compiler, images, cfg, make_safe)
     wanted = Activations(approximate, exact)
     return _make(candidate, path, wanted, Bars(force), dump_layers, progress)
+
+
+def _free_place(
+    model: Path,
+    data: str | Path | None,
+    random: bool,
+    out_path: str | Path | None,
+    dump_layers: tuple[str | Path, str | Path] | None,
+) -> Path:
+    """Where the file goes. What is in use is refused before any work."""
+    path = place_of(model, data, random, out_path)
+    refuse_loss(path, data is None)
+    if dump_layers:
+        read_image(dump_layers[0])
+        refuse_used(dump_layers[1])
+    return path
 
 
 def quantize_checkpoint(weights: str | Path, data: str | Path, **options: Any) -> Result:

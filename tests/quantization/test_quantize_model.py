@@ -217,7 +217,7 @@ def misses(monkeypatch, which):
         monkeypatch.setattr(module, "KERAS_BAR", -1.0)
         return VerificationError, "Keras differs from torch by"
     smaller = dataclasses.replace(get_chip("katana"), activations_max_bytes=1000)
-    monkeypatch.setattr("synet.quantization.candidate.get_chip", lambda name: smaller)
+    monkeypatch.setattr("synet.models.trained.get_chip", lambda name: smaller)
     return ChipError, "of activations alive at once, katana has 1.0 KiB"
 
 
@@ -242,7 +242,7 @@ def test_memory_is_only_told_of_a_model_that_is_made_for_no_chip(tiny, data, mon
     assert problem.endswith("(they fit at no multiple of 16 with the aspect of 128x192)")
     assert result.path.read_bytes() == result.content
     limited = dataclasses.replace(get_chip("katana"), ops={})
-    monkeypatch.setattr("synet.quantization.candidate.get_chip", lambda name: limited)
+    monkeypatch.setattr("synet.models.trained.get_chip", lambda name: limited)
     with pytest.raises(ChipError, match="does not run on katana"):
         quantize_model(tiny, data, number=2, progress=False)
 
