@@ -53,13 +53,12 @@ def compare_layers(
     progress
         Whether to show a progress bar on stderr.
     out
-        A new ``.csv`` or ``.json`` file for the table, worst first.
+        A new ``.csv`` or ``.json`` file for the table, worst first. What is in use is refused.
 
     Raises
     ------
     SynetError
-        The int8 file is none, or was not made from the float model; a file that cannot be read or
-        run; `dump` or `out` is in use. A `DataError` where an image cannot be read.
+        The int8 file is none, or was not made from the float model; a file cannot be read or run.
 
     Examples
     --------

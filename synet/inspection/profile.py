@@ -129,9 +129,8 @@ def profile(
     Parameters
     ----------
     model
-        A .tflite file or its content; or a model yaml, a name from the zoo or
-        a .pt checkpoint, which are exported with random images: the weights'
-        values play no part in what a model costs.
+        A .tflite file or its content; or a model yaml, a name from the zoo or a .pt checkpoint,
+        exported with random images: the values of weights play no part in what a model costs.
     chip
         The chip to check against, by name or as a record. Default: the one that the model itself
         names; of a file that names none see `chip_of`.
