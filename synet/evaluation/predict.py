@@ -115,8 +115,7 @@ def predict(
     Raises
     ------
     SynetError
-        A model cannot be run, or a file not written; a `DataError` where a source is missing
-        or cannot be read.
+        A model cannot be run, or a file not written; a `DataError` where a source cannot be read.
 
     Examples
     --------
