@@ -27,7 +27,7 @@ from synet.checkpoints.machine import ForbiddenError, Machine
 from synet.checkpoints.unpickle import Reading, names_in, shown
 from synet.system.environment import HANDED_OVER
 from synet.system.errors import CheckpointError
-from synet.system.text import first_line
+from synet.system.text import first_few, first_line
 
 TRUST = "SYNET_TRUST_CHECKPOINT"
 
@@ -252,8 +252,7 @@ def _refusal(title: str, names: list[str]) -> CheckpointError:
 
 
 def _listed(names: Iterable[str]) -> str:
-    names = sorted(set(names))
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return first_few(sorted(set(names)), 5)
 
 
 _TRUST = f"If you trust the file, set {TRUST}=1 for one run"

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from synet.system.errors import CheckpointError
+from synet.system.text import first_few
 
 PLACES = ("ema", "model", "state_dict", "model_state_dict")  # where trainers put one
 
@@ -46,5 +47,4 @@ def _is_entry(entry: tuple[Any, Any]) -> bool:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(map(ascii, names[:3])).replace("'", "") + more
+    return first_few([*map(ascii, names)], 3).replace("'", "")

@@ -122,9 +122,15 @@ def _chip_names() -> tuple[str, ...]:
     return chips()
 
 
+def _activations() -> tuple[str, ...]:
+    from synet.chips.record import ACTIVATIONS
+
+    return tuple(ACTIVATIONS)
+
+
 FILE, FOLDER, MODEL, PASSED_ON = Anywhere(), Folder(), Model(), PassedOn()
 FRACTION = Fraction()
 CHIP, ZOO = ChipName(_chip_names), Word(_zoo_names)
-ACTIVATION = Word(lambda: ("relu6", "relu", "silu", "hardswish"))
+ACTIVATION = Word(_activations)
 MODULE = Word(lambda: ("train", "val", "detect", "export", "segment/train", "classify/train"))
 SPLIT = click.Choice(("train", "val", "test"))

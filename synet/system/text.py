@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections.abc import Sequence
 
 SPACES = "Zs"  # of any width, which are no more than that
 
@@ -47,3 +48,9 @@ def shown(value: object) -> str:
     """A value for a message: in one line, not too long, without control characters."""
     text = repr(value) if isinstance(value, str) else repr(value)[:1000]
     return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """Names in a row, and how many more there are than are told."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from synet.layers.basic import Grayscale
 from synet.layers.heads.form import strides
 from synet.system.errors import SynetError
+from synet.system.text import first_few
 from synet.teaching.features import feature_term
 from synet.teaching.rows import BoxForm, Heard, find_boxes, heard, is_rotated, rows_of
 from synet.teaching.terms import output_terms
@@ -141,5 +142,4 @@ def _are_numbers(names: tuple[str, ...]) -> bool:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} classes ({', '.join(names[:3])}{more})"
+    return f"{len(names)} classes ({first_few(names, 3)})"

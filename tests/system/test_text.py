@@ -16,7 +16,7 @@ from synet.cli import main
 from synet.patches.process import _one_line
 from synet.system.errors import SynetError
 from synet.system.terminal import Terminal
-from synet.system.text import printable, printable_lines
+from synet.system.text import first_few, printable, printable_lines
 from synet.tflite.metadata import embed_metadata
 
 # Each does something to a terminal, or to those who read it.
@@ -130,3 +130,8 @@ def test_an_error_in_a_patched_process(monkeypatch):
     with pytest.raises(SystemExit):
         _one_line(None)(SynetError, SynetError(f"class {NAME}"), None)
     assert stream.getvalue() == f"synet: class {TOLD}\n"
+
+
+def test_the_first_few_of_many():
+    assert first_few(["a", "b", "c"], 3) == "a, b, c"
+    assert first_few(["a", "b", "c", "d", "e"], 3) == "a, b, c and 2 more"
